@@ -136,7 +136,7 @@ def _tables(options: argparse.Namespace) -> int:
     frame = report.records(told)
     if len(frame):
         figures.style()
-        picture = figures.grid(frame, report.reported(told.dataset), report.unit(told))
+        picture = figures.grid(frame, report.comparable(told), report.unit(told))
         store.write(paths.book() / "tables" / "ptb_char.svg", figures.svg(picture))
     return 0
 

@@ -36,7 +36,7 @@ class Cell(abc.ABC):
     """The step of a recurrent network; gates are stacked in torch's order."""
 
     reference: ClassVar[str]
-    gates: ClassVar[int]
+    letters: ClassVar[tuple[str, ...]]  # the gates by name, in their order
     memories: ClassVar[int] = 1  # tensors in a state
     recurs: ClassVar[bool] = True  # whether there is a recurrent product; else `product` must not be called
 
@@ -45,6 +45,11 @@ class Cell(abc.ABC):
         self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
     ) -> tuple[Tensor, ...]:
         """The next state from the normalized input product and the state before."""
+
+    @property
+    def gates(self) -> int:
+        """Blocks of `units` rows in a matrix."""
+        return len(self.letters)
 
     @property
     def settles(self) -> bool:
@@ -62,7 +67,7 @@ class RNN(Cell):
     r"""$h_t = \phi(W_x x_t + b_x + W_h h_{t-1} + b_h)$ with $\phi$ = tanh or relu (elman1990finding)."""
 
     reference: ClassVar[str] = "elman1990finding"
-    gates: ClassVar[int] = 1
+    letters: ClassVar[tuple[str, ...]] = ("h",)
     activation: str = "tanh"  # or "relu"
 
     def __post_init__(self):
@@ -88,7 +93,7 @@ class GRU(Cell):
     """
 
     reference: ClassVar[str] = "cho2014learning"
-    gates: ClassVar[int] = 3
+    letters: ClassVar[tuple[str, ...]] = ("r", "z", "n")
     reset: str = "ott2016"  # or "cho2014"
 
     def __post_init__(self):
@@ -124,7 +129,7 @@ class LSTM(Cell):
     """
 
     reference: ClassVar[str] = "hochreiter1997long"
-    gates: ClassVar[int] = 4
+    letters: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
     memories: ClassVar[int] = 2
     normalize_cell: bool = False
 
@@ -162,7 +167,7 @@ class MinGRU(Cell):
     """
 
     reference: ClassVar[str] = "feng2024were"
-    gates: ClassVar[int] = 2
+    letters: ClassVar[tuple[str, ...]] = ("z", "h")
     recurs: ClassVar[bool] = False
 
     def step(
@@ -183,7 +188,7 @@ class MinLSTM(Cell):
     """
 
     reference: ClassVar[str] = "feng2024were"
-    gates: ClassVar[int] = 3
+    letters: ClassVar[tuple[str, ...]] = ("i", "f", "h")
     recurs: ClassVar[bool] = False
 
     def step(
@@ -214,7 +219,7 @@ class MLGRU(Cell):
     """
 
     reference: ClassVar[str] = "zhu2024scalable"
-    gates: ClassVar[int] = 3
+    letters: ClassVar[tuple[str, ...]] = ("f", "c", "g")
     memories: ClassVar[int] = 2
     recurs: ClassVar[bool] = False
 

@@ -21,14 +21,6 @@ SIZES = (2, 4, 8, 16, 32, 64, 128)  # of test batches
 SAMPLES = 10  # draws of the weights
 SATURATED = 4.0  # a sigmoid has a slope below a fiftieth there, a tanh below a seven hundredth
 BINS = torch.linspace(-8, 8, 65)  # of a histogram of pre-activations; what is beyond counts at the ends
-GATES = {
-    "RNN": ("h",),
-    "GRU": ("r", "z", "n"),
-    "LSTM": ("i", "f", "g", "o"),
-    "MinGRU": ("z", "h"),
-    "MinLSTM": ("i", "f", "h"),
-    "MLGRU": ("f", "c", "g"),
-}
 
 
 class Layer(NamedTuple):
@@ -97,8 +89,7 @@ def gates(network: Network, data: Dataset, recipe: Recipe) -> dict[str, dict]:
         layer.cell = listener.cell
     told = {}
     parts = torch.stack(listener.heard)[running].cpu().chunk(listener.cell.gates, dim=1)
-    names = GATES.get(type(listener.cell).__name__, [str(number) for number in range(len(parts))])
-    for name, z in zip(names, parts, strict=True):
+    for name, z in zip(listener.cell.letters, parts, strict=True):
         histogram = torch.histogram(z.flatten().clamp(BINS[0], BINS[-1]), BINS).hist.int().tolist()
         told[name] = {"histogram": histogram, "mean": float(z.mean()), "std": float(z.std())}
         told[name] |= {"low": float((z < -SATURATED).float().mean()), "high": float((z > SATURATED).float().mean())}

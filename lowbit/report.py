@@ -98,10 +98,15 @@ def reported(dataset: str = "") -> pd.DataFrame:
     return table[table["dataset"] == dataset] if dataset else table
 
 
+def comparable(spec: RunSpec) -> pd.DataFrame:
+    """What papers report of a spec's dataset in the unit of its score."""
+    told = reported(spec.dataset)
+    return told[told["metric"] == spec.data.metric.name]
+
+
 def beside(spec: RunSpec, frame: pd.DataFrame) -> Markdown:
     """Reported values of the spec's dataset beside ours of the same quantizer and norm, LSTM, where we have one."""
-    told = reported(spec.dataset)
-    told = told[told["metric"] == spec.data.metric.name]
+    told = comparable(spec)
     if told.empty:
         return Markdown("No paper that we compare with reports a result on these data.")
     rows = []

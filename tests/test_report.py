@@ -55,7 +55,7 @@ def test_a_comparison_holds_every_record_and_the_figure_every_row(records):
     assert set(frame["key"]) == {record.run.key for record in records}
     text = report.comparison(frame).data
     assert all(record.run.key in text for record in records)
-    figure = figures.grid(frame, report.reported("ptb_char"), "bits")
+    figure = figures.grid(frame, report.comparable(RunSpec(dataset="ptb_char")), "bits")
     assert len(figure.axes[0].get_yticks()) == len(records)
     assert "best low-bit network" in report.verdict(frame).data
 
@@ -64,10 +64,17 @@ def test_a_comparison_without_records_says_so():
     spec = RunSpec()
     frame = report.records(spec)
     assert frame.empty
-    assert isinstance(figures.grid(frame, report.reported("markov"), report.unit(spec)), Figure)
+    assert isinstance(figures.grid(frame, report.comparable(spec), report.unit(spec)), Figure)
     assert "no record yet" in report.comparison(frame).data
     assert "No records yet" in report.verdict(frame).data
     assert "No paper" in report.beside(spec, frame).data
+
+
+@pytest.mark.parametrize("name", ["ptb_char", "ptb_word", "mnist_seq", "warpeace"])
+def test_reported_values_are_compared_with_the_score_alone(name):
+    spec = RunSpec(dataset=name)
+    assert set(report.comparable(spec)["metric"]) == {spec.data.metric.name}
+    assert len(report.comparable(spec)) <= len(report.reported(name))
 
 
 def test_what_papers_report_is_marked_when_recalled():
