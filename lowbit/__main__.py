@@ -127,17 +127,13 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _tables(options: argparse.Namespace) -> int:
-    from lowbit import figures, paths, report, store, tables
-    from lowbit.spec import RunSpec
+    from lowbit import figures, findings, paths, store, tables
 
     _report_problems()
     print("changed: " + (", ".join(tables.write()) or "nothing"))
-    told = RunSpec(dataset="ptb_char", budget="cpu")
-    frame = report.records(told)
-    if len(frame):
-        figures.style()
-        picture = figures.grid(frame, report.comparable(told), report.unit(told))
-        store.write(paths.book() / "tables" / "ptb_char.svg", figures.svg(picture))
+    told = findings.gather(store.frame(store.scan("cpu", "paper").records))
+    figures.style()
+    store.write(paths.book() / "tables" / "losses.svg", figures.svg(findings.losses(told)))
     return 0
 
 

@@ -118,7 +118,8 @@ def diagnosed() -> list[RunSpec]:
 @study
 def parts() -> list[RunSpec]:
     """B's figure 3: a GRU with input, recurrent, bias or all weights ternarized, ten seeds each."""
-    task = {"dataset": ["stdlib"], "budget": ["tour(evaluate_every=25)"], "cell": ["gru"], "norm": ["none"]}
+    short = "cpu(updates=800, evaluate_every=100, hidden=128, test_limit=50000)"
+    task = {"dataset": ["warpeace"], "budget": [short], "cell": ["gru"], "norm": ["none"]}
     every, seeds = "input+recurrent+biases", list(range(10))
     return [
         *grid(**task, quantizer=["ternaryconnect"], quantized=["input", "recurrent", "biases", every], seed=seeds),

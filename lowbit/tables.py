@@ -4,7 +4,7 @@ import inspect
 
 import pandas as pd
 
-from lowbit import datasets, paths, quantizers, store
+from lowbit import datasets, findings, paths, quantizers, store
 from lowbit.datasets import Recipe
 from lowbit.quantizers import Quantizer
 from lowbit.report import ACT_BITS, deviation, markdown, reported, seeds, spread
@@ -38,25 +38,17 @@ def write() -> list[str]:
 
 def _findings(frame: pd.DataFrame) -> str:
     rows = []
-    for _, group in frame.groupby(["dataset", "budget", "cell"]) if len(frame) else ():
-        full = group.loc[group["quantizer"] == "full"].groupby("norm")["deployed"].mean().min()
-        for kind in seeds(group):
-            run, mean = kind.iloc[0], kind["deployed"].mean()
-            rows.append(
-                {
-                    "task": f"[{run['dataset']}]({_page('compare', run)})",
-                    "cell": run["cell"],
-                    "weights": f"[{run['quantizer']}]({_page('train', run)})",
-                    "norm": run["norm"],
-                    "bits": run["bits"],
-                    "seeds": len(kind),
-                    "deployed": spread(mean, deviation(kind["deployed"])),
-                    "over full": "–" if pd.isna(full) else f"{mean - full:+.3f}",
-                    "trivial": "–" if pd.isna(run["trivial"]) else f"{run['trivial']:.3f}",
-                    "unit": run["metric"],
-                    "weights, kB": f"{run['weight_bytes'] / 1000:.0f}",
-                }
-            )
+    for (dataset, _, cell), columns in findings.gather(frame).items():
+        first = columns["full precision"].iloc[0]
+        row = {"task": f"[{dataset}]({_page('compare', first)})", "cell": cell, "score": first["metric"]}
+        row["trivial"] = "–" if pd.isna(first["trivial"]) else f"{first['trivial']:.3f}"
+        for name in findings.COLUMNS:
+            row[name] = "–"
+            if name in columns:
+                scores = columns[name]["deployed"]
+                page = _page("train", columns[name].iloc[0])
+                row[name] = f"[{spread(scores.mean(), deviation(scores))}]({page})"
+        rows.append(row | {"minutes": f"{pd.concat(columns.values())['seconds'].mean() / 60:.0f}"})
     return markdown(pd.DataFrame(rows))
 
 

@@ -18,7 +18,8 @@ FLOORS = [
     {"trained"},
     {"diagnose"},
     {"figures", "report", "batch"},
-    {"tables", "diagrams"},
+    {"findings", "diagrams"},
+    {"tables"},
     {"__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

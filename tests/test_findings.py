@@ -1,0 +1,63 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from lowbit import findings, store
+from lowbit.spec import RunSpec
+
+SPECS = {name: RunSpec(quantizer=quantizer, norm=norm) for name, (quantizer, norm) in findings.COLUMNS.items()}
+TRIVIAL = 3.0
+
+
+def runs(metric="bpc", dataset="markov", **scores):
+    rows = [
+        dataclasses.asdict(dataclasses.replace(SPECS[name.replace("_", " ")], dataset=dataset, seed=seed))
+        | {"deployed": score, "trivial": TRIVIAL, "metric": metric}
+        for name, several in scores.items()
+        for seed, score in enumerate(np.atleast_1d(several))
+    ]
+    return pd.DataFrame(rows)
+
+
+def drawn(frame):
+    figure = findings.losses(findings.gather(frame))
+    found = {line.get_label(): sorted(line.get_xdata()) for line in figure.axes[0].lines}
+    plt.close(figure)
+    return {name: found[name] for name in findings.LOSSES if found[name]}
+
+
+def test_a_loss_is_the_share_of_the_way_back_to_the_trivial_rule():
+    assert drawn(runs(full_precision=1.0, ternary=[1.0, 1.5], binary=2.0)) == {"ternary": [0, 25], "binary": [50]}
+
+
+def test_a_perplexity_counts_by_its_logarithm():
+    frame = runs("perplexity", full_precision=1.0, ternary=np.sqrt(TRIVIAL))
+    assert drawn(frame)["ternary"] == [pytest.approx(50)]
+
+
+@pytest.mark.parametrize("score", [100.0, np.inf, np.nan])
+def test_what_is_worse_than_the_trivial_rule_stands_at_the_edge(score):
+    assert drawn(runs(full_precision=1.0, binary=score)) == {"binary": [findings.EDGE]}
+
+
+def test_only_plain_runs_of_tasks_with_full_precision_are_gathered():
+    whole, part = runs(full_precision=1.0, ternary=1.5), runs(dataset="digits", ternary=1.5)
+    changed = [
+        whole.assign(quantized="input"),
+        whole.assign(budget="smoke(rate=1.0)"),
+        whole.assign(activations="ternary"),
+    ]
+    told = findings.gather(pd.concat([whole, part, *changed]))
+    assert list(told) == [("markov", "smoke", "lstm")]
+    assert {name: len(same) for name, same in told["markov", "smoke", "lstm"].items()} == {
+        "full precision": 1,
+        "ternary": 1,
+    }
+
+
+def test_without_records_the_findings_are_empty():
+    assert findings.gather(store.frame([])) == {}
+    assert drawn(store.frame([])) == {}
