@@ -52,6 +52,11 @@ def test_every_citation_is_in_the_bibliography(page, keys):
     assert {key.strip() for group in cited for key in group.split(",")} <= keys
 
 
+@pytest.mark.parametrize("page", CHAPTERS, ids=by_name)
+def test_no_cell_of_a_table_reads_as_a_comment(page):
+    assert not re.findall(r"^[\s*-]*%.*$", page.read_text(), re.MULTILINE)
+
+
 def test_the_toc_names_every_chapter_once():
     assert sorted(entries(TOC, "file")) == [page.stem for page in CHAPTERS]
 
