@@ -42,7 +42,8 @@ def test_missing_data_offline_is_one_clear_line(monkeypatch, capsys):
     def offline(*_, **__):
         raise OSError("network is unreachable")
 
-    monkeypatch.delenv("LOWBIT_MIRROR", raising=False)
+    for name in ("LOWBIT_MIRROR", "LOWBIT_DATA"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(urllib.request, "urlopen", offline)
     assert main(["data", "warpeace"]) == 2
     error = capsys.readouterr().err

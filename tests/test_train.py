@@ -32,7 +32,12 @@ def interrupted(spec, at):
 
 @pytest.mark.parametrize(
     "spec",
-    [tiny(), tiny(dataset="digits", cell="gru"), changed("carry=True", norm="layer"), changed("optimizer='sgd'")],
+    [
+        tiny(),
+        changed("valid_limit=16, test_limit=16", dataset="digits", cell="gru"),
+        changed("carry=True", norm="layer"),
+        changed("optimizer='sgd'"),
+    ],
     ids=["text", "classes", "carried", "sgd"],
 )
 def test_the_same_spec_gives_the_same_digest_and_an_interrupted_run_too(spec):

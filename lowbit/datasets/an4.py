@@ -7,11 +7,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from lowbit import datasets, metrics
+from lowbit import datasets
 from lowbit.datasets import speech, tarball
 from lowbit.datasets.download import File, fetch
 from lowbit.datasets.recipe import SMOKE, Recipe
-from lowbit.datasets.varied import Transcribed
+from lowbit.datasets.varied import LETTERS, Lettered
 
 COMMIT = "5e478f0ee6c5b060edf702acdd563948cad5545f"
 CEPSTRA = 13
@@ -26,7 +26,7 @@ def assemble(archive: Path) -> bytes:
 
 @datasets.register
 @dataclasses.dataclass(frozen=True)
-class An4(Transcribed):
+class An4(Lettered):
     """Carnegie Mellon's census utterances (acero1993acoustical) as letters: 26 and the space between words.
 
     A stand-in for the licensed Wall Street Journal recordings (`wsj`) that ott2016recurrent uses: spelled words,
@@ -51,29 +51,11 @@ class An4(Transcribed):
             extract=assemble,
         ),
     )
-    further: ClassVar[tuple[metrics.Metric, ...]] = (
-        metrics.WORD_ERROR,
-        metrics.LABEL_ERROR_BEAM,
-        metrics.WORD_ERROR_BEAM,
-        metrics.NATS_PER_LABEL,
-    )
     alphabet: ClassVar[str] = " ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     counts: ClassVar[dict[str, int]] = {"train": 857, "valid": 91, "test": 130, "outputs": 28}
     recipes: ClassVar[dict[str, Recipe]] = {
         "smoke": dataclasses.replace(SMOKE, updates=20, evaluate_every=10, batch=8, valid_limit=8, test_limit=8),
-        "cpu": Recipe(
-            hidden=128,
-            updates=1000,
-            layers=2,
-            bidirectional=True,
-            batch=16,
-            steps=50,
-            rate=1e-2,
-            final_rate=5e-4,
-            clip_norm=1.0,
-            clip_masters=True,
-            evaluate_every=100,
-        ),
+        "cpu": dataclasses.replace(LETTERS, steps=50, evaluate_every=100),
         "paper": Recipe(
             hidden=320,
             updates=10_000,

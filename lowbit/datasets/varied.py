@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lowbit import metrics
 from lowbit.datasets.base import Dataset, Shuffle
+from lowbit.datasets.recipe import Recipe
 from lowbit.metrics import IGNORED, Batch
 from lowbit.registry import InputError
 
@@ -175,3 +176,27 @@ class Transcribed(Varied):
 
     def _count(self, splits: dict[str, tuple[np.ndarray, ...]]) -> int:
         return 1 + len(self.alphabet)
+
+
+class Lettered(Transcribed):
+    """Speech as letters with words between spaces: words have scores too."""
+
+    further: ClassVar[tuple[metrics.Metric, ...]] = (
+        metrics.WORD_ERROR,
+        metrics.LABEL_ERROR_BEAM,
+        metrics.WORD_ERROR_BEAM,
+        metrics.NATS_PER_LABEL,
+    )
+
+
+LETTERS = Recipe(  # of minutes, for such a task
+    hidden=128,
+    updates=1000,
+    layers=2,
+    bidirectional=True,
+    batch=16,
+    rate=1e-2,
+    final_rate=5e-4,
+    clip_norm=1.0,
+    clip_masters=True,
+)

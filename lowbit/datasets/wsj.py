@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from lowbit import datasets, metrics, paths
+from lowbit import datasets, paths
 from lowbit.datasets import speech
 from lowbit.datasets.recipe import SMOKE, Recipe
-from lowbit.datasets.varied import Transcribed
+from lowbit.datasets.varied import LETTERS, Lettered
 from lowbit.registry import InputError
 
 FOLDER = "LOWBIT_WSJ"  # the variable that names where the lists lie
@@ -23,7 +23,7 @@ STACK = 3  # frames that are one step
 
 @datasets.register
 @dataclasses.dataclass(frozen=True)
-class Wsj(Transcribed):
+class Wsj(Lettered):
     """Read sentences of the Wall Street Journal (paul1992design) as letters, space, apostrophe and period.
 
     ott2016recurrent trains on this corpus; its network, features and scores we could not establish, so sizes
@@ -42,29 +42,11 @@ class Wsj(Transcribed):
     reference: ClassVar[str] = "paul1992design"
     licence: ClassVar[str] = "LDC user agreement (LDC93S6A, LDC94S13A)"
     bound: ClassVar[bool] = True
-    further: ClassVar[tuple[metrics.Metric, ...]] = (
-        metrics.WORD_ERROR,
-        metrics.LABEL_ERROR_BEAM,
-        metrics.WORD_ERROR_BEAM,
-        metrics.NATS_PER_LABEL,
-    )
     alphabet: ClassVar[str] = " ABCDEFGHIJKLMNOPQRSTUVWXYZ'."
     counts: ClassVar[dict[str, int]] = {"train": 37_416, "valid": 503, "test": 333, "outputs": 30}
     recipes: ClassVar[dict[str, Recipe]] = {
         "smoke": dataclasses.replace(SMOKE, updates=10, evaluate_every=5, batch=4, valid_limit=4, test_limit=4),
-        "cpu": Recipe(
-            hidden=128,
-            updates=1000,
-            layers=2,
-            bidirectional=True,
-            batch=16,
-            steps=100,
-            rate=1e-2,
-            final_rate=5e-4,
-            clip_norm=1.0,
-            clip_masters=True,
-            valid_limit=100,
-        ),
+        "cpu": dataclasses.replace(LETTERS, steps=100, valid_limit=100),
         "paper": Recipe(
             hidden=320,
             updates=60_000,

@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowbit import quantizers
-from lowbit.quantizers.base import Fit, Lane, Site
+from lowbit.quantizers.base import Fit, Fitted, Lane, Site
 from lowbit.registry import InputError
 
 
 @quantizers.register
 @dataclasses.dataclass(frozen=True)
-class Alternating(quantizers.Quantizer):
+class Alternating(Fitted):
     r"""$\sum_{i=1}^k \alpha_i b_i$ with $b_i = \pm 1$, to minimize $\|w - \sum_i \alpha_i b_i\|^2$ over each row.
 
     Greedy at first, $\alpha_i = \mathrm{E}|r|$ and $b_i = \mathrm{sign}\,r$ of what is left,
@@ -51,15 +51,7 @@ class Alternating(quantizers.Quantizer):
 
     def scale(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows #cols"]:
         """The largest sum of each row."""
-        return self.fit(w, site).scale
-
-    def codebook(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows levels"]:
-        """All sums of each row, over the largest."""
-        return self.fit(w, site).codebook
-
-    def cuts(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows cuts"]:
-        """Half-way between neighbouring sums."""
-        return self.fit(w, site).cuts
+        return super().scale(w, site)
 
     def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
         """One effort for all."""

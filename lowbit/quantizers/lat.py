@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowbit import quantizers
-from lowbit.quantizers.base import Fit, Site, by_gate, by_row, curvature
+from lowbit.quantizers.base import Fit, Fitted, Quantizer, Site, by_gate, by_row, curvature
 from lowbit.registry import InputError
 
 ROUNDS = 100  # of an alternation, at most; a dozen is the rule
@@ -17,7 +17,7 @@ ROUNDS = 100  # of an alternation, at most; a dozen is the rule
 
 @quantizers.register
 @dataclasses.dataclass(frozen=True)
-class Lat(quantizers.Quantizer):
+class Lat(Fitted):
     r"""$\{-\alpha, 0, +\alpha\}$ so that $\sum_i d_i (w_i - \alpha b_i)^2$ is least over a gate's matrix.
 
     Nearest: zero where $|w| \le \alpha / 2$, else the sign. $d = \sqrt v + 10^{-8}$ with Adam's second moment $v$,
@@ -50,22 +50,14 @@ class Lat(quantizers.Quantizer):
 
     def scale(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows #cols"]:
         """What costs the loss of each gate least; with two sides, the mean of theirs."""
-        return self.fit(w, site).scale
-
-    def codebook(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows levels"]:
-        """The scale of each side, over their mean."""
-        return self.fit(w, site).codebook
-
-    def cuts(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows cuts"]:
-        """Half the scale of each side, over their mean."""
-        return self.fit(w, site).cuts
+        return super().scale(w, site)
 
     def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
         """One effort for all."""
         weights, d = by_gate(w, site), curvature(w, site)
         if self.sides == 1:
             alpha = by_row(self._alpha(weights.abs(), d), w)
-            return Fit(alpha, super().codebook(w, site), super().cuts(w, site))
+            return Fit(alpha, Quantizer.codebook(self, w, site), Quantizer.cuts(self, w, site))
         above = by_row(self._alpha(weights.clamp(min=0), d * (weights > 0)), w)
         below = by_row(self._alpha(-weights.clamp(max=0), d * (weights < 0)), w)
         mean = (above + below) / 2
