@@ -131,7 +131,7 @@ def _tables(options: argparse.Namespace) -> int:
 
     _report_problems()
     print("changed: " + (", ".join(tables.write()) or "nothing"))
-    told = findings.gather(store.frame(store.scan("cpu", "paper").records))
+    told = findings.gather(store.frame(store.scan(*store.COMMITTED).records))
     figures.style()
     store.write(paths.book() / "tables" / "losses.svg", figures.svg(findings.losses(told)))
     return 0

@@ -22,7 +22,7 @@ def gather(frame: pd.DataFrame) -> dict[tuple, dict[str, pd.DataFrame]]:
     """The runs of each column of `COLUMNS`, lowest seed first, by dataset, budget and cell; those with all plain."""
     told: dict[tuple, dict[str, pd.DataFrame]] = {}
     plain = (frame["quantized"] == "input+recurrent") & (frame["activations"] == "full")
-    plain &= ~frame["budget"].str.contains("(", regex=False)
+    plain &= frame["budget"].isin(("cpu", "paper"))
     for task, runs in frame[plain].groupby(["dataset", "budget", "cell"]):
         for name, (quantizer, norm) in COLUMNS.items():
             same = runs[(runs["quantizer"] == quantizer) & (runs["norm"] == norm)].sort_values("seed")

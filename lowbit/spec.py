@@ -36,7 +36,7 @@ class RunSpec:
     norm: str = "batch_step"
     quantized: str = "input+recurrent"  # of input, recurrent, biases, embedding, readout
     activations: str = "full"  # the quantizer of every layer's outputs, at scale 1
-    budget: str = "smoke"  # or tour, cpu, paper; with changes to its recipe as in cpu(hidden=128)
+    budget: str = "smoke"  # or tour, brief, cpu, paper; with changes to its recipe as in cpu(hidden=128)
     seed: int = 0
 
     def __post_init__(self):

@@ -26,6 +26,9 @@ SCORES = (
 )
 
 
+COMMITTED = ("brief", "cpu", "paper")  # budgets whose records are part of the study
+
+
 @dataclasses.dataclass(frozen=True)
 class Record:
     """What one run found, and all that is needed to trust it or run it again."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lowbit import cells, datasets, norm, paths, quantizers, store
-from lowbit.registry import InputError
+from lowbit.registry import InputError, parse
 from lowbit.spec import RunSpec, slug
 
 STUDIES: dict[str, Callable[[], list[RunSpec]]] = {}
@@ -36,6 +36,12 @@ def cover(**choices: list) -> list[RunSpec]:
     return [fitting(**{field: each[i % len(each)] for field, each in choices.items()}) for i in range(count)]
 
 
+def changed(budget: str, **fields) -> str:
+    """A budget with some fields of its recipe changed."""
+    name, options = parse(budget)
+    return f"{name}({', '.join(f'{field}={value!r}' for field, value in (options | fields).items())})"
+
+
 def fitting(
     quantizer: str = "ternary",
     quantized: str = "input+recurrent",
@@ -47,7 +53,7 @@ def fitting(
     built, hidden = quantizers.build(quantizer), datasets.build(dataset).recipe(budget).hidden
     parts = [part for part in quantized.split("+") if part in built.fits] or built.fits
     if built.units(hidden) != hidden:
-        budget = f"{budget}(hidden={built.units(hidden)})"
+        budget = changed(budget, hidden=built.units(hidden))
     return RunSpec(dataset, quantizer=quantizer, quantized="+".join(parts), budget=budget, **choices)
 
 
@@ -86,7 +92,7 @@ def tour() -> list[RunSpec]:
 def recorded() -> list[RunSpec]:
     """Every kind of committed record, its lowest seed for all: its page is rendered, nothing is trained."""
     lowest: dict[RunSpec, RunSpec] = {}
-    for run in sorted((record.run for record in store.scan("cpu", "paper").records), key=lambda run: run.seed):
+    for run in sorted((record.run for record in store.scan(*store.COMMITTED).records), key=lambda run: run.seed):
         lowest.setdefault(dataclasses.replace(run, seed=0), run)
     return list(lowest.values())
 
@@ -118,8 +124,7 @@ def diagnosed() -> list[RunSpec]:
 @study
 def parts() -> list[RunSpec]:
     """B's figure 3: a GRU with input, recurrent, bias or all weights ternarized, ten seeds each."""
-    short = "cpu(updates=800, evaluate_every=100, hidden=128, test_limit=50000)"
-    task = {"dataset": ["warpeace"], "budget": [short], "cell": ["gru"], "norm": ["none"]}
+    task = {"dataset": ["warpeace"], "budget": ["brief"], "cell": ["gru"], "norm": ["none"]}
     every, seeds = "input+recurrent+biases", list(range(10))
     return [
         *grid(**task, quantizer=["ternaryconnect"], quantized=["input", "recurrent", "biases", every], seed=seeds),
@@ -145,20 +150,18 @@ def tasks() -> list[RunSpec]:
 @study
 def methods() -> list[RunSpec]:
     """Every quantizer on A's first task, with A's norm."""
-    choices = [name for name in quantizers.names() if name not in ("full", "ternary", "binary", "binaryconnect")]
-    choices += ["laq(bits=4)", "lat(exact=True)", "lat(sides=2)", "dorefa(bits=4)", "alternating(bits=3)"]
-    choices += ["alternating(bits=4)"]
-    return [fitting(quantizer, dataset="ptb_char", budget="cpu") for quantizer in choices]
+    choices = [*quantizers.names(), "laq(bits=4)", "lat(exact=True)", "lat(sides=2)", "dorefa(bits=4)"]
+    choices += ["alternating(bits=3)", "alternating(bits=4)"]
+    return [fitting(quantizer, dataset="ptb_char", budget="brief") for quantizer in choices]
 
 
 @study
 def variants() -> list[RunSpec]:
-    """What the released code of A does otherwise, one difference at a time, at a third of the budget."""
-    short = {"updates": 1000, "evaluate_every": 250}
+    """What the released code of A does otherwise, one difference at a time."""
 
     def run(cell: str = "lstm", **changes) -> RunSpec:
-        words = ", ".join(f"{name}={value!r}" for name, value in (short | changes).items())
-        return RunSpec(dataset="ptb_char", cell=cell, quantizer="ternary(stochastic=True)", budget=f"cpu({words})")
+        budget = changed("brief", **changes) if changes else "brief"
+        return RunSpec(dataset="ptb_char", cell=cell, quantizer="ternary(stochastic=True)", budget=budget)
 
     return [
         run(),
@@ -168,7 +171,7 @@ def variants() -> list[RunSpec]:
         run(init="orthogonal"),
         run(start="learned"),
         run("lstm(normalize_cell=True)"),
-        *grid(dataset=["warpeace(symbols=83)"], budget=["cpu"], quantizer=["full", "ternary"]),
+        *grid(dataset=["warpeace", "warpeace(symbols=83)"], budget=["brief"], quantizer=["full", "ternary"]),
     ]
 
 

@@ -14,7 +14,7 @@ from lowbit.study import Page
 
 def texts() -> dict[str, str]:
     """Every table that the chapters include, by file name; they depend on committed records and on code alone."""
-    found = store.scan("cpu", "paper").records
+    found = store.scan(*store.COMMITTED).records
     return {
         "findings.md": _findings(store.frame(found)),
         "runs.md": _runs(store.frame(found)),

@@ -27,7 +27,7 @@ from lowbit.datasets.warpeace import Warpeace
 from lowbit.registry import InputError
 
 FETCHED = [name for name in datasets.names() if name not in datasets.local()]
-BUDGETS = ("smoke", "tour", "cpu", "paper")
+BUDGETS = ("smoke", "tour", "brief", "cpu", "paper")
 unhurried = settings(deadline=None, max_examples=40)  # the machine may be shared
 
 

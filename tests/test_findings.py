@@ -8,11 +8,14 @@ from matplotlib import pyplot as plt
 from lowbit import findings, store
 from lowbit.spec import RunSpec
 
-SPECS = {name: RunSpec(quantizer=quantizer, norm=norm) for name, (quantizer, norm) in findings.COLUMNS.items()}
+SPECS = {
+    name: RunSpec(dataset="warpeace", quantizer=quantizer, norm=norm, budget="cpu")
+    for name, (quantizer, norm) in findings.COLUMNS.items()
+}
 TRIVIAL = 3.0
 
 
-def runs(metric="bpc", dataset="markov", **scores):
+def runs(metric="bpc", dataset="warpeace", **scores):
     rows = [
         dataclasses.asdict(dataclasses.replace(SPECS[name.replace("_", " ")], dataset=dataset, seed=seed))
         | {"deployed": score, "trivial": TRIVIAL, "metric": metric}
@@ -44,15 +47,15 @@ def test_what_is_worse_than_the_trivial_rule_stands_at_the_edge(score):
 
 
 def test_only_plain_runs_of_tasks_with_full_precision_are_gathered():
-    whole, part = runs(full_precision=1.0, ternary=1.5), runs(dataset="digits", ternary=1.5)
+    whole, part = runs(full_precision=1.0, ternary=1.5), runs(dataset="jsb", ternary=1.5)
     changed = [
         whole.assign(quantized="input"),
-        whole.assign(budget="smoke(rate=1.0)"),
+        whole.assign(budget="cpu(rate=1.0)"),
         whole.assign(activations="ternary"),
     ]
     told = findings.gather(pd.concat([whole, part, *changed]))
-    assert list(told) == [("markov", "smoke", "lstm")]
-    assert {name: len(same) for name, same in told["markov", "smoke", "lstm"].items()} == {
+    assert list(told) == [("warpeace", "cpu", "lstm")]
+    assert {name: len(same) for name, same in told["warpeace", "cpu", "lstm"].items()} == {
         "full precision": 1,
         "ternary": 1,
     }

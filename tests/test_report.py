@@ -109,7 +109,7 @@ def test_what_the_introduction_says_holds_in_the_records(monkeypatch):
 
 def test_committed_records_are_whole_and_show_no_problem(monkeypatch):
     monkeypatch.delenv("LOWBIT_HOME")
-    found = store.scan("cpu", "paper")
+    found = store.scan(*store.COMMITTED)
     assert not found.problems
     for record in found.records:
         assert record.run.key

@@ -8,7 +8,7 @@ import numpy as np
 from lowbit import datasets
 from lowbit.datasets.base import Text
 from lowbit.datasets.download import File, fetch
-from lowbit.datasets.recipe import CPU_TEXT, SMOKE, Recipe
+from lowbit.datasets.recipe import BRIEF_TEXT, CPU_TEXT, SMOKE, Recipe
 
 ARCHIVE = "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz#./simple-examples/data/"
 
@@ -51,6 +51,7 @@ class PtbChar(Text):
     counts: ClassVar[dict[str, int]] = {"train": 5_017_482, "valid": 393_042, "test": 442_423, "outputs": 50}
     recipes: ClassVar[dict[str, Recipe]] = {
         "smoke": SMOKE,
+        "brief": BRIEF_TEXT,
         "cpu": CPU_TEXT,
         "paper": Recipe(hidden=1000, updates=50 * 783),  # epochs, of the whole batches in one
     }

@@ -56,3 +56,4 @@ CPU_TEXT = Recipe(
     clip_masters=True,
     valid_limit=50_000,
 )
+BRIEF_TEXT = dataclasses.replace(CPU_TEXT, hidden=128, updates=1000, evaluate_every=250, test_limit=100_000)

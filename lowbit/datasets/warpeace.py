@@ -8,7 +8,7 @@ import numpy as np
 from lowbit import datasets
 from lowbit.datasets.base import Text
 from lowbit.datasets.download import File, fetch
-from lowbit.datasets.recipe import CPU_TEXT, SMOKE, Recipe
+from lowbit.datasets.recipe import BRIEF_TEXT, CPU_TEXT, SMOKE, Recipe
 from lowbit.registry import InputError
 
 
@@ -38,6 +38,7 @@ class Warpeace(Text):
     )
     recipes: ClassVar[dict[str, Recipe]] = {
         "smoke": SMOKE,
+        "brief": BRIEF_TEXT,
         "cpu": CPU_TEXT,
         "paper": Recipe(hidden=512, updates=200 * 407, final_rate=1e-3),  # epochs, of the whole batches in one
     }
