@@ -40,12 +40,13 @@ def add(bias: Tensor, z: Tensor, t: int, part: slice) -> Tensor:
 class Norm(nn.Module, abc.ABC):
     """Normalizes the products of one matrix, step by step, and adds their bias.
 
-    In training mode a batch norm takes the statistics of the batch at hand, as every test of A's code does
-    too; in evaluation mode it takes population statistics, which `collect` gathers.
+    In training mode a batch norm takes the statistics of the batch at hand, as every test of A's code does too; in
+    evaluation mode it takes population statistics, which `collect` gathers.
     """
 
     gain: Tensor  # one factor a row
     collecting: bool = False
+    live: str  # what it takes from the products at hand: moments over "batch" or "rows", "squares", or "nothing"
 
     def __init__(self, rows: int, steps: int, gain: float):
         super().__init__()
@@ -79,6 +80,8 @@ class OverRows(Norm):
     Nothing is stored, so nothing can be folded: the sums over the rows are due at every step.
     """
 
+    live: str = "rows"
+
     def __init__(self, rows: int, steps: int):
         super().__init__(rows, steps, gain=1.0)
 
@@ -107,6 +110,8 @@ class Layer(OverRows):
 class RMS(OverRows):
     r"""$\gamma z / \sqrt{\mathrm{E} z^2 + \epsilon}$ over the rows of one product: no mean (zhang2019root)."""
 
+    live: str = "squares"
+
     def _normalize(self, bias: Tensor, z: Tensor, t: int, part: slice) -> Tensor:
         return F.rms_norm(z, z.shape[-1:], rows(self.gain, part), EPS) + rows(bias, part)
 
@@ -114,10 +119,18 @@ class RMS(OverRows):
 class Affine(Norm):
     """A norm that is, at run time, a fixed scale and shift of each row."""
 
+    live: str = "nothing"
+    slots: int = 1  # how many scales and shifts are kept apart; a step past the last slot takes the last
+
     def start(self, w: Float[Tensor, "rows cols"], bias: Float[Tensor, " rows"]) -> Apply:
-        """Applies what `fold` gives; steps past the last slot use the last."""
+        """Applies what `fold` gives."""
         scale, shift = self.fold(w)
         return functools.partial(affine, scale, shift + bias)
+
+    def absorbed(self, w: Float[Tensor, "rows cols"], bias: Float[Tensor, " rows"]) -> tuple[Tensor, Tensor]:
+        """The matrix and bias that need no norm after them; only where all steps share one slot."""
+        scale, shift = self.fold(w)
+        return w * scale[0][:, None], bias + shift[0]
 
 
 @registry.register_as("none")
@@ -131,6 +144,10 @@ class NoNorm(Affine):
     def start(self, w: Float[Tensor, "rows cols"], bias: Float[Tensor, " rows"]) -> Apply:
         """Adds the bias."""
         return functools.partial(add, bias)
+
+    def absorbed(self, w: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Both as they are."""
+        return w, bias
 
     def fold(self, w: Float[Tensor, "rows cols"]) -> tuple[Float[Tensor, "slots rows"], Float[Tensor, "slots rows"]]:
         """Ones and zeros."""
@@ -164,9 +181,24 @@ class BatchStatistics(Affine):
         self.register_buffer("squares", torch.zeros(self.slots, rows, dtype=torch.float64))
 
     @property
+    def live(self) -> str:
+        """Moments over the batch in training mode."""
+        return "batch" if self.training else "nothing"
+
+    @property
     @abc.abstractmethod
     def slots(self) -> int:
-        """How many statistics are kept apart; a step past the last belongs to the last."""
+        """One, or one for each step."""
+
+    def gather(
+        self, mean: Float[Tensor, "time rows"], variance: Float[Tensor, "time rows"], count: int, t: int
+    ) -> None:
+        """Adds to the population the moments of `count` products at each step from `t` on."""
+        slots = torch.arange(t, t + len(mean)).clamp(max=self.slots - 1).to(mean.device)
+        mean, variance = mean.double(), variance.double()
+        self.count.index_add_(0, slots, self.count.new_full((len(mean), 1), count))
+        self.total.index_add_(0, slots, count * mean)
+        self.squares.index_add_(0, slots, count * (variance + mean**2))
 
     def start(self, w: Float[Tensor, "rows cols"], bias: Float[Tensor, " rows"]) -> Apply:
         """Normalizes by the batch in training mode, by the population in evaluation mode."""
@@ -196,8 +228,7 @@ class BatchStatistics(Affine):
         return scale, -mean.to(scale.dtype) * scale
 
     def _add(self, z: Tensor, slot: int, part: slice) -> None:
-        if part.start in (None, 0):
-            self.count[slot] += len(z)
+        self.count[slot] += len(z) if part.start in (None, 0) else 0
         self.total[slot, part] += z.sum(0)
         self.squares[slot, part] += z.square().sum(0)
 
@@ -206,10 +237,7 @@ class BatchStatistics(Affine):
 class Batch(BatchStatistics):
     """Batch norm whose population statistics all steps share (hou2019normalization)."""
 
-    @property
-    def slots(self) -> int:
-        """One."""
-        return 1
+    slots: int = 1
 
 
 @register

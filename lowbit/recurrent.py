@@ -1,17 +1,16 @@
-"""The one layer that runs a cell over time: two matrices, their norms, and the only time loop."""
+"""The one layer that runs a cell over time: two matrices, their norms, and the loop that a kernel runs."""
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lowbit import kernels, quantizers
 from lowbit import norm as norms
-from lowbit import quantizers
 from lowbit.cells import Cell, State
+from lowbit.kernels import Kernel, Loop, Norms, Weights
 from lowbit.quantizers import Quantizer, Site
 from lowbit.quantizers.base import glorot
 
@@ -29,15 +28,6 @@ class Design:
     start: str = "zero"
 
 
-class Weights(NamedTuple):
-    """The parameters of a layer as one sequence sees them, quantized or not."""
-
-    x: Tensor  # (rows inputs)
-    h: Tensor | None  # (rows hidden); none where a cell has no recurrent product
-    bias_x: Tensor  # (rows)
-    bias_h: Tensor | None  # (rows)
-
-
 class Matrix(NamedTuple):
     """One of the two matrices of a layer, and how it is quantized."""
 
@@ -51,16 +41,17 @@ MASTERS = {"input": "weight_x", "recurrent": "weight_h"}
 
 
 class Recurrent(nn.Module):
-    """One layer over time: two matrices, their norms, a cell, and the only time loop.
+    """One layer over time: two matrices, their norms and a cell, run by one of `kernels`.
 
-    Weights are drawn once a sequence and shared by its steps; the input product of all steps is one matrix
-    product outside the loop.
+    Weights are drawn once a sequence and shared by its steps.
     """
 
     def __init__(self, inputs: int, hidden: int, design: Design, steps: int = 1):
         super().__init__()
         self.hidden, self.cell, self.quantizer, self.quantized = hidden, design.cell, design.quantizer, design.quantized
         self.activations, self.start = design.activations, design.start
+        self.kernels: tuple[Kernel, ...] = (kernels.build("reference"),)  # the first that can run a loop does
+        self.ran = ""  # which of them ran the last
         cell, norm = design.cell, design.norm
         rows = cell.gates * hidden
         self.site_x = Site(inputs, hidden, cell.gates)
@@ -129,29 +120,13 @@ class Recurrent(nn.Module):
         """The outputs of all steps and the last state; integers are symbols, one-hot."""
         w = weights or self.round()
         values, t = state or self._start(x.shape[1])
-        normalize_x = self.norm_x.start(w.x, w.bias_x)
-        normalize_h = self.norm_h.start(w.h, w.bias_h) if self.cell.recurs else None
-        normalize_c = None
-        if self.cell.settles:  # c is its own product with the identity
-            normalize_c = self.norm_c.start(torch.eye(self.hidden, device=w.x.device), self.bias_c)
-
-        outputs = []
-        for z in self._products(x, w.x).unbind(0):
-            product = functools.partial(self._product, normalize_h, w.h, t)
-            settle = functools.partial(self._settle, normalize_c, t)
-            values = self.cell.step(normalize_x(z, t, norms.ALL), values, product, settle)
-            outputs.append(values[0])
-            t += 1
-        return self.activations.activate(torch.stack(outputs)), State(values, t)
-
-    def _products(self, x: Tensor, w: Tensor) -> Float[Tensor, "time batch rows"]:
-        return F.linear(x, w) if x.is_floating_point() else F.embedding(x, w.T.contiguous())
-
-    def _product(self, normalize: norms.Apply, w: Tensor, t: int, h: Tensor, part: slice) -> Tensor:
-        return normalize(F.linear(self.activations.activate(h), norms.rows(w, part)), t, part)
-
-    def _settle(self, normalize: norms.Apply | None, t: int, c: Tensor) -> Tensor:
-        return c if normalize is None else normalize(c, t, norms.ALL)
+        recurs, settles = self.cell.recurs, self.cell.settles
+        norms = Norms(self.norm_x, self.norm_h if recurs else None, self.norm_c if settles else None)
+        bias_c = self.bias_c if settles else None
+        outputs, values, self.ran = kernels.run(
+            self.kernels, Loop(self.cell, self.activations, norms, x, w, bias_c, values, t)
+        )
+        return self.activations.activate(outputs), State(values, t + len(x))
 
     def _start(self, batch: int) -> State:
         if self.start == "zero":

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from lowbit import cells, evaluate, models, paths, quantizers, store, weights
+from lowbit import cells, evaluate, kernels, models, paths, quantizers, store, weights
 from lowbit.datasets import Batch, Recipe
 from lowbit.models import Network, detach
 from lowbit.recurrent import Design
@@ -93,6 +93,9 @@ class Session:
         self.spec, self.data, self.recipe = spec, spec.data, spec.recipe
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = build(spec).to(self.device)
+        self.ran: set[str] = set()  # the kernels of training steps
+        for layer in self.network.recurrent().values():
+            layer.kernels = kernels.fastest()
         self.optimizer = optimizer(self.network, self.recipe)
         self.update, self.epoch, self.seen = 0, 0, 0  # updates; passes over the data; batches of this pass
         self.skipped = 0  # updates whose gradient was not finite
@@ -150,7 +153,7 @@ class Session:
             data={"sha256": self.data.digest, **self.data.facts(), "baselines": self.data.baselines()},
             sizes=weights.sizes(self.network),
             seconds=round(self.seconds + time.perf_counter() - began, 2),
-            machine=store.machine(),
+            machine=store.machine() | {"kernels": sorted(self.ran)},
         )
         return told.sealed()
 
@@ -170,6 +173,7 @@ class Session:
     def _step(self, batch: Batch) -> tuple[float, int]:
         before = None if batch.fresh or self.states is None else detach(self.states)
         outputs, self.states = self.network(batch.x, before, None, batch.lengths)
+        self.ran.update(layer.ran for layer in self.network.recurrent().values())
         total, points = self.data.loss.total(outputs, batch), self.data.loss.points(outputs, batch)
         self.optimizer.zero_grad()
         (total / points).backward()
@@ -213,7 +217,7 @@ class Session:
             self.optimizer.state.clear()
 
     # What a checkpoint holds besides the network, the optimizer and the random state.
-    KEPT = ("update", "epoch", "seen", "curve", "best", "states", "rate", "seconds", "skipped")
+    KEPT = ("update", "epoch", "seen", "curve", "best", "states", "rate", "seconds", "skipped", "ran")
 
     def _keep(self) -> None:
         kept = {name: getattr(self, name) for name in self.KEPT}

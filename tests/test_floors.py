@@ -11,6 +11,7 @@ FLOORS = [
     {"metrics"},
     {"quantizers", "norm", "datasets"},
     {"cells"},
+    {"kernels"},
     {"recurrent", "spec"},
     {"models"},
     {"store", "evaluate", "weights"},

@@ -1,0 +1,175 @@
+"""A whole loop as one function of autograd, its way back written by hand."""
+
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowbit.kernels.loops import products
+from lowbit.kernels.loops.norms import BATCH, ROWS, Normed
+from lowbit.kernels.loops.room import Room, arrays
+
+
+class Plan(NamedTuple):
+    """What is no tensor that learns."""
+
+    loops: ModuleType  # of the cell: its `forward` and `backward`
+    halves: bool  # the recurrent product is two: of all gates but the last, and of the last
+    bounded: bool  # the activation of a vanilla RNN is tanh, not relu
+    first: int  # the number of the first step
+    index: np.ndarray  # (time batch): the row of the table that is each input product
+    symbols: bool  # a row of the table may occur more than once, or never
+    kinds: tuple[int, int, int]  # of the norms of x, h and c
+    product: int
+    keeps: bool  # there will be a way back
+
+
+class Run:
+    """One way forwards, and what it leaves for the way back.
+
+    `affine` are gain and bias of the norms of x, h and c, each (rows) or (slots rows).
+    """
+
+    def __init__(self, plan: Plan, table: Tensor, w: Tensor, affine: tuple[Tensor, ...], start: tuple[Tensor, ...]):
+        self.plan, self.w, self.table = plan, array(w), array(table)
+        self.start = tuple(array(value) for value in start)
+        self.norms = self._norms(affine)
+        self.room = self._room()
+        steps, batch = plan.index.shape
+        self.out = torch.empty(steps, batch, self.w.shape[1])
+        w = self._prepared([part.T for part in self._parts(self.w)])
+        plan.loops.forward(plan.first, self.table, plan.index, self.start, w, self.norms, self.room, self.out.numpy())
+
+    def last(self) -> Tensor:
+        """The second value of the last state, where there is one."""
+        return torch.from_numpy(self.room.c[(self.plan.index.shape[0] - 1) % len(self.room.c)].copy())
+
+    def moments(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Mean and variance (time rows) that the norms of x, h and c took from the batch."""
+        return [
+            tuple(np.concatenate(each, axis=1) for each in zip(*((n.mean, n.variance) for n in parts), strict=True))
+            for parts in self._whole()
+            if parts
+        ]
+
+    def back(self, out: Tensor, up: Tensor, end: Tensor | None) -> tuple[Tensor | None, ...]:
+        """The gradients to the table, the matrix, gains and biases, and the first state."""
+        plan, (rows, n) = self.plan, self.w.shape
+        steps, batch = plan.index.shape
+        ends = tuple(np.zeros((batch, n), np.float32) for _ in self.start)
+        if end is not None and len(ends) > 1:
+            ends[1][:] = end.numpy()
+        d_table = np.zeros(self.table.shape if plan.symbols else (0, rows), np.float32)
+        w, values = self._prepared(self._parts(self.w)), out.numpy()
+        plan.loops.backward(
+            *(plan.first, self.table, plan.index, self.start, w, self.norms, self.room, values),
+            *(array(up), ends, d_table),
+        )
+        if not plan.symbols:
+            d_table = self.room.g.reshape(steps * batch, rows)
+        affine = [each for parts in self._whole() for each in _gradients(parts)]
+        return torch.from_numpy(d_table), self._outer(out), *affine, *map(torch.from_numpy, ends)
+
+    def _parts(self, w: np.ndarray) -> list[np.ndarray]:
+        gates = len(w) - w.shape[1]
+        return [w[:gates], w[gates:]] if self.plan.halves else [w]
+
+    def _prepared(self, parts: list[np.ndarray]) -> products.Product | tuple[products.Product, ...]:
+        batch = self.plan.index.shape[1]
+        made = tuple(products.prepare(part, batch, self.plan.product) for part in parts)
+        return made if self.plan.halves else made[0]
+
+    def _norms(self, affine: tuple[Tensor, ...]) -> tuple[Normed, ...]:
+        gain_x, bias_x, gain_h, bias_h, gain_c, bias_c = affine
+        kind_x, kind_h, kind_c = self.plan.kinds
+        x = self._normed(kind_x, gain_x, bias_x)
+        if self.plan.halves:
+            gates = len(self.w) - self.w.shape[1]
+            h = (
+                self._normed(kind_h, gain_h[..., part], bias_h[..., part])
+                for part in (slice(gates), slice(gates, None))
+            )
+            return x, *h
+        return x, self._normed(kind_h, gain_h, bias_h), self._normed(kind_c, gain_c, bias_c)
+
+    def _normed(self, kind: int, gain: Tensor, bias: Tensor) -> Normed:
+        rows, (steps, batch) = gain.shape[-1], self.plan.index.shape
+        moments = np.empty((2, steps, rows) if kind == BATCH else (2, 0, rows), np.float32)
+        inverse = np.empty((steps, batch) if kind >= ROWS else (0, 0), np.float32)
+        gain, bias = (array(each).reshape(-1, rows) for each in (gain, bias))
+        return Normed(kind, gain, bias, *moments, inverse, *np.zeros((2, rows), np.float32))
+
+    def _whole(self) -> tuple[tuple[Normed, ...], ...]:
+        if self.plan.halves:
+            return self.norms[:1], self.norms[1:], ()
+        return tuple((norm,) for norm in self.norms)
+
+    def _room(self) -> Room:
+        plan, (rows, n) = self.plan, self.w.shape
+        steps, batch = plan.index.shape
+        kept = steps if plan.keeps else 1
+        own = plan.halves or plan.kinds[2] >= ROWS  # rows are standardized in their place
+        second = (kept if plan.keeps else 2, batch, n if plan.halves or len(self.start) > 1 else 0)
+        a, g, c, seen = arrays(
+            (kept, batch, rows - n if plan.halves else rows), (kept, batch, rows), second, second if own else (0,)
+        )
+        return Room(a, g, c, seen if own else c, plan.bounded)
+
+    def _outer(self, out: Tensor) -> Tensor:
+        """The gradient to the matrix: that to the products of all steps, times what was multiplied."""
+        half = self.plan.product == products.HALF
+        d = torch.from_numpy(self.room.a)
+        d_w = _outer(d[1:], out[:-1], half)
+        if self.start[0].any():
+            d_w += _outer(d[:1], torch.from_numpy(self.start[0])[None], half)
+        if self.plan.halves:
+            candidate = _outer(*(torch.from_numpy(each) for each in (self.room.c, self.room.seen)), half)
+            return torch.cat((d_w, candidate))
+        return d_w
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """The numbers of a tensor, in one piece."""
+    return tensor.detach().contiguous().numpy()
+
+
+def _gradients(parts: tuple[Normed, ...]) -> tuple[Tensor | None, Tensor | None]:
+    if not parts:
+        return None, None
+    return tuple(torch.from_numpy(np.concatenate(each)) for each in zip(*(norm[-2:] for norm in parts), strict=True))
+
+
+def _outer(d: Tensor, h: Tensor, half: bool) -> Tensor:
+    d, h = d.flatten(0, 1), h.flatten(0, 1)
+    return (d.bfloat16().T @ h.bfloat16()).float() if half else d.T @ h
+
+
+class Whole(torch.autograd.Function):
+    """Outputs of all steps, the second value of the last state, and moments, of a table of input products.
+
+    Then come the recurrent matrix, gains and biases of the norms of x, h and c, and the values of the first state.
+    """
+
+    @staticmethod
+    def forward(ctx, plan: Plan, table: Tensor, w: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor, list]:
+        """Runs the loop."""
+        run = Run(plan, table, w, rest[:6], rest[6:])
+        last, moments, out = run.last(), run.moments(), run.out
+        run.out = None
+        ctx.plan, ctx.run = plan, run if plan.keeps else None
+        ctx.save_for_backward(table, w, *rest, out)
+        ctx.set_materialize_grads(False)
+        return out, last, moments
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, up: Tensor | None, end: Tensor | None, _: None) -> tuple:
+        """Runs it backwards; a second time, forwards again before."""
+        table, w, *rest, out = ctx.saved_tensors
+        run, ctx.run = ctx.run, None
+        if run is None:
+            run = Run(ctx.plan, table, w, tuple(rest[:6]), tuple(rest[6:]))
+        d_table, d_w, *others = run.back(out, torch.zeros_like(out) if up is None else up, end)
+        return None, d_table, d_w, *others

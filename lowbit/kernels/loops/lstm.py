@@ -1,0 +1,131 @@
+"""The time loop of an LSTM, forwards and backwards in one call each; gates i, f, g, o."""
+
+import numpy as np
+
+from lowbit.kernels.loops.activations import ONE, sigmoid, tanh
+from lowbit.kernels.loops.compiled import entry, inner, no_type_check
+from lowbit.kernels.loops.norms import ROWS, affine, back_gradient, back_table, back_value, copy_row, prepare
+from lowbit.kernels.loops.products import multiply
+
+
+@inner
+@no_type_check
+def squash(g, a, x, scale_h, scale_x, offset):
+    """Sigmoids."""
+    for j in range(len(g)):
+        g[j] = sigmoid(a[j] * scale_h[j] + x[j] * scale_x[j] + offset[j])
+
+
+@inner
+@no_type_check
+def squash_candidate(g, a, x, scale_h, scale_x, offset):
+    """Hyperbolic tangents."""
+    for j in range(len(g)):
+        g[j] = tanh(a[j] * scale_h[j] + x[j] * scale_x[j] + offset[j])
+
+
+@inner
+@no_type_check
+def remember(c, i, f, g, before):
+    """c = f c + i g."""
+    for j in range(len(c)):
+        c[j] = f[j] * before[j] + i[j] * g[j]
+
+
+@inner
+@no_type_check
+def tell(h, o, seen, scale, offset):
+    """h = o tanh(N(c))."""
+    for j in range(len(h)):
+        h[j] = o[j] * tanh(seen[j] * scale[j] + offset[j])
+
+
+@entry
+@no_type_check
+def forward(first, table, index, start, w, norms, room, out):
+    """Fills `out` (time batch hidden) and as many steps of `room` as it has."""
+    norm_x, norm_h, norm_c = norms
+    a, g, c, seen = room.a, room.g, room.c, room.seen
+    steps, batch, n = out.shape
+    own, used = np.arange(batch), start[0].any()  # the product with zero is known
+    scale_h, offset_h = np.empty(4 * n, np.float32), np.empty(4 * n, np.float32)
+    scale_x, offset_x = np.empty(4 * n, np.float32), np.empty(4 * n, np.float32)
+    scale_c, offset_c = np.empty(n, np.float32), np.empty(n, np.float32)
+    for t in range(steps):
+        k, kept, told = t % len(a), t % len(c), t % len(seen)
+        h, before = (out[t - 1], c[(t - 1) % len(c)]) if t else start
+        if t or used:
+            multiply(h, w, a[k])
+        else:
+            a[k].fill(0)
+        prepare(norm_h, a[k], own, t)
+        prepare(norm_x, table, index[t], t)
+        affine(norm_h, first, t, scale_h, offset_h)
+        affine(norm_x, first, t, scale_x, offset_x)
+        for j in range(4 * n):
+            offset_h[j] += offset_x[j]
+        for b in range(batch):
+            z, x, y = a[k, b], table[index[t, b]], g[k, b]
+            i, m, o = slice(0, 2 * n), slice(2 * n, 3 * n), slice(3 * n, 4 * n)
+            squash(y[i], z[i], x[i], scale_h[i], scale_x[i], offset_h[i])
+            squash_candidate(y[m], z[m], x[m], scale_h[m], scale_x[m], offset_h[m])
+            squash(y[o], z[o], x[o], scale_h[o], scale_x[o], offset_h[o])
+            remember(c[kept, b], y[:n], y[n : 2 * n], y[m], before[b])
+        if norm_c.kind >= ROWS:
+            for b in range(batch):
+                copy_row(seen[told, b], c[kept, b])
+        prepare(norm_c, seen[told], own, t)
+        affine(norm_c, first, t, scale_c, offset_c)
+        for b in range(batch):
+            tell(out[t, b], g[k, b, 3 * n :], seen[told, b], scale_c, offset_c)
+
+
+@inner
+@no_type_check
+def untell(d, o, seen, scale, offset, up, later):
+    """The gradient to N(c), and in the place of the output gate the gradient before its sigmoid."""
+    for j in range(len(d)):
+        dh, y = up[j] + later[j], tanh(seen[j] * scale[j] + offset[j])
+        d[j] = dh * o[j] * (ONE - y * y)
+        o[j] = dh * y * o[j] * (ONE - o[j])
+
+
+@inner
+@no_type_check
+def forget(i, f, g, d, later, before):
+    """In the place of the other gates their gradients; in that of `later` what goes to the step before."""
+    for j in range(len(d)):
+        dc, ii, ff, gg = d[j] + later[j], i[j], f[j], g[j]
+        i[j] = dc * gg * ii * (ONE - ii)
+        f[j] = dc * before[j] * ff * (ONE - ff)
+        g[j] = dc * ii * (ONE - gg * gg)
+        later[j] = dc * ff
+
+
+@entry
+@no_type_check
+def backward(first, table, index, start, w, norms, room, out, up, ends, d_table):
+    """Turns `room.a` into the gradients to the recurrent products, and `room.g` into those to the input products.
+
+    `up` is the gradient to the outputs `out`; `ends` hold those to the last state, and then to the first.
+    """
+    norm_x, norm_h, norm_c = norms
+    a, g, c, seen = room.a, room.g, room.c, room.seen
+    d_h, d_c = ends
+    steps, batch, n = up.shape
+    own = np.arange(batch)
+    d = np.empty((batch, n), np.float32)
+    scale_c, offset_c = np.empty(n, np.float32), np.empty(n, np.float32)
+    work, work_c = np.empty((4, 4 * n), np.float32), np.empty((4, n), np.float32)
+    for t in range(steps - 1, -1, -1):
+        before = c[t - 1] if t else start[1]
+        affine(norm_c, first, t, scale_c, offset_c)
+        for b in range(batch):
+            untell(d[b], g[t, b, 3 * n :], seen[t, b], scale_c, offset_c, up[t, b], d_h[b])
+        back_gradient(norm_c, seen[t], d, own, first, t, work_c)
+        for b in range(batch):
+            y = g[t, b]
+            forget(y[:n], y[n : 2 * n], y[2 * n : 3 * n], d[b], d_c[b], before[b])
+        back_value(norm_h, a[t], g[t], own, first, t, work)
+        back_table(norm_x, table, g[t], index[t], first, t, d_table, work)
+        multiply(a[t], w, d_h)
