@@ -1,14 +1,32 @@
 """Every dataset is read, trained on and evaluated once with its own network, in as few steps as show that it works."""
 
+import itertools
 import math
 
 import pytest
 
 from lowbit import datasets, train
+from lowbit.datasets import books
+from lowbit.datasets.books_cloze import BooksCloze
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec
 
 FEW = "updates=2, evaluate_every=2, calibration=1, valid_limit={0}, test_limit={0}"
+
+
+@pytest.fixture(autouse=True)
+def fewer_questions(monkeypatch):
+    """Questions of twenty novels: those of all take most of a minute."""
+
+    def make(self):
+        with monkeypatch.context() as patch:
+            texts = books.texts()
+            patch.setattr(books, "texts", lambda: dict(itertools.islice(texts.items(), 20)))
+            return whole(self)
+
+    whole = BooksCloze._make
+    monkeypatch.setattr(BooksCloze, "_make", make)
+    monkeypatch.setattr(BooksCloze, "counts", {})
 
 
 @pytest.mark.parametrize("name", datasets.names())
