@@ -77,7 +77,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from lowbit import spec, store
+    from lowbit import kernels, spec, store
     from lowbit.train import progress, recall
 
     run = spec.read(dict(_pair(word) for word in options.spec))
@@ -88,6 +88,8 @@ def _train(options: argparse.Namespace) -> int:
     print(f"  as published  {record.metrics['as_published']:.4f}")
     print(f"  sampled       {sampled['mean']:.4f} +- {sampled['std']:.4f}")
     print(f"  record        {store.path(run)}")
+    for name, need in kernels.lacking().items():
+        print(f"  kernel {name!r} cannot run here: {need}")
     return 0
 
 

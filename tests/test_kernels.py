@@ -238,6 +238,15 @@ def test_without_numba_the_reference_runs_and_it_is_said_why(monkeypatch):
     assert built.ran == "reference"
 
 
+def test_a_reader_may_name_the_kernel_to_try_first(monkeypatch):
+    monkeypatch.setenv("LOWBIT_KERNEL", "reference")
+    assert kernels.fastest()[0] == Reference()
+    monkeypatch.setenv("LOWBIT_KERNEL", "fused")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="cannot run here: numba is not installed"):
+        kernels.fastest()
+
+
 def test_unknown_products_are_told_with_the_known_ones():
     with pytest.raises(InputError, match="known: bfloat16, float32"):
         kernels.build("fused(products='int8')")

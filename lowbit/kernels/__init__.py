@@ -1,7 +1,9 @@
 """Ways to run the time loop of a recurrent layer: one file each, found by being there, all equal to `reference`."""
 
+import os
+
 from lowbit.kernels.base import Kernel, Loop, Norms, Weights
-from lowbit.registry import Registry
+from lowbit.registry import InputError, Registry
 
 registry = Registry("kernel", __name__)
 register, names, build, canonical = registry.register, registry.names, registry.build, registry.canonical
@@ -10,13 +12,24 @@ __all__ = ["Kernel", "Loop", "Norms", "Weights", "build", "canonical", "fastest"
 
 
 def fastest() -> tuple[Kernel, ...]:
-    """What this machine can run, the fastest first; the last of them runs every loop."""
-    return tuple(sorted((each for each in _all() if not each.missing()), key=lambda each: -each.rank))
+    """What this machine can run, the fastest first; the last of them runs every loop.
+
+    `LOWBIT_KERNEL` names one to try before them, as in `fused(products='bfloat16')`; raises `InputError` where this
+    machine cannot run it.
+    """
+    able = sorted((each for each in map(build, names()) if not each.missing()), key=lambda each: -each.rank)
+    choice = os.environ.get("LOWBIT_KERNEL")
+    if not choice:
+        return tuple(able)
+    first = build(choice)
+    if first.missing():
+        raise InputError(f"kernel {choice!r} cannot run here: {first.missing()}")
+    return first, *able
 
 
 def lacking() -> dict[str, str]:
     """The members that this machine cannot run, and what each would need."""
-    return {canonical(name): build(name).missing() for name in names() if build(name).missing()}
+    return {name: build(name).missing() for name in names() if build(name).missing()}
 
 
 def run(members: tuple[Kernel, ...], loop: Loop) -> tuple:
@@ -27,7 +40,3 @@ def run(members: tuple[Kernel, ...], loop: Loop) -> tuple:
         if not kernel.lacks(loop) and agrees(kernel, loop):
             return *kernel.run(loop), canonical(repr(kernel).lower())
     raise AssertionError("the reference runs every loop")
-
-
-def _all() -> list[Kernel]:
-    return [build(name) for name in names()]

@@ -119,13 +119,12 @@ class Run:
 
     def _outer(self, out: Tensor) -> Tensor:
         """The gradient to the matrix: that to the products of all steps, times what was multiplied."""
-        half = self.plan.product == products.HALF
-        d = torch.from_numpy(self.room.a)
-        d_w = _outer(d[1:], out[:-1], half)
+        kind, d = self.plan.product, torch.from_numpy(self.room.a)
+        d_w = products.outer(d[1:], out[:-1], kind)
         if self.start[0].any():
-            d_w += _outer(d[:1], torch.from_numpy(self.start[0])[None], half)
+            d_w += products.outer(d[:1], torch.from_numpy(self.start[0])[None], kind)
         if self.plan.halves:
-            candidate = _outer(*(torch.from_numpy(each) for each in (self.room.c, self.room.seen)), half)
+            candidate = products.outer(*(torch.from_numpy(each) for each in (self.room.c, self.room.seen)), kind)
             return torch.cat((d_w, candidate))
         return d_w
 
@@ -139,11 +138,6 @@ def _gradients(parts: tuple[Normed, ...]) -> tuple[Tensor | None, Tensor | None]
     if not parts:
         return None, None
     return tuple(torch.from_numpy(np.concatenate(each)) for each in zip(*(norm[-2:] for norm in parts), strict=True))
-
-
-def _outer(d: Tensor, h: Tensor, half: bool) -> Tensor:
-    d, h = d.flatten(0, 1), h.flatten(0, 1)
-    return (d.bfloat16().T @ h.bfloat16()).float() if half else d.T @ h
 
 
 class Whole(torch.autograd.Function):

@@ -12,6 +12,7 @@ from numba import types
 
 from lowbit.kernels.loops.compiled import inner, no_type_check
 
+CHUNK = 25  # steps whose rounded gradients fit the cache
 PLAIN, PACKED, HALF = 0, 1, 2  # SciPy's BLAS through numpy.dot; MKL on a packed matrix; MKL on bfloat16
 
 # Of the C interface to BLAS.
@@ -34,7 +35,8 @@ class Product(NamedTuple):
     outputs: int
     plain: np.ndarray  # (inputs outputs)
     packed: np.ndarray  # what MKL made of it
-    half: np.ndarray  # (inputs outputs), bfloat16, at scale 1
+    half: np.ndarray  # (inputs outputs) or, where `turn` says so, (outputs inputs): bfloat16, at scale 1
+    turn: np.int32
     scale: np.float32
     rounded: np.ndarray  # (batch inputs), bfloat16: room for what is multiplied
 
@@ -69,11 +71,17 @@ def prepare(w: np.ndarray, batch: int, kind: int) -> Product:
     """A matrix (inputs outputs), or the transpose of one, for products with `batch` rows."""
     inputs, outputs = w.shape
     none, nothing = np.empty((0, 0), np.float32), np.empty((0, 0), np.uint16)
-    empty = Product(kind, inputs, outputs, none, none.reshape(0), nothing, np.float32(1), nothing)
+    empty = Product(kind, inputs, outputs, none, none.reshape(0), nothing, AS_IS, np.float32(1), nothing)
     if kind == HALF:
-        scale = np.float32(np.abs(w).max() or 1)
-        half = torch.from_numpy(w / scale).bfloat16().contiguous().view(torch.uint16).numpy()
-        return empty._replace(half=half, scale=scale, rounded=np.empty((batch, inputs), np.uint16))
+        turned = not w.flags.c_contiguous
+        source = torch.from_numpy(np.ascontiguousarray(w.T if turned else w))
+        scale = max(abs(float(end)) for end in source.aminmax()) or 1.0
+        return empty._replace(
+            half=(source / scale).bfloat16().view(torch.uint16).numpy(),
+            turn=TRANSPOSED if turned else AS_IS,
+            scale=np.float32(scale),
+            rounded=np.empty((batch, inputs), np.uint16),
+        )
     if kind == PACKED:
         return empty._replace(packed=_pack(w, batch))
     return empty._replace(plain=np.ascontiguousarray(w))
@@ -107,7 +115,8 @@ def multiply(x, w, out):
     elif w.kind == HALF:
         to_half(x, w.rounded)
         rounded, half = w.rounded.ctypes.data, w.half.ctypes.data
-        _half(ROW_MAJOR, AS_IS, AS_IS, m, n, k, w.scale, rounded, k, half, n, zero, target, n)
+        stride = np.int32(w.half.shape[1])
+        _half(ROW_MAJOR, AS_IS, w.turn, m, n, k, w.scale, rounded, k, half, stride, zero, target, n)
     else:
         np.dot(x, w.plain, out)
 
@@ -121,6 +130,21 @@ def to_half(x, rounded):
         for j in range(len(row)):
             u = bits[j]
             row[j] = np.uint16((u + np.uint32(0x7FFF) + ((u >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+
+def outer(d: torch.Tensor, h: torch.Tensor, kind: int) -> torch.Tensor:
+    """The sum over all steps of `d` (steps batch outputs) times `h` (steps batch inputs)."""
+    if kind != HALF:
+        return d.flatten(0, 1).T @ h.flatten(0, 1)
+    total = torch.zeros(d.shape[2], h.shape[2])
+    m, n, whole = *total.shape, ctypes.c_float(1)
+    for left, right in zip(d.split(CHUNK), h.split(CHUNK), strict=True):
+        left, right = left.flatten(0, 1).bfloat16(), right.flatten(0, 1).bfloat16()
+        at = (ctypes.c_void_p(each.data_ptr()) for each in (left, right, total))
+        a, b, c = at
+        modes = (int(mode) for mode in (ROW_MAJOR, TRANSPOSED, AS_IS))
+        mkl().cblas_gemm_bf16bf16f32(*modes, m, n, len(left), whole, a, m, b, n, whole, c, n)
+    return total
 
 
 def best() -> int:
