@@ -12,6 +12,9 @@ from torch import Tensor
 from lowbit.registry import InputError
 
 
+FEW = 4  # cuts that are compared one by one in less time than a search takes
+
+
 class Site(NamedTuple):
     """The matrix a weight belongs to: sizes, and what training adds for scales that are not fixed."""
 
@@ -207,7 +210,12 @@ def _row(values: tuple[float, ...], like: Tensor) -> Tensor:
 
 
 def _search(steps: Tensor, u: Tensor, right: bool) -> Tensor:
-    return torch.searchsorted(steps[0] if len(steps) == 1 else steps, u, right=right)
+    if steps.shape[1] > FEW:
+        return torch.searchsorted(steps[0] if len(steps) == 1 else steps, u, right=right)
+    passed = torch.zeros_like(u, dtype=torch.uint8)
+    for step in steps.unbind(1):
+        passed += (torch.ge if right else torch.gt)(u, step[:, None])
+    return passed.long()
 
 
 def _taken(book: Tensor, codes: Tensor) -> Tensor:
