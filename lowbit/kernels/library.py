@@ -27,6 +27,8 @@ class Library(Kernel):
         """Its cells, and norms without moments and with one slot, are torch's."""
         if _layer(loop) is None or loop.cell.settles:
             return f"torch has no layer for cell {loop.cell!r}"
+        if loop.x.device.type != "cpu":  # there cuDNN would copy the quantized weights together at every call
+            return "not on a CPU"
         if loop.activations.levels:
             return "torch's layers do not quantize activations"
         if not loop.x.is_floating_point() and loop.weights.x.shape[1] > SYMBOLS:
