@@ -11,6 +11,8 @@ __version__ = "0.1.0"
 
 # What `import lowbit` offers at the top; loaded at first use, so that a look at one room does not wait for torch.
 _HOMES = {
+    "load": "inference",
+    "pack": "inference",
     "InputError": "registry",
     "RunSpec": "spec",
     "Record": "store",
@@ -18,7 +20,7 @@ _HOMES = {
     "recall": "train",
 }
 
-__all__ = ["InputError", "Record", "RunSpec", "progress", "recall"]
+__all__ = ["InputError", "Record", "RunSpec", "load", "pack", "progress", "recall"]
 
 
 def __getattr__(name: str):

@@ -17,7 +17,7 @@ FLOORS = [
     {"store", "evaluate", "weights"},
     {"train", "study", "measure"},
     {"trained"},
-    {"diagnose"},
+    {"diagnose", "inference"},
     {"figures", "report", "batch"},
     {"findings", "diagrams"},
     {"tables"},

@@ -1,0 +1,88 @@
+"""The packed file: named arrays and a description in one `.safetensors`, with a checksum over both."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from lowbit import packing
+from lowbit.inference.grid import Matrix
+from lowbit.registry import InputError
+
+FORMAT = "lowbit 1"
+
+
+def write(file: Path, arrays: dict[str, np.ndarray], about: dict) -> None:
+    """Writes under a temporary name, then in place: half a file never exists; raises `InputError`."""
+    safetensors = _safetensors()
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    text = json.dumps(about, sort_keys=True)
+    told = {"format": FORMAT, "about": text, "sha256": digest(arrays, text)}
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(safetensors.numpy.save(arrays, told))
+        os.replace(part, file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"cannot write {file}: {error.strerror or error}") from error
+
+
+def read(file: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """Arrays and description, through a memory map; raises `InputError` for a file that is not as it was written."""
+    package = _safetensors()
+    if not file.is_file():
+        raise InputError(f"no packed model at {file}")
+    try:
+        with package.safe_open(file, "np") as opened:
+            told = opened.metadata() or {}
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (package.SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{file} is damaged or no packed model: {error}") from error
+    if told.get("format") != FORMAT:
+        raise InputError(f"{file} has format {told.get('format')!r}; known: {FORMAT!r}")
+    if digest(arrays, told["about"]) != told.get("sha256"):
+        raise InputError(f"{file} is damaged: its checksum does not match its content")
+    return arrays, json.loads(told["about"])
+
+
+def digest(arrays: dict[str, np.ndarray], text: str) -> str:
+    """sha256 over the description and all arrays by name."""
+    total = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        total.update(array.data)
+    return total.hexdigest()
+
+
+def entries(name: str, matrix: Matrix) -> dict[str, np.ndarray]:
+    """A matrix as arrays of the file: its codes in bytes and its levels, or its values where it has no codes."""
+    if matrix.codes is None:
+        return {name: matrix.book}
+    rows, cols = matrix.codes.shape
+    return {
+        f"{name}.codes": packing.pack(matrix.codes, matrix.book.shape[1]),
+        f"{name}.book": matrix.book,
+        f"{name}.shape": np.array([rows, cols], np.int64),
+    }
+
+
+def matrix(name: str, arrays: dict[str, np.ndarray]) -> Matrix:
+    """The matrix that `entries` was given."""
+    if name in arrays:
+        return Matrix(None, arrays[name])
+    book = arrays[f"{name}.book"]
+    shape = tuple(int(size) for size in arrays[f"{name}.shape"])
+    return Matrix(packing.unpack(arrays[f"{name}.codes"], book.shape[1], shape), book)
+
+
+def _safetensors():
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ModuleNotFoundError as error:
+        raise InputError("packed models need safetensors: pip install 'lowbit[inference]'") from error
+    return safetensors
