@@ -32,12 +32,8 @@ def run(
 
 
 def product(layer, h: Float32[np.ndarray, " units"]) -> Float32[np.ndarray, " rows"]:
-    """The recurrent product: of rounded h, but where activations stay float32."""
-    if layer.h is not None:
-        return layer.h(rounded(h, layer.bits)).astype(np.float32)
-    if layer.bits < 32:
-        h = rounded(h, layer.bits) * layer.unit
-    return layer.values_h @ h
+    """The recurrent product: of whole numbers, or of float32 where the weights are none."""
+    return layer.values_h @ h if layer.h is None else layer.h(rounded(h, layer.bits)).astype(np.float32)
 
 
 def rounded(h: Float32[np.ndarray, "..."], bits: int) -> Integer[np.ndarray, "..."]:

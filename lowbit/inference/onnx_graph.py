@@ -1,0 +1,190 @@
+"""A packed model as ONNX with standard operators: weights stay packed in the file, products are of integers."""
+
+from pathlib import Path
+
+import numpy as np
+
+from lowbit import packing
+from lowbit.inference import file
+from lowbit.inference.grid import Matrix, grid
+from lowbit.registry import InputError, parse
+
+OPSET = 17  # of the operators
+VERSION = 8  # of the file format
+BITS = 8  # of activations: what MatMulInteger takes
+
+
+def export(path: str | Path, out: str | Path) -> Path:
+    """Writes one step of a packed model as ONNX; raises `InputError` where onnx is missing or a form is.
+
+    Inputs `x` (batch), symbols, or (batch, inputs), features, and the state `h` and, of an LSTM, `c`, each (layers,
+    batch, units); outputs `y` (batch, outputs) and the next state, `h_next`, `c_next`. Codes are packed as in the
+    packed file, unpacked by a division and a remainder, which a runtime folds into constants when it loads. h is
+    rounded to 8 bits as `lowbit.load(path, bits=8)` does; norm statistics are those of the last steps.
+    """
+    onnx = _onnx()
+    arrays, about = file.read(Path(path))
+    graph = Graph()
+    cell = parse(about["cell"], "cell")[0]
+    x, units = "x", about["units"]
+    coded = about["symbols"]
+    if coded and ("embedding" in arrays or "embedding.codes" in arrays):
+        x, coded = graph.add("Gather", [graph.weights("embedding", file.matrix("embedding", arrays)), x], axis=0), False
+    ends: dict[str, list[str]] = {"h": [], "c": []}
+    for n in range(about["layers"]):
+        layer = Layer(graph, n, {k: v for k, v in arrays.items() if k.startswith(f"layers.{n}.")}, units)
+        x = layer.step(cell, x, coded and n == 0, n == 0, ends)
+    logits = graph.add("MatMul", [x, graph.turned(graph.weights("readout", file.matrix("readout.weight", arrays)))])
+    graph.add("Add", [logits, graph.constant(arrays["readout.bias"])], "y")
+    names = ["h", "c"] if cell == "lstm" else ["h"]
+    for name in names:
+        graph.add("Concat", ends[name], f"{name}_next", axis=0)
+    helper, kinds = onnx.helper, onnx.TensorProto
+    shape = ["batch"] if about["symbols"] else ["batch", about["inputs"]]
+    state = [about["layers"], "batch", units]
+    entries = [helper.make_tensor_value_info("x", kinds.INT64 if about["symbols"] else kinds.FLOAT, shape)]
+    entries += [helper.make_tensor_value_info(name, kinds.FLOAT, state) for name in names]
+    results = [helper.make_tensor_value_info("y", kinds.FLOAT, ["batch", about["outputs"]])]
+    results += [helper.make_tensor_value_info(f"{name}_next", kinds.FLOAT, state) for name in names]
+    made = helper.make_graph(graph.nodes, "lowbit", entries, results, graph.constants)
+    proto = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=VERSION)
+    onnx.checker.check_model(proto)
+    Path(out).write_bytes(proto.SerializeToString())
+    return Path(out)
+
+
+class Graph:
+    """Nodes and constants as they are added."""
+
+    def __init__(self):
+        self.onnx, self.nodes, self.constants = _onnx(), [], []
+
+    def add(self, operator: str, inputs: list[str], name: str = "", **settings) -> str:
+        """One operator with one result, whose name comes back."""
+        return self.split(operator, inputs, 1, name, **settings)[0]
+
+    def split(self, operator: str, inputs: list[str], count: int, name: str = "", **settings) -> list[str]:
+        """One operator with several results."""
+        names = [name or f"{operator}_{len(self.nodes)}_{i}" for i in range(count)]
+        self.nodes.append(self.onnx.helper.make_node(operator, inputs, names, **settings))
+        return names
+
+    def constant(self, values, kind=np.float32) -> str:
+        """An array of the file."""
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(values, kind), name))
+        return name
+
+    def weights(self, name: str, matrix: Matrix) -> str:
+        """Values in float32; codes are packed and their levels looked up."""
+        if matrix.codes is None:
+            return self.constant(matrix.book)
+        if len(matrix.book) > 1:
+            return self.constant(matrix.values)
+        codes = self.add("Cast", [self.codes(matrix)], to=self.onnx.TensorProto.INT64)
+        return self.add("Gather", [self.constant(matrix.book[0]), codes], axis=0)
+
+    def codes(self, matrix: Matrix) -> str:
+        """Codes (rows cols) out of bytes that hold a few digits each."""
+        levels = matrix.book.shape[1]
+        digits = packing.per_byte(levels)
+        packed = self.constant(packing.pack(matrix.codes, levels)[:, None], np.uint8)
+        wide = self.add("Cast", [packed], to=self.onnx.TensorProto.INT32)
+        powers = self.constant(levels ** np.arange(digits), np.int32)
+        found = self.add("Mod", [self.add("Div", [wide, powers]), self.constant(levels, np.int32)])
+        flat = self.add("Reshape", [found, self.constant([-1], np.int64)])
+        ends = [self.constant([end], np.int64) for end in (0, matrix.codes.size)]
+        return self.add("Reshape", [self.add("Slice", [flat, *ends]), self.constant(matrix.codes.shape, np.int64)])
+
+    def turned(self, name: str) -> str:
+        """Columns as rows."""
+        return self.add("Transpose", [name], perm=[1, 0])
+
+
+class Layer:
+    """The nodes of one layer."""
+
+    def __init__(self, graph: Graph, number: int, arrays: dict[str, np.ndarray], units: int):
+        self.graph, self.number, self.units = graph, number, units
+        self.arrays = {name.removeprefix(f"layers.{number}."): array for name, array in arrays.items()}
+        if "first" in self.arrays:
+            raise InputError("the ONNX form takes its first state as an input; this model learned one of its own")
+
+    def step(self, cell: str, x: str, coded: bool, first: bool, ends: dict[str, list[str]]) -> str:
+        """h after the step, (batch units); `ends` collects the state."""
+        add, h = self.graph.add, self._state("h")
+        above = self._input(x, coded, first)
+        below = self._product("recurrent", h, self.graph.constant(2.0 ** (1 - BITS)))
+        below = self._affine(below, "scale_h", "shift_h")
+        if cell == "lstm":
+            parts = self.graph.split("Split", [add("Add", [above, below])], 4, "", axis=1)
+            i, f, o = (add("Sigmoid", [parts[k]]) for k in (0, 1, 3))
+            kept = add("Mul", [f, self._state("c")])
+            c = add("Add", [kept, add("Mul", [i, add("Tanh", [parts[2]])])])
+            ends["c"].append(self._stacked(c))
+            h = add("Mul", [o, add("Tanh", [self._affine(c, "scale_c", "shift_c")])])
+        elif cell == "gru":
+            (x_r, x_z, x_n), (h_r, h_z, h_n) = (
+                self.graph.split("Split", [each], 3, "", axis=1) for each in (above, below)
+            )
+            r, z = add("Sigmoid", [add("Add", [x_r, h_r])]), add("Sigmoid", [add("Add", [x_z, h_z])])
+            candidate = add("Tanh", [add("Add", [x_n, add("Mul", [r, h_n])])])
+            h = add("Add", [candidate, add("Mul", [z, add("Sub", [h, candidate])])])
+        else:
+            h = add("Tanh", [add("Add", [above, below])])
+        ends["h"].append(self._stacked(h))
+        return h
+
+    def _input(self, x: str, coded: bool, first: bool) -> str:
+        add = self.graph.add
+        if coded:
+            weights = self.graph.weights("input", file.matrix("input", self.arrays))
+            z = add("Gather", [self.graph.turned(weights), x], axis=0)
+        elif first:
+            largest = add("ReduceMax", [add("Abs", [x])], axes=[1], keepdims=1)
+            least = self.graph.constant(np.finfo(np.float32).tiny * 2.0**13)
+            top = self.graph.constant(2.0 ** (BITS - 1) - 1)
+            z = self._product("input", x, add("Div", [add("Max", [largest, least]), top]))
+        else:
+            z = self._product("input", x, self.graph.constant(2.0 ** (1 - BITS)))
+        return self._affine(z, "scale_x", "shift_x")
+
+    def _product(self, part: str, x: str, unit: str) -> str:
+        """A product of rounded activations in units of `unit`, of integers where the weights are a grid."""
+        add, constant, kinds = self.graph.add, self.graph.constant, self.graph.onnx.TensorProto
+        matrix = file.matrix(part, self.arrays)
+        top = 2.0 ** (BITS - 1) - 1
+        found = grid(matrix)
+        if found is None:
+            return add("MatMul", [x, self.graph.turned(self.graph.weights(part, matrix))])
+        rounded = add("Clip", [add("Round", [add("Div", [x, unit])]), constant(-top), constant(top)])
+        codes = add("Cast", [self.graph.codes(matrix)], to=kinds.INT64)
+        whole = add("Gather", [constant(found.levels, np.int8), codes], axis=0)
+        # Activations count from 128, as unsigned bytes: the one kind that every version takes with signed weights.
+        bytes_ = add("Cast", [add("Add", [rounded, constant(128)])], to=kinds.UINT8)
+        zero = constant(128, np.uint8)
+        y = add("MatMulInteger", [bytes_, self.graph.turned(whole), zero])
+        return add("Mul", [add("Cast", [y], to=kinds.FLOAT), add("Mul", [unit, constant(found.scale)])])
+
+    def _affine(self, z: str, scale: str, shift: str) -> str:
+        if scale in self.arrays:
+            z = self.graph.add("Mul", [z, self.graph.constant(self.arrays[scale][-1])])
+        if shift in self.arrays:
+            z = self.graph.add("Add", [z, self.graph.constant(self.arrays[shift][-1])])
+        return z
+
+    def _state(self, name: str) -> str:
+        return self.graph.add("Gather", [name, self.graph.constant(self.number, np.int64)], axis=0)
+
+    def _stacked(self, value: str) -> str:
+        return self.graph.add("Unsqueeze", [value, self.graph.constant([0], np.int64)])
+
+
+def _onnx():
+    try:
+        import onnx
+        import onnx.helper
+        import onnx.numpy_helper
+    except ModuleNotFoundError as error:
+        raise InputError("export to ONNX needs onnx: pip install 'lowbit[bench]'") from error
+    return onnx
