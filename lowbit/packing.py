@@ -28,5 +28,5 @@ def pack(codes: UInt8[np.ndarray, "*shape"], levels: int) -> UInt8[np.ndarray, "
 def unpack(packed: UInt8[np.ndarray, " bytes"], levels: int, shape: tuple[int, ...]) -> UInt8[np.ndarray, "*shape"]:
     """The codes that `pack` was given."""
     powers = levels ** np.arange(per_byte(levels), dtype=np.uint16)
-    codes = packed[:, None] // powers % levels
-    return codes.ravel()[: int(np.prod(shape))].astype(np.uint8).reshape(shape)
+    digits = (np.arange(256)[:, None] // powers % levels).astype(np.uint8)  # of every byte there is
+    return digits[packed].ravel()[: int(np.prod(shape))].reshape(shape)

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+pytest.importorskip("numba")
+pytest.importorskip("safetensors")
+
 import lowbit
 from lowbit import evaluate, quantizers, train
 from lowbit.inference import deploy, file, grid, model

@@ -12,7 +12,7 @@ FLOAT = 32  # bits of activations that are not rounded
 class Layer:
     r"""A layer whose recurrent product is one of whole numbers, or of float32 where it cannot be.
 
-    Into a product of whole numbers h goes as $\mathrm{round}(2^{b-1} h)$, clipped, so that its unit is a power of two; inputs
+    Into a product of whole numbers h goes as $\mathrm{round}(2^{b-1} h)$, clipped: its unit is a power of two. Inputs
     that are no outputs of a layer are rounded in units of their largest value.
     """
 

@@ -18,7 +18,7 @@ class State(NamedTuple):
     t: int  # steps since the start
 
 
-def load(path: str | Path, bits: int = 12, kernel: str = "") -> "Model":
+def load(path: str | Path, bits: int = 8, kernel: str = "") -> "Model":
     """The model in a packed file, without torch; its weights are laid out for the best kernel of this machine.
 
     `bits` of activations are 8 or 12 with sums in whole numbers, or 32 for float32 throughout. Raises
@@ -89,7 +89,8 @@ class Model:
         x = np.ascontiguousarray(x if self.embedding is None else self.embedding[x])
         for layer, state in zip(self.layers, layers, strict=True):
             x = layer.run(x, state, t)
-        return x @ self.readout.T + self.bias
+        y = (self.readout @ x[0])[None] if len(x) == 1 else x @ self.readout.T
+        return y + self.bias
 
     def _checked(self, x: np.ndarray, state: State) -> np.ndarray:
         shape = (len(x), *state.layers[0].shape[:-2])
@@ -100,9 +101,10 @@ class Model:
             return x.astype(np.float32)
         if x.shape != shape or x.dtype.kind not in "iu":
             raise InputError(f"the model takes one symbol a step and sequence, not {x.dtype} of shape {x.shape[1:]}")
-        if x.size and not (x.min() >= 0 and x.max() < inputs):
-            raise InputError(f"the model knows symbols from 0 to {inputs - 1}, not {x.min()} to {x.max()}")
-        return x.astype(np.intp)
+        low, high = (x.item(),) * 2 if x.size == 1 else (x.min(initial=0), x.max(initial=0))
+        if low < 0 or high >= inputs:
+            raise InputError(f"the model knows symbols from 0 to {inputs - 1}, not {low} to {high}")
+        return x.astype(np.intp, copy=False)
 
     def generate(
         self, prompt: str | Integer[np.ndarray, " time"], length: int, temperature: float = 1.0, seed: int = 0

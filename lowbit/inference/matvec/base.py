@@ -75,6 +75,13 @@ def affine(levels: tuple[int, ...]) -> tuple[int, int, int]:
     return step, levels[0], (levels[-1] - levels[0]) // step
 
 
+def codes(grid: Grid) -> UInt8[np.ndarray, "rows cols"]:
+    """Each weight as a multiple of the step, from 0."""
+    step, base, _ = affine(grid.levels)
+    of = ((np.arange(256).astype(np.uint8).view(np.int8).astype(np.int16) - base) // step).astype(np.uint8)
+    return of[grid.whole.view(np.uint8)]
+
+
 def padded(
     whole: Integer[np.ndarray, "rows cols"], rows: int, cols: int, fill: int
 ) -> Integer[np.ndarray, "more wider"]:
@@ -87,8 +94,10 @@ def fields(codes: Integer[np.ndarray, "rows cols"], width: int, block: int) -> U
     """Bytes of fields of `width` bits: four bytes of a row beside those of the next, then the next columns."""
     count = 8 // width
     codes = padded(codes, block, 4 * count, 0)
-    chunks = codes.reshape(len(codes), -1, count, 4).astype(np.uint16)
-    packed = (chunks << (width * np.arange(count, dtype=np.uint16))[:, None]).sum(2).astype(np.uint8)
+    chunks = codes.reshape(len(codes), -1, count, 4)
+    packed = np.zeros_like(chunks[:, :, 0])
+    for place in range(count):
+        packed |= chunks[:, :, place] << width * place
     return packed.reshape(-1, block, *packed.shape[1:]).transpose(0, 2, 1, 3)
 
 

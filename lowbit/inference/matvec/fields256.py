@@ -7,7 +7,7 @@ import numpy as np
 
 from lowbit.inference import compiled, matvec
 from lowbit.inference.grid import Grid
-from lowbit.inference.matvec.base import Layout, Member, affine, fields, halves
+from lowbit.inference.matvec.base import Layout, Member, affine, codes, fields, halves
 from lowbit.inference.vectors import (
     add16,
     add32,
@@ -42,7 +42,7 @@ class Fields256(Member):
         """Blocks of rows, chunks of columns, rows, then 4 bytes of which each holds a few columns."""
         step, base, top = affine(grid.levels)
         width = 1 if top < 2 else 2 if top < 4 else 4
-        packed = fields((grid.whole.astype(np.int16) - base) // step, width, ROWS)
+        packed = fields(codes(grid), width, ROWS)
         rows, chunks = len(packed) * ROWS, packed.shape[1]
         safe = (2**15 - 1) // (top * 127 * 2 * (8 // width))  # chunks before 16 bits could overflow
         sizes = [rows, chunks, width, step, base, grid.whole.shape[1], bits > 8, safe]

@@ -7,7 +7,7 @@ import numpy as np
 
 from lowbit.inference import compiled, matvec
 from lowbit.inference.grid import Grid
-from lowbit.inference.matvec.base import Layout, Member, affine, fields, halves
+from lowbit.inference.matvec.base import Layout, Member, affine, codes, fields, halves
 from lowbit.inference.vectors import add32, both, bytes512, load, mul32, read, right32, splat, spread32, store
 
 ROWS = 64
@@ -29,7 +29,7 @@ class Fields512(Member):
         """Blocks of rows, chunks of columns, rows, then 4 bytes of which each holds a few columns."""
         step, base, top = affine(grid.levels)
         width = 2 if top < 4 else 4 if top < 16 else 8
-        packed = fields((grid.whole.astype(np.int16) - base) // step, width, ROWS)
+        packed = fields(codes(grid), width, ROWS)
         rows, chunks = len(packed) * ROWS, packed.shape[1]
         sizes = [rows, chunks, width, step, base, grid.whole.shape[1], bits > 8]
         return Layout(sizes, packed, rows, room=2 * (grid.whole.shape[1] + 64))

@@ -7,7 +7,7 @@ import numpy as np
 
 from lowbit.inference import compiled, matvec
 from lowbit.inference.grid import Grid
-from lowbit.inference.matvec.base import Layout, Member, padded
+from lowbit.inference.matvec.base import Layout, Member, codes, padded
 from lowbit.inference.vectors import (
     add16,
     load,
@@ -43,10 +43,11 @@ class Lookup(Member):
         base = len(grid.levels)
         group = GROUP[base]
         # Even lanes of the registers are summed apart from odd ones: the first half of a block and the second.
-        codes = padded(np.searchsorted(grid.levels, grid.whole), ROWS, WORD * group, base // 2)
-        rows, words = len(codes), codes.shape[1] // (WORD * group)
-        indices = codes.reshape(rows, words, WORD, group) @ base ** np.arange(group)
-        packed = (indices @ 32 ** np.arange(WORD)).astype(np.uint16)
+        digits = padded(codes(grid), ROWS, WORD * group, 0)
+        rows, words = len(digits), digits.shape[1] // (WORD * group)
+        packed = np.zeros((rows, words), np.uint16)
+        for place in range(WORD * group):
+            packed += digits[:, place :: WORD * group] * np.uint16(32 ** (place // group) * base ** (place % group))
         lanes = packed.reshape(rows // ROWS, 2, ROWS // 32, 16, words).transpose(0, 4, 2, 3, 1)
         entries = np.arange(32)[None] // base ** np.arange(group)[:, None] % base
         factors = np.array(grid.levels, np.int16)[entries]

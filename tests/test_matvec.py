@@ -1,0 +1,105 @@
+"""Every kernel gives the sums that numpy gives, to the last bit."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lowbit.inference import choose, compiled, matvec
+from lowbit.inference.grid import Grid
+from lowbit.inference.matvec.base import Product, affine
+from lowbit.registry import InputError
+
+GRIDS = [(-1, 1), (-1, 0, 1), (-3, -1, 1, 3), (-4, -2, -1, 0, 1, 2, 4), tuple(range(-7, 8)), tuple(range(-128, 128))]
+
+
+def here(name):
+    member = matvec.build(name)
+    missing = member.needs - compiled.features()
+    if missing:
+        pytest.skip(f"this processor has no {', '.join(sorted(missing))}")
+    return member
+
+
+def drawn(levels, rows, cols, seed=0):
+    whole = np.random.default_rng(seed).choice(np.array(levels, np.int8), (rows, cols))
+    return Grid(whole, levels, np.ones(rows, np.float32))
+
+
+def exact(grid, q):
+    return grid.whole.astype(np.int64) @ q.astype(np.int64)
+
+
+@pytest.mark.parametrize("name", matvec.names())
+@given(data=st.data(), rows=st.integers(1, 200), cols=st.integers(1, 200), bits=st.sampled_from(choose.BITS))
+@settings(deadline=None, max_examples=40)
+def test_every_kernel_equals_the_reference(name, data, rows, cols, bits):
+    member = here(name)
+    grid = drawn(data.draw(st.sampled_from(GRIDS)), rows, cols, data.draw(st.integers(0, 99)))
+    if not member.fits(grid, bits):
+        return
+    top = 2 ** (bits - 1) - 1
+    q = np.random.default_rng(rows).integers(-top, top + 1, cols).astype(np.int16)
+    np.testing.assert_array_equal(Product(member, grid, bits)(q), exact(grid, q))
+
+
+@pytest.mark.parametrize("bits", choose.BITS)
+@pytest.mark.parametrize("levels", GRIDS, ids=len)
+@pytest.mark.parametrize("name", matvec.names())
+def test_no_sum_overflows_on_the_way(name, levels, bits):
+    """All activations at their bound, and all weights at theirs, alike or against each other."""
+    member, grid = here(name), drawn(levels, 3, 2000)
+    if not member.fits(grid, bits):
+        pytest.skip("such a matrix is for other kernels")
+    grid.whole[0], grid.whole[1] = levels[0], levels[-1]
+    made, top = Product(member, grid, bits), 2 ** (bits - 1) - 1
+    for q in (np.full(2000, top), np.full(2000, -top), np.where(grid.whole[2] < 0, -top, top)):
+        np.testing.assert_array_equal(made(q.astype(np.int16)), exact(grid, q))
+
+
+@pytest.mark.parametrize("bits", choose.BITS)
+@pytest.mark.parametrize("levels", GRIDS, ids=len)
+def test_a_kernel_is_found_for_every_grid(levels, bits):
+    grid = drawn(levels, 70, 90)
+    best = choose.product(grid, bits)
+    ranks = [member.rank for member in choose.members() if member.fits(grid, bits)]
+    assert best.member.rank == max(ranks)
+
+
+def test_a_kernel_that_errs_is_not_taken(monkeypatch):
+    grid = drawn((-1, 1), 40, 30)
+    best, second, *_ = (member for member in choose.members() if member.fits(grid, 8))
+    laid = type(best).layout
+    wrong = Grid(-grid.whole, grid.levels, grid.scale)
+    monkeypatch.setattr(type(best), "layout", lambda self, grid, bits: laid(self, wrong, bits))
+    assert choose.product(grid, 8).member == second
+    with pytest.raises(InputError, match="cannot multiply"):
+        choose.product(grid, 8, type(best).__name__.lower())
+
+
+def test_features_can_be_narrowed(monkeypatch):
+    monkeypatch.setattr(compiled, "features", lambda: frozenset())
+    assert [type(member).__name__ for member in choose.members()] == ["Reference"]
+
+
+def test_packed_kernels_read_few_bits_a_weight():
+    """Bits a weight of a matrix that needs no padding: five in 16/3 bits, three in 16/3 bits, or a field each."""
+    for name, levels, bits, most in [
+        ("lookup", (-1, 1), 12, 16 / 15),
+        ("lookup", (-1, 0, 1), 12, 16 / 9),
+        ("fields512", (-1, 0, 1), 8, 2),
+        ("fields512", tuple(range(-7, 8)), 8, 4),
+        ("fields256", (-1, 1), 8, 1),
+    ]:
+        made = Product(here(name), drawn(levels, 1280, 1440), bits)
+        assert made.nbytes * 8 / made.rows / made.cols <= most * 1.01
+
+
+def test_levels_are_multiples_of_a_step():
+    for levels in GRIDS:
+        step, base, top = affine(levels)
+        assert set(levels) <= {step * code + base for code in range(top + 1)}
+        assert (levels[-1], levels[0]) == (step * top + base, base)
