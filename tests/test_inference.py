@@ -234,3 +234,21 @@ def test_a_run_becomes_a_model_that_writes(tmp_path):
     np.testing.assert_array_equal(written, streams.generate(np.array([0, 1]), 30, seed=3))
     y, _ = streams.run(np.array([0, 1]), streams.start())
     assert streams.generate(np.array([0, 1]), 1, temperature=1e-6)[0] == y[-1].argmax()
+
+
+def test_a_model_of_text_writes_text(tmp_path):
+    data = RunSpec(dataset="stdlib").data
+    spec = RunSpec(dataset="stdlib", budget=SMALL)
+    network = train.build(spec)
+    evaluate.calibrate(network, data, spec.recipe, sample=False)
+    deploy.write(network, spec, tmp_path / "m.safetensors", alphabet=data.alphabet)
+    streams = model.load(tmp_path / "m.safetensors")
+    assert len(data.alphabet) == data.outputs
+    codes = data.splits["test"][0][:200]
+    text = "".join(data.alphabet[code] for code in codes)
+    np.testing.assert_array_equal(streams.encode(text), codes)
+    written = streams.generate("import ", 20)
+    assert len(written) == 20
+    assert set(written) <= set(data.alphabet)
+    with pytest.raises(InputError, match="does not know"):
+        streams.generate("\N{SNOWMAN}", 1)

@@ -155,6 +155,11 @@ class Text(Dataset):
         """One stream, in parts whose length does not matter as the state is carried."""
         return self.streams(split, 1, 1000, limit)
 
+    @property
+    def alphabet(self) -> str:
+        """The character that each code stands for; empty unless a leaf says."""
+        return ""
+
     def baselines(self) -> dict[str, float]:
         """Every symbol alike, and each as often as in train."""
         (train,), (test,) = self.splits["train"], self.splits["test"]

@@ -1,9 +1,11 @@
 """The Penn Treebank by characters: the language model task of most papers."""
 
 import dataclasses
+import functools
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import UInt8
 
 from lowbit import datasets
 from lowbit.datasets.base import Text
@@ -58,7 +60,15 @@ class PtbChar(Text):
 
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """The three files without their blanks; the alphabet is that of train."""
-        texts = [np.frombuffer(fetch(file).read_bytes().replace(b" ", b""), np.uint8) for file in self.files]
-        alphabet = np.unique(texts[0])
-        train, valid, test = (np.searchsorted(alphabet, text).astype(np.uint8) for text in texts)
+        alphabet = np.frombuffer(self.alphabet.encode(), np.uint8)
+        train, valid, test = (np.searchsorted(alphabet, _text(file)).astype(np.uint8) for file in self.files)
         return {"train": (train,), "valid": (valid,), "test": (test,)}
+
+    @functools.cached_property
+    def alphabet(self) -> str:
+        """The bytes of the first file, in their order."""
+        return np.unique(_text(self.files[0])).tobytes().decode()
+
+
+def _text(file: File) -> UInt8[np.ndarray, " time"]:
+    return np.frombuffer(fetch(file).read_bytes().replace(b" ", b""), np.uint8)

@@ -64,6 +64,11 @@ class Stdlib(Text):
                 pieces[split_of(name)].append((_hash(f"{name} {number}"), piece))
         return {split: (self._codes_of(split, found),) for split, found in pieces.items()}
 
+    @property
+    def alphabet(self) -> str:
+        """Newline, printable ASCII, and one for all others."""
+        return "\n" + "".join(map(chr, range(32, 127))) + OTHER
+
     def facts(self) -> dict[str, str | float]:
         """The version of Python whose files these are."""
         return {"python": platform.python_version()}

@@ -32,11 +32,17 @@ def pack(run: RunSpec | Record, file: str | Path, kept: int = 0) -> Path:
     network = trained.network(spec)
     evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
     x = next(spec.data.alone("test", spec.recipe.test_limit)).x
-    return write(network, spec, file, kept, symbols=isinstance(x, Tensor) and not x.is_floating_point())
+    symbols = isinstance(x, Tensor) and not x.is_floating_point()
+    return write(network, spec, file, kept, symbols, getattr(spec.data, "alphabet", ""))
 
 
-def write(network: Network, spec: RunSpec, file: str | Path, kept: int = 0, symbols: bool = True) -> Path:
-    """Writes a network whose norms have their statistics; `symbols` says that inputs are integers."""
+def write(
+    network: Network, spec: RunSpec, file: str | Path, kept: int = 0, symbols: bool = True, alphabet: str = ""
+) -> Path:
+    """Writes a network whose norms have their statistics; `symbols` says that inputs are integers.
+
+    `alphabet` has the character of each symbol, where they stand for some.
+    """
     _check(network, spec)
     network = share(network, kept)
     arrays = _coded("readout.weight", network.readout.weight, "readout", network)
@@ -54,7 +60,7 @@ def write(network: Network, spec: RunSpec, file: str | Path, kept: int = 0, symb
         "inputs": inputs,
         "outputs": network.readout.out_features,
         "symbols": symbols,
-        "alphabet": getattr(spec.data, "alphabet", ""),
+        "alphabet": alphabet,
     }
     files.write(Path(file), arrays, about)
     return Path(file)
