@@ -152,8 +152,12 @@ def _one_hot() -> torch.Tensor:
     return nn.functional.one_hot(torch.arange(STEPS) % SYMBOLS, SYMBOLS).float()[:, None]
 
 
-def measure(contestants: dict[str, Callable[[], int]], rounds: int) -> dict[str, dict[str, float]]:
-    """Microseconds a step: quartiles over rounds in which each runs for some 20 ms, in an order that changes."""
+def measure(contestants: dict[str, Callable[[], int]], rounds: int, threads: int) -> dict[str, dict[str, float]]:
+    """Microseconds a step: quartiles over rounds in which each runs for some 20 ms, in an order that changes.
+
+    With one thread they are the processor's time for this process, to which other programs add nothing.
+    """
+    clock = time.process_time if threads == 1 else time.perf_counter
     order, random = list(contestants), np.random.default_rng(0)
     times = {name: [] for name in order}
     for call in contestants.values():
@@ -161,10 +165,10 @@ def measure(contestants: dict[str, Callable[[], int]], rounds: int) -> dict[str,
     for _ in range(rounds):
         random.shuffle(order)
         for name in order:
-            began, steps = time.perf_counter(), 0
-            while time.perf_counter() - began < 0.02:
+            began, steps = clock(), 0
+            while clock() - began < 0.02:
                 steps += contestants[name]()
-            times[name].append(1e6 * (time.perf_counter() - began) / steps)
+            times[name].append(1e6 * (clock() - began) / steps)
     return {
         name: dict(zip(("quartile1", "median", "quartile3"), statistics.quantiles(each, n=4), strict=True))
         for name, each in times.items()
@@ -200,7 +204,7 @@ def main() -> None:
                 contestants |= ours(quantizer, bits, "", options.units, folder)
                 if quantizer in ("binary", "ternary") and "avx512f" in compiled.features():
                     contestants |= ours(quantizer, bits, "fields256", options.units, folder)
-        times = measure(contestants, options.rounds)
+        times = measure(contestants, options.rounds, options.threads)
         small = sizes(options.units, folder)
     float32 = min(times[name]["median"] for name in peers if "float32" in name)
     int8 = min((times[name]["median"] for name in peers if "onnxruntime int8" in name), default=float("nan"))
@@ -209,6 +213,7 @@ def main() -> None:
         print(f"{each['median']:9.1f} us  {each['times_float32']:6.1f} x  {each['times_int8']:6.1f} x int8  {name}")
     print({name: round(ratio, 1) for name, ratio in small.items()})
     told = {"units": options.units, "threads": options.threads, "machine": store.machine(), "smaller": small}
+    told["features"] = sorted(compiled.features())
     if options.out:
         store.write(options.out, json.dumps(told | {"microseconds": times}, indent=1) + "\n")
 

@@ -1,5 +1,6 @@
 """Compilation by numba: one decorator, one C signature for products, and what the processor can do."""
 
+import functools
 import inspect
 
 import numpy as np
@@ -24,9 +25,17 @@ def compiled(function):
     return numba.njit(**OPTIONS, fastmath={"contract"})(inspect.unwrap(function))
 
 
-def product(function):
-    """A product with the C signature `PRODUCT`, compiled when its address is asked for."""
-    return numba.cfunc(PRODUCT, **OPTIONS)(inspect.unwrap(function))
+class product:  # noqa: N801
+    """A product with the C signature `PRODUCT`, compiled when its address is first asked for."""
+
+    def __init__(self, function):
+        self.function = inspect.unwrap(function)
+
+    @functools.cached_property
+    def address(self) -> int:
+        """Where the compiled function is."""
+        self.compiled = numba.cfunc(PRODUCT, **OPTIONS)(self.function)
+        return self.compiled.address
 
 
 def features() -> frozenset[str]:

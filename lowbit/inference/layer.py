@@ -27,7 +27,7 @@ class Layer:
         self.table = None
         self.x = self.h = None  # products of whole numbers
         if symbols:
-            rows = x.values.T
+            rows = np.ascontiguousarray(x.values.T)  # else columns would lie apart, and reading one takes longer
             self.table = np.stack([rows * a + b for a, b in zip(self.scale_x, self.shift_x, strict=True)])
         else:
             self.x, self.factor_x, self.values_x = self._product(x, kernel)
