@@ -1,7 +1,12 @@
 """Compilation by numba: one decorator, one C signature for products, and what the processor can do."""
 
+import contextlib
 import functools
+import hashlib
 import inspect
+import os
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
@@ -17,12 +22,43 @@ except ModuleNotFoundError as error:
 
 # Addresses of: sizes (int64), weights, activations (int16), room for intermediate values, sums (int32).
 PRODUCT = types.void(types.int64, types.int64, types.int64, types.int64, types.int64)
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+OPTIONS = {"nogil": True, "error_model": "numpy"}
+INNER = OPTIONS | {"fastmath": {"contract"}, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-def compiled(function):
-    """A function of other compiled ones, kept on disk between processes."""
-    return numba.njit(**OPTIONS, fastmath={"contract"})(inspect.unwrap(function))
+def inner(function):
+    """A function that only compiled ones call."""
+    return numba.njit(**INNER)(inspect.unwrap(function))
+
+
+def entry(function):
+    """A function that Python calls, compiled at its first call and kept on disk between processes."""
+    return _kept(numba.njit(**OPTIONS, fastmath={"contract"}, cache=True), function)
+
+
+def _kept(decorate, function):
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _folder()
+    try:
+        return decorate(inspect.unwrap(function))
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@functools.cache
+def _folder() -> str:
+    """Where this version of the package is kept: numba sees a change in a file, but not in those that it imports."""
+    here = Path(__file__).parent
+    total = hashlib.sha256()
+    for file in sorted((*here.glob("*.py"), *here.glob("matvec/*.py"))):
+        total.update(file.read_bytes())
+    name = f"lowbit-inference-{total.hexdigest()[:12]}"
+    for parent in (numba.config.CACHE_DIR, Path.home() / ".cache", tempfile.gettempdir()):
+        folder = Path(parent or os.devnull) / name
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return str(folder)
+    return numba.config.CACHE_DIR
 
 
 class product:  # noqa: N801
@@ -34,7 +70,7 @@ class product:  # noqa: N801
     @functools.cached_property
     def address(self) -> int:
         """Where the compiled function is."""
-        self.compiled = numba.cfunc(PRODUCT, **OPTIONS)(self.function)
+        self.compiled = _kept(numba.cfunc(PRODUCT, **OPTIONS, cache=True), self.function)
         return self.compiled.address
 
 
@@ -69,7 +105,7 @@ def _call(context, address, sizes, weights, x, room, y):
     return types.void(*[types.int64] * 6), generate
 
 
-@compiled
+@entry
 def call_at(address, sizes, weights, x, room, y):
     """Calls the product at an address, on arrays."""
     _call(address, sizes.ctypes.data, weights.ctypes.data, x.ctypes.data, room.ctypes.data, y.ctypes.data)

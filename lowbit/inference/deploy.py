@@ -75,6 +75,7 @@ def share(network: Network, kept: int = 0) -> Network:
                 sums = getattr(each, name)
                 first = min(kept, len(sums) - 1)
                 setattr(each, name, torch.cat((sums[:first], sums[first:].sum(0, keepdim=True))))
+            each.steps = len(each.count)
     return network
 
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from lowbit.inference.compiled import call_at, compiled
+from lowbit.inference.compiled import call_at, entry, inner
 
 ONE, HALF, QUARTER, BOUND = np.float32(1), np.float32(0.5), np.float32(0.25), np.float32(4.5)
 P0, P1, P2 = np.float32(135135), np.float32(17325), np.float32(378)
 Q1, Q2, Q3 = np.float32(62370), np.float32(3150), np.float32(28)
 
 
-@compiled
+@inner
 def _doubled(x):
     """tanh(2 x) / 2 = N D / (N^2 + D^2), where tanh x = N / D is Lambert's continued fraction after seven terms.
 
@@ -21,18 +21,18 @@ def _doubled(x):
     return above * below / (above * above + below * below)
 
 
-@compiled
+@inner
 def _tanh(x):
     t = _doubled(min(max(HALF * x, -BOUND), BOUND))
     return t + t
 
 
-@compiled
+@inner
 def _sigmoid(x):
     return HALF + _doubled(min(max(QUARTER * x, -BOUND), BOUND))
 
 
-@compiled
+@inner
 def whole(x, step, top, q):
     """Rounds x / step to the nearest whole number, at most `top` without sign."""
     each = ONE / step
@@ -40,7 +40,7 @@ def whole(x, step, top, q):
         q[k] = np.int16(np.rint(min(max(x[k] * each, -top), top)))
 
 
-@compiled
+@entry
 def inputs(product, x, steps, top, scale, shift, t, out):
     """Normalized products of all steps: (time rows) from (time inputs), each in units of `steps`."""
     address, sizes, weights, room, q, y = product
@@ -55,55 +55,55 @@ def inputs(product, x, steps, top, scale, shift, t, out):
 # Short loops over few parts that each start at zero: of no more than that does the compiler see that it may vectorize.
 
 
-@compiled
+@inner
 def _sigmoids(y, a, x, out):
     for k in range(len(out)):
         out[k] = _sigmoid(np.float32(y[k]) * a[k] + x[k])
 
 
-@compiled
+@inner
 def _tanhs(y, a, x, out):
     for k in range(len(out)):
         out[k] = _tanh(np.float32(y[k]) * a[k] + x[k])
 
 
-@compiled
+@inner
 def _keep(i, f, g, c):
     for j in range(len(c)):
         c[j] = f[j] * c[j] + i[j] * g[j]
 
 
-@compiled
+@inner
 def _open(o, c, settle, offset, h):
     for j in range(len(h)):
         h[j] = o[j] * _tanh(c[j] * settle[j] + offset[j])
 
 
-@compiled
+@inner
 def _reset(x, r, inner, out):
     for j in range(len(out)):
         out[j] = _tanh(x[j] + r[j] * inner[j])
 
 
-@compiled
+@inner
 def _mix(z, n, h):
     for j in range(len(h)):
         h[j] = n[j] + z[j] * (h[j] - n[j])
 
 
-@compiled
+@inner
 def _affine(y, a, b, out):
     for k in range(len(out)):
         out[k] = np.float32(y[k]) * a[k] + b[k]
 
 
-@compiled
+@inner
 def _sigmoids_of_sums(x, out):
     for k in range(len(out)):
         out[k] = _sigmoid(out[k] + x[k])
 
 
-@compiled
+@entry
 def lstm(product, table, rows, t, step, top, scale, scale_c, shift_c, state, out):
     """Gates i, f, g, o; `state` holds h and c and is overwritten, `out` takes h of each step."""
     address, sizes, weights, room, q, y = product
@@ -124,7 +124,7 @@ def lstm(product, table, rows, t, step, top, scale, scale_c, shift_c, state, out
         out[n] = h
 
 
-@compiled
+@entry
 def gru(product, table, rows, t, step, top, scale, shift, state, out):
     """Gates r, z, n with the reset after the recurrent product."""
     address, sizes, weights, room, q, y = product
@@ -143,7 +143,7 @@ def gru(product, table, rows, t, step, top, scale, shift, state, out):
         out[n] = h
 
 
-@compiled
+@entry
 def rnn(product, table, rows, t, step, top, scale, state, out):
     """One tanh."""
     address, sizes, weights, room, q, y = product

@@ -101,7 +101,7 @@ def fields(codes: Integer[np.ndarray, "rows cols"], width: int, block: int) -> U
     return packed.reshape(-1, block, *packed.shape[1:]).transpose(0, 2, 1, 3)
 
 
-@compiled.compiled
+@compiled.inner
 def halves(x, cols, split, room):
     """Activations as bytes, where `split` the upper part and the six lowest bits; gives their sum."""
     q = numba.carray(pointer(x), cols, np.int16)

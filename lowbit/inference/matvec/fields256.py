@@ -54,7 +54,7 @@ class Fields256(Member):
         return _multiply.address
 
 
-@compiled.compiled
+@compiled.inner
 def _chunk1(codes, x):
     sums = splat(np.int32(0), ROWS)
     for p in range(8):
@@ -62,7 +62,7 @@ def _chunk1(codes, x):
     return sums
 
 
-@compiled.compiled
+@compiled.inner
 def _chunk2(codes, x):
     sums = splat(np.int32(0), ROWS)
     for p in range(4):
@@ -70,13 +70,13 @@ def _chunk2(codes, x):
     return sums
 
 
-@compiled.compiled
+@compiled.inner
 def _chunk4(codes, x):
     sums = bytes256(both(codes, 0x0F0F0F0F), spread32(x, 8))
     return add16(sums, bytes256(both(right16(codes, 4), 0x0F0F0F0F), spread32(x + 4, 8)))
 
 
-@compiled.compiled
+@compiled.inner
 def _block1(weights, x, chunks, safe):
     total, ones, chunk = splat(np.int32(0), ROWS), splat(np.int32(0x00010001), 8), 0
     while chunk < chunks:
@@ -88,7 +88,7 @@ def _block1(weights, x, chunks, safe):
     return total
 
 
-@compiled.compiled
+@compiled.inner
 def _block2(weights, x, chunks, safe):
     total, ones, chunk = splat(np.int32(0), ROWS), splat(np.int32(0x00010001), 8), 0
     while chunk < chunks:
@@ -100,7 +100,7 @@ def _block2(weights, x, chunks, safe):
     return total
 
 
-@compiled.compiled
+@compiled.inner
 def _block4(weights, x, chunks, safe):
     total, ones, chunk = splat(np.int32(0), ROWS), splat(np.int32(0x00010001), 8), 0
     while chunk < chunks:
@@ -112,7 +112,7 @@ def _block4(weights, x, chunks, safe):
     return total
 
 
-@compiled.compiled
+@compiled.inner
 def _block(width, weights, x, chunks, safe):
     if width == 1:
         return _block1(weights, x, chunks, safe)

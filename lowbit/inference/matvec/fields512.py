@@ -40,7 +40,7 @@ class Fields512(Member):
         return _multiply.address
 
 
-@compiled.compiled
+@compiled.inner
 def _block2(weights, x, chunks):
     a = b = c = d = splat(np.int32(0), 64)
     for _ in range(chunks):
@@ -53,7 +53,7 @@ def _block2(weights, x, chunks):
     return add32(add32(a, right32(b, 2)), add32(right32(c, 4), right32(d, 6)))
 
 
-@compiled.compiled
+@compiled.inner
 def _block4(weights, x, chunks):
     a = b = splat(np.int32(0), 64)
     for _ in range(chunks):
@@ -64,7 +64,7 @@ def _block4(weights, x, chunks):
     return add32(a, right32(b, 4))
 
 
-@compiled.compiled
+@compiled.inner
 def _block8(weights, x, chunks):
     a = splat(np.int32(0), 64)
     for _ in range(chunks):
@@ -73,7 +73,7 @@ def _block8(weights, x, chunks):
     return a
 
 
-@compiled.compiled
+@compiled.inner
 def _block(width, weights, x, chunks):
     if width == 2:
         return _block2(weights, x, chunks)

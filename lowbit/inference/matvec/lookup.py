@@ -61,7 +61,7 @@ class Lookup(Member):
         return _multiply.address
 
 
-@compiled.compiled
+@compiled.inner
 def _tables5(factors, x, tables, count):
     f0, f1, f2 = load(factors, 16), load(factors + 64, 16), load(factors + 128, 16)
     f3, f4 = load(factors + 192, 16), load(factors + 256, 16)
@@ -72,7 +72,7 @@ def _tables5(factors, x, tables, count):
         x, tables = x + 10, tables + 64
 
 
-@compiled.compiled
+@compiled.inner
 def _tables3(factors, x, tables, count):
     f0, f1, f2 = load(factors, 16), load(factors + 64, 16), load(factors + 128, 16)
     for _ in range(count):
