@@ -190,6 +190,7 @@ def main() -> None:
     """Prints a table of times and ratios, and writes them with the machine's description."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--units", type=int, default=1000)
+    parser.add_argument("--quantizers", nargs="+", default=OURS)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1, help="of the peers")
     parser.add_argument("--out", type=Path)
@@ -199,7 +200,7 @@ def main() -> None:
         folder = Path(folder)
         contestants = torch_peers(options.units) | onnx_peers(options.units, folder, options.threads)
         peers = list(contestants)
-        for quantizer in OURS:
+        for quantizer in options.quantizers:
             for bits in choose.BITS:
                 contestants |= ours(quantizer, bits, "", options.units, folder)
                 if quantizer in ("binary", "ternary") and "avx512f" in compiled.features():

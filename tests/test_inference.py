@@ -179,12 +179,12 @@ def test_shared_statistics_are_those_of_all_products(tmp_path):
     (norm, *_) = network.norms()
     mean = norm.total.sum(0) / norm.count.sum()
     (shared, *_) = deploy.share(network).norms()
-    scale, shift = shared.fold(torch.ones(1, 1))
+    scale, shift = shared.fold(norm.gain[:, None])
     assert len(scale) == 1
     torch.testing.assert_close(-shift[0] / scale[0], mean.float())
     (some, *_) = deploy.share(network, kept=3).norms()
     assert len(some.count) == 4
-    torch.testing.assert_close(some.fold(torch.ones(1, 1))[0][:3], norm.fold(torch.ones(1, 1))[0][:3])
+    torch.testing.assert_close(some.fold(norm.gain[:, None])[0][:3], norm.fold(norm.gain[:, None])[0][:3])
 
 
 @pytest.mark.parametrize(("quantizer", "bits"), [("binary", 1), ("ternary", 1.6), ("uniform(bits=4)", 4)])
