@@ -158,6 +158,7 @@ def test_what_cannot_be_packed_or_loaded_is_said(tmp_path):
     for choices in (
         {"cell": "min_gru"},
         {"cell": "gru(reset='cho2014')"},
+        {"cell": "rnn(activation='relu')"},
         {"norm": "layer"},
         {"activations": "binary"},
     ):

@@ -19,7 +19,7 @@ from lowbit.registry import InputError
 from lowbit.spec import RunSpec
 from lowbit.store import Record
 
-CELLS = ("gru", "lstm", "rnn")
+CELLS = ("gru", "lstm", "lstm(normalize_cell=True)", "rnn")
 
 
 def pack(run: RunSpec | Record, file: str | Path, kept: int = 0) -> Path:
@@ -80,13 +80,10 @@ def share(network: Network, kept: int = 0) -> Network:
 
 
 def _check(network: Network, spec: RunSpec) -> None:
-    name = spec.cell.partition("(")[0]
-    if name not in CELLS:
+    if spec.cell not in CELLS:
         raise InputError(f"cell {spec.cell!r} has no packed form; known: {', '.join(CELLS)}")
-    if getattr(network.layers[0], "cell", None) is None:
+    if spec.recipe.bidirectional:
         raise InputError("a bidirectional network cannot stream: it reads a sequence from its end")
-    if cells.build(spec.cell) == cells.build("gru(reset='cho2014')"):
-        raise InputError(f"cell {spec.cell!r} has no packed form; known: gru(reset='ott2016')")
     if spec.activations != "full":
         raise InputError(f"activations {spec.activations!r} have no packed form; known: full")
 

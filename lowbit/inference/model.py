@@ -30,7 +30,7 @@ def load(path: str | Path, bits: int = 8, kernel: str = "") -> "Model":
 
 
 class Model:
-    """Recurrent layers under a readout of every step."""
+    """Recurrent layers under a readout of every step; for one thread at a time, as kernels share their buffers."""
 
     def __init__(self, arrays: dict[str, np.ndarray], about: dict, bits: int, kernel: str = ""):
         self.about, self.bits = about, bits
