@@ -35,9 +35,7 @@ def network(quantizer: str, units: int, cell: str = "lstm") -> tuple[RunSpec, mo
     """An untrained network with batch norm whose statistics are those of drawn symbols: speed needs no training."""
     torch.manual_seed(0)
     spec = RunSpec(dataset="ptb_char", cell=cell, quantizer=quantizer, budget=f"paper(hidden={units})")
-    parts = frozenset(("input", "recurrent"))
-    design = Design(cells.build(cell), quantizers.build(quantizer), "batch_step", parts)
-    made = models.Network(SYMBOLS, SYMBOLS, Recipe(hidden=units, updates=1, steps=4), design)
+    made = bare(quantizer, units, cell)
     for norm in made.norms():
         norm.collect(True)
     with torch.no_grad():
@@ -45,6 +43,12 @@ def network(quantizer: str, units: int, cell: str = "lstm") -> tuple[RunSpec, mo
     for norm in made.norms():
         norm.collect(False)
     return spec, made.eval()
+
+
+def bare(quantizer: str, units: int, cell: str = "lstm") -> models.Network:
+    """The network as it is built."""
+    design = Design(cells.build(cell), quantizers.build(quantizer), "batch_step", frozenset(("input", "recurrent")))
+    return models.Network(SYMBOLS, SYMBOLS, Recipe(hidden=units, updates=1, steps=4), design)
 
 
 def ours(quantizer: str, bits: int, kernel: str, units: int, folder: Path) -> dict[str, Callable[[], int]]:
@@ -181,7 +185,8 @@ def sizes(units: int, folder: Path) -> dict[str, float]:
     for quantizer in OURS:
         file = folder / f"{quantizer}-{units}.safetensors"
         if file.exists():
-            _, made = network(quantizer, units)
+            with torch.device("meta"):
+                made = bare(quantizer, units)
             found[quantizer] = 4 * sum(p.numel() for p in made.parameters()) / file.stat().st_size
     return found
 

@@ -46,10 +46,13 @@ def _kept(decorate, function):
 
 @functools.cache
 def _folder() -> str:
-    """Where this version of the package is kept: numba sees a change in a file, but not in those that it imports."""
+    """Where these versions of the sources are kept: numba sees a change in a file, but not in those that it imports."""
     here = Path(__file__).parent
     total = hashlib.sha256()
-    for file in sorted((*here.glob("*.py"), *here.glob("matvec/*.py"))):
+    for file in (
+        *(here / name for name in ("compiled.py", "loops.py", "vectors.py")),
+        *sorted(here.glob("matvec/*.py")),
+    ):
         total.update(file.read_bytes())
     name = f"lowbit-inference-{total.hexdigest()[:12]}"
     for parent in (numba.config.CACHE_DIR, Path.home() / ".cache", tempfile.gettempdir()):
