@@ -19,7 +19,7 @@ class Fields512(Member):
     """A mask and a product of bytes for each field, unshifted: the sums are shifted, once, at the end."""
 
     rank: ClassVar[int] = 30
-    needs: ClassVar[frozenset[str]] = frozenset(("avx512bw", "avx512vnni"))
+    needs: ClassVar[frozenset[str]] = frozenset(("avx512f", "avx512bw", "avx512vnni"))
 
     def fits(self, grid: Grid, bits: int) -> bool:
         """Levels that are at most 256 multiples of a step; activations of up to 13 bits, in two halves above 8."""

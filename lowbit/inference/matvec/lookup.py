@@ -32,7 +32,7 @@ class Lookup(Member):
     """5 binary or 3 ternary weights name one of 32 sums: 1.07 or 1.78 bits a weight, no multiplication."""
 
     rank: ClassVar[int] = 40
-    needs: ClassVar[frozenset[str]] = frozenset(("avx512bw", "avx512vnni"))
+    needs: ClassVar[frozenset[str]] = frozenset(("avx512f", "avx512bw", "avx512vnni"))
 
     def fits(self, grid: Grid, bits: int) -> bool:
         """Binary weights, and ternary ones with activations of more than eight bits; sums of a word are 16 bits."""
