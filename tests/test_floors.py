@@ -14,7 +14,7 @@ FLOORS = [
     {"kernels"},
     {"recurrent", "spec"},
     {"models"},
-    {"store", "evaluate", "weights"},
+    {"store", "evaluate", "weights", "hardware"},
     {"train", "study", "measure"},
     {"trained"},
     {"diagnose", "inference"},

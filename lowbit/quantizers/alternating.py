@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lowbit import quantizers
 from lowbit.quantizers.base import Fit, Fitted, Lane, Site
+from lowbit.quantizers.planes import Plane
 from lowbit.registry import InputError
 
 
@@ -55,16 +56,26 @@ class Alternating(Fitted):
 
     def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
         """One effort for all."""
+        sums, _ = _sums(self._alphas(w), _signs(self.bits, w))
+        largest = sums[:, -1:].clamp(min=torch.finfo(w.dtype).tiny)
+        book = sums / largest
+        return Fit(largest, book, _middles(book))
+
+    def planes(self, w: Float[Tensor, "rows cols"], site: Site) -> tuple[Plane, ...]:
+        """The signs and the alpha of each bit."""
+        alphas, signs = self._alphas(w), _signs(self.bits, w)
+        codes, _ = self.encode(w, site)
+        chosen = signs[_sums(alphas, signs)[1].gather(1, codes.long())].long()
+        return tuple(Plane(chosen[:, :, bit], alphas[:, bit]) for bit in range(self.bits))
+
+    def _alphas(self, w: Tensor) -> Tensor:
         signs = _signs(self.bits, w)
         alphas, planes = _greedy(w, self.bits)
         for cycle in range(self.cycles):
             if cycle:
                 planes = _planes(w, *_sums(alphas, signs), signs)
             alphas = _least_squares(w, planes)
-        sums, _ = _sums(alphas, signs)
-        largest = sums[:, -1:].clamp(min=torch.finfo(w.dtype).tiny)
-        book = sums / largest
-        return Fit(largest, book, _middles(book))
+        return alphas
 
     def lane(self, act_bits: int) -> Lane:
         """An addition for each bit; the sums of a row meet their alphas once, at its end."""

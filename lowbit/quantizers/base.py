@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from lowbit.quantizers.planes import Plane, split
 from lowbit.registry import InputError
 
 
@@ -145,6 +146,10 @@ class Quantizer(abc.ABC):
     ) -> Float[Tensor, "rows cols"]:
         """The weights that codes stand for."""
         return _taken(book, codes.long())
+
+    def planes(self, w: Float[Tensor, "rows cols"], site: Site) -> tuple[Plane, ...]:
+        """Q(w) as a sum of planes of whole numbers, as few as its levels need."""
+        return split(*self.encode(w, site), self.levels)
 
     def __call__(
         self, w: Float[Tensor, "rows cols"], site: Site | None = None, sample: bool | None = None

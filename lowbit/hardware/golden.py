@@ -1,0 +1,90 @@
+"""The golden model: what an engine computes, in whole numbers only, for many sequences at once."""
+
+import functools
+
+import numpy as np
+from jaxtyping import Int64
+
+from lowbit.hardware.accelerator import Machine
+from lowbit.hardware.fixed import Table, product, saturating, shifted
+from lowbit.hardware.program import Pass, Program
+
+Values = tuple[Int64[np.ndarray, "batch hidden"], ...]  # h, and c of an LSTM
+
+
+@functools.lru_cache
+def tables(machine: Machine) -> tuple[Table, Table]:
+    """Sigmoid up to 8 and tanh up to 4 on either side."""
+    wide, bits, out = machine.wide, machine.table_bits, machine.activation
+    return (
+        Table.of(lambda v: 1 / (1 + np.exp(-v)), 3, bits, wide, out),
+        Table.of(np.tanh, 2, bits, wide, out),
+    )
+
+
+def step(program: Program, x: Int64[np.ndarray, "batch *inputs"], values: Values, t: int) -> Values:
+    """The state after one step; `x` are symbols or rows of inputs, `t` chooses the slot of the norms."""
+    plan, wide = program.plan, program.machine.wide
+    sums = np.zeros((len(x), plan.fields, program.hidden), np.int64)
+    for each in program.passes:
+        slot = min(t, len(each.scale) - 1)
+        added = wide.saturate(
+            (accumulate(program, each, x, values[0]) * each.scale[slot] + each.offset[slot]) >> each.places
+        )
+        for gate, field in enumerate(plan.h if each.recurrent else plan.x):
+            part = added[:, gate * program.hidden : (gate + 1) * program.hidden]
+            sums[:, field] = wide.saturate(sums[:, field] + part)
+    return FINISH[program.cell](program.machine, sums, values)
+
+
+def accumulate(
+    program: Program, each: Pass, x: Int64[np.ndarray, "batch *inputs"], h: Int64[np.ndarray, "batch hidden"]
+) -> Int64[np.ndarray, "batch rows"]:
+    """The sum of each row as the accumulator holds it."""
+    if not each.recurrent and program.inputs is None:
+        return program.machine.accumulator.saturate(each.weights.T[x] * program.machine.symbol.one)
+    vectors, largest = (h, program.machine.activation) if each.recurrent else (x, program.inputs)
+    bits = program.machine.accumulator.bits
+    if int(np.abs(each.weights).sum(axis=1).max()) * -largest.low < 1 << (bits - 1):
+        return product(vectors, each.weights, -largest.low)
+    return saturating(vectors, each.weights, bits)
+
+
+def run(
+    program: Program, x: Int64[np.ndarray, "time batch *inputs"], values: Values | None = None, t: int = 0
+) -> tuple[Int64[np.ndarray, "time batch hidden"], Values]:
+    """The outputs of all steps and the last state."""
+    if values is None:
+        values = tuple(np.repeat(row[None], x.shape[1], axis=0) for row in program.start)
+    outputs = []
+    for now in x:
+        values = step(program, now, values, t)
+        outputs.append(values[0])
+        t += 1
+    return np.stack(outputs), values
+
+
+def lstm(machine: Machine, sums: Int64[np.ndarray, "batch 4 hidden"], values: Values) -> Values:
+    """$c' = f c + i g$ and $h' = o \\tanh c'$, each rounded and saturated once."""
+    sigmoid, tanh = tables(machine)
+    places, c = machine.activation.fraction, values[1]
+    i, f, g, o = sigmoid(sums[:, 0]), sigmoid(sums[:, 1]), tanh(sums[:, 2]), sigmoid(sums[:, 3])
+    c = machine.wide.saturate(shifted(f * c + i * g, places))
+    return shifted(o * tanh(c), places), c
+
+
+def gru(machine: Machine, sums: Int64[np.ndarray, "batch 4 hidden"], values: Values) -> Values:
+    """$n = \\tanh(a + r b)$ and $h' = n + z (h - n)$, each product rounded once."""
+    sigmoid, tanh = tables(machine)
+    places, (h,) = machine.activation.fraction, values
+    r, z = sigmoid(sums[:, 0]), sigmoid(sums[:, 1])
+    n = tanh(machine.wide.saturate(sums[:, 2] + shifted(r * sums[:, 3], places)))
+    return (n + shifted(z * (h - n), places),)
+
+
+def rnn(machine: Machine, sums: Int64[np.ndarray, "batch 1 hidden"], values: Values) -> Values:
+    """$h' = \\tanh a$."""
+    return (tables(machine)[1](sums[:, 0]),)
+
+
+FINISH = {"lstm": lstm, "gru": gru, "rnn": rnn}
