@@ -41,6 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("spec", nargs="*", metavar="FIELD=VALUE", help="as in dataset=markov quantizer=ternary")
     data = add("data", _data, "download and check datasets (default: say what is there)")
     data.add_argument("datasets", nargs="*", metavar="DATASET")
+    rtl = add("rtl", _rtl, "write the Verilog of a machine's engine, its memories as ports, to standard output")
+    rtl.add_argument("machine", help="ternary, full(lanes=20), ... (see: data/machines.csv)")
+    rtl.add_argument("--cell", default="lstm", help="lstm, gru or rnn (default: lstm)")
+    rtl.add_argument("--inputs", type=int, default=50, help="symbols of the input (default: 50)")
+    rtl.add_argument("--hidden", type=int, default=512, help="hidden units (default: 512)")
     add("tables", _tables, "write the tables that the chapters include, and the picture of the README")
     return parser
 
@@ -125,6 +130,23 @@ def _data(options: argparse.Namespace) -> int:
         dataset = datasets.build(name)
         counts = ", ".join(f"{split} {len(arrays[0]):,}" for split, arrays in dataset.splits.items())
         print(f"{name}: {counts}, outputs {dataset.outputs}, sha256 {dataset.digest[:12]}")
+    return 0
+
+
+def _rtl(options: argparse.Namespace) -> int:
+    from lowbit.hardware import accelerator, rtl
+    from lowbit.hardware.cycles import Workload
+    from lowbit.hardware.program import PLANS
+
+    rtl.need("amaranth")
+    from lowbit.hardware.rtl import text
+    from lowbit.hardware.rtl.engine import Build, Engine
+
+    if options.cell not in PLANS:
+        raise InputError(f"the datapath has no cell {options.cell!r}; known: {', '.join(PLANS)}")
+    work = Workload(options.cell, options.inputs, options.hidden)
+    build = Build(accelerator.build(options.machine), work, places=(16, 16), slots=100, steps=1 << 16)
+    print(text.verilog_of(Engine(build), "engine"), end="")
     return 0
 
 
