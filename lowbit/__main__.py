@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     rtl.add_argument("--cell", default="lstm", help="lstm, gru or rnn (default: lstm)")
     rtl.add_argument("--inputs", type=int, default=50, help="symbols of the input (default: 50)")
     rtl.add_argument("--hidden", type=int, default=512, help="hidden units (default: 512)")
+    synthesize = add("synthesize", _synthesize, "map lanes and engines onto a cell library; file areas, energies")
+    synthesize.add_argument("library", help="sg13g2, sky130 or gf180 (see: data/libraries.csv)")
+    synthesize.add_argument("part", nargs="?", choices=("lane", "engine"), help="only these (default: both)")
     add("tables", _tables, "write the tables that the chapters include, and the picture of the README")
     return parser
 
@@ -147,6 +150,23 @@ def _rtl(options: argparse.Namespace) -> int:
     work = Workload(options.cell, options.inputs, options.hidden)
     build = Build(accelerator.build(options.machine), work, places=(16, 16), slots=100, steps=1 << 16)
     print(text.verilog_of(Engine(build), "engine"), end="")
+    return 0
+
+
+def _synthesize(options: argparse.Namespace) -> int:
+    from lowbit import store
+    from lowbit.hardware import libraries, rtl, technology
+
+    rtl.need("amaranth")
+    from lowbit.hardware import synth
+
+    library = libraries.build(options.library)
+    for design in synth.designs():
+        if options.part in (None, design.part):
+            found = synth.rows(synth.mapped(design, library))
+            path = technology.folder() / "synthesis.csv"
+            store.write(path, technology.table(technology.replaced(path, found)))
+            print(f"{found[0]['item']}: " + ", ".join(f"{row['quantity']} {row['value']}" for row in found), flush=True)
     return 0
 
 

@@ -21,8 +21,12 @@ def program(
     random = np.random.default_rng(seed)
     rows, wide, held = PLANS[cell].gates * hidden, machine.wide, machine.accumulator
 
+    values = machine.arithmetic.values
+    wide_lane = len(values) > 16  # whose trained weights would crowd around zero
+    likely = np.exp(-4.5 * (values / machine.arithmetic.largest) ** 2) if wide_lane else np.ones(len(values))
+
     def sweep(recurrent: bool, cols: int) -> Pass:
-        weights = random.choice(machine.arithmetic.values, (rows, cols))
+        weights = random.choice(values, (rows, cols), p=likely / likely.sum())
         alone = symbols and not recurrent
         spread = np.sqrt((weights**2.0).sum() / rows / (cols if alone else 1)) * machine.activation.one / 2
         typical = 1.5 * wide.one / min(max(spread, 1.0), held.high)

