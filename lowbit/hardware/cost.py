@@ -1,0 +1,171 @@
+r"""What an engine costs: counts (lowbit.hardware.cycles) times prices (lowbit.hardware.technology), as intervals.
+
+Area is that of cells and macros; wires, pads and the clock tree are left out. Energy is that of the lanes, without
+and with glitches, of the words of weights from memory, and of the clock of the other registers, nothing of it to
+all of it, for they could be gated. The gates of the unit behind the lanes are not in it, nor is leakage, which is
+told apart as a power. All is at the node and the voltage of the library: no step to another node is taken.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lowbit.hardware import accelerator, cycles, memory, technology
+from lowbit.hardware.accelerator import Machine
+from lowbit.hardware.cycles import Workload
+from lowbit.hardware.memory import Bank
+from lowbit.registry import canonical
+
+
+class Interval(NamedTuple):
+    """What a value lies between."""
+
+    low: float
+    high: float
+
+    def __add__(self, other: "Interval") -> "Interval":
+        return Interval(self.low + other.low, self.high + other.high)
+
+    def times(self, factor: float | int) -> "Interval":
+        """Both ends times a number that is not negative."""
+        return Interval(self.low * factor, self.high * factor)
+
+    def over(self, other: "Interval") -> "Interval":
+        """A ratio, from the least to the largest that it can be."""
+        return Interval(self.low / other.high, self.high / other.low)
+
+
+class Area(NamedTuple):
+    """Area by part."""
+
+    lanes_um2: float
+    unit_um2: float  # sequencer, shadow registers, tables and products
+    weights_um2: float
+
+    @property
+    def total_um2(self) -> float:
+        """Everything."""
+        return sum(self)
+
+
+class StepEnergy(NamedTuple):
+    """Energy of one step by part."""
+
+    lanes_pj: Interval
+    clock_pj: Interval  # of the registers that are not in lanes
+    weights_pj: Interval
+
+    @property
+    def total_pj(self) -> Interval:
+        """Everything."""
+        return self.lanes_pj + self.clock_pj + self.weights_pj
+
+
+def lane(machine: Machine, quantity: str, library: str) -> float:
+    """What the ledger says of the machine's lane; raises `InputError` where it says nothing."""
+    arithmetic = machine.arithmetic
+    return technology.price("synthesis", f"lane {canonical(arithmetic.title, arithmetic)}", quantity, library).value
+
+
+def unit(machine: Machine, quantity: str, library: str) -> float:
+    """What is behind the lanes: a constant and a part for each bit of the accumulators, fitted to the ledger."""
+    rows = [row for row in technology.prices() if row.item.startswith("engine ") and row.quantity == quantity]
+    rows = [row for row in rows if row.library == library]
+    built = [accelerator.build(row.item.removeprefix("engine ")) for row in rows]
+    bits = np.array([[1.0, each.lanes * each.accumulator.bits] for each in built])
+    fixed, each_bit = np.linalg.lstsq(bits, np.array([row.value for row in rows]), rcond=None)[0]
+    return float(fixed + each_bit * machine.lanes * machine.accumulator.bits)
+
+
+def weights(machine: Machine, work: Workload) -> Bank:
+    """The smallest memory of macros that holds all words of weights."""
+    columns = work.planes[0] * work.inputs + work.planes[1] * work.hidden
+    words = len(cycles.groups(machine, work.cell, work.hidden)) * columns
+    return memory.banks(words, machine.word_bits)[0]
+
+
+def area(machine: Machine, work: Workload, library: str = "sg13g2") -> Area:
+    """The area of an engine that holds its weights."""
+    return Area(
+        machine.lanes * lane(machine, "area", library),
+        unit(machine, "area", library),
+        weights(machine, work).area_um2,
+    )
+
+
+def energy(machine: Machine, work: Workload, library: str = "sg13g2") -> StepEnergy:
+    """The energy of a step."""
+    counts = cycles.count(machine, work, 1)
+    each = Interval(*(lane(machine, f"energy_{kind}", library) for kind in ("settled", "glitches")))
+    tick = lane(machine, "energy_clock", library) / lane(machine, "flip_flops", library)
+    idle = counts.cycles - counts.words  # lanes that wait still have their clock
+    waiting = Interval(0.0, idle * machine.lanes * lane(machine, "energy_clock", library))
+    read = weights(machine, work).read_pj * counts.words
+    return StepEnergy(
+        each.times(machine.lanes * counts.words),
+        Interval(0.0, tick * unit(machine, "flip_flops", library) * counts.cycles) + waiting,
+        Interval(read, read),
+    )
+
+
+class Stage(NamedTuple):
+    """One ratio on the way from a lane to a chip."""
+
+    name: str
+    area: float
+    energy: Interval
+
+
+def waterfall(base: Machine, small: Machine, works: list[Workload], library: str = "sg13g2") -> list[Stage]:
+    """How many times smaller one machine is than another: its lane, its logic, and it with weights for each layer.
+
+    The last is the limit of large layers, where weights are all there is: the ratio of their bits.
+    """
+    lanes = [
+        Interval(*(lane(each, f"energy_{kind}", library) for kind in ("settled", "glitches"))) for each in (base, small)
+    ]
+    stages = [Stage("lane", lane(base, "area", library) / lane(small, "area", library), _ordered(*lanes))]
+    first = works[0]
+    one, other = (area(each, first, library) for each in (base, small))
+    logic = [_logic(energy(each, first, library)) for each in (base, small)]
+    stages.append(Stage("logic", (one.lanes_um2 + one.unit_um2) / (other.lanes_um2 + other.unit_um2), _ordered(*logic)))
+    for work in works:
+        one, other = (area(each, work, library).total_um2 for each in (base, small))
+        spent = [energy(each, work, library).total_pj for each in (base, small)]
+        stages.append(Stage(f"{work.hidden} units", one / other, _ordered(*spent)))
+    bits = base.arithmetic.weight_bits / small.arithmetic.weight_bits
+    return [*stages, Stage("weights alone", bits, Interval(bits, bits))]
+
+
+def _logic(step: StepEnergy) -> Interval:
+    return step.lanes_pj + step.clock_pj
+
+
+def _ordered(base: Interval, small: Interval) -> Interval:
+    """The ratios of like ends: glitches and clocks are there in both machines or in neither."""
+    ratios = base.low / small.low, base.high / small.high
+    return Interval(min(ratios), max(ratios))
+
+
+class Fit(NamedTuple):
+    """Constants that were chosen so that values come out as told."""
+
+    constants: dict[str, float]
+    errors: dict[str, float]  # of each value, relative
+
+
+def storage_fit(told: dict[str, float], machines: dict[str, Machine], quantity: str, library: str = "sg13g2") -> Fit:
+    r"""Values of engines as lanes times $g\,(a + x\,b)$: the ledger's `quantity` $a$ of a lane and its weight bits $b$.
+
+    `g` takes the ledger to the node of the values, `x` is what each bit of weight costs in units of $a$. Both are
+    fitted, by least squares of relative errors, so that few values say much less than they seem to.
+    """
+    names = list(told)
+    value = np.array([told[name] for name in names])
+    lanes = np.array([machines[name].lanes for name in names])
+    each = np.array([lane(machines[name], quantity, library) for name in names])
+    bits = np.array([machines[name].arithmetic.weight_bits for name in names])
+    terms = np.stack((lanes * each, lanes * bits), axis=1) / value[:, None]
+    g, gx = np.linalg.lstsq(terms, np.ones(len(names)), rcond=None)[0]
+    errors = terms @ np.array([g, gx]) - 1
+    return Fit({"g": float(g), "x": float(gx / g)}, dict(zip(names, errors.tolist(), strict=True)))

@@ -1,0 +1,90 @@
+"""What an engine costs: parts that add up, limits that are known, and A's values with constants called fitted."""
+
+import csv
+
+import pytest
+
+from lowbit import paths
+from lowbit.hardware import accelerator, cost, cycles, technology
+from lowbit.hardware.cost import Interval
+from lowbit.hardware.cycles import Workload
+from lowbit.registry import InputError
+
+FULL, BINARY, TERNARY = (accelerator.build(name) for name in ("full", "binary", "ternary"))
+
+
+MAPPED = [row for row in technology.prices() if row.item.startswith("engine ") and row.quantity == "area"]
+
+
+@pytest.mark.parametrize("row", MAPPED, ids=lambda row: f"{row.library} {row.item}")
+def test_the_fit_of_the_unit_is_near_what_was_mapped(row):
+    machine = accelerator.build(row.item.removeprefix("engine "))
+    assert cost.unit(machine, "area", row.library) == pytest.approx(row.value, rel=0.15)
+
+
+@pytest.mark.parametrize("hidden", [64, 300, 1000])
+def test_energy_is_events_times_prices(hidden):
+    work = Workload("lstm", 50, hidden)
+    counts, spent = cycles.count(TERNARY, work, 1), cost.energy(TERNARY, work)
+    each = technology.price("synthesis", "lane ternary", "energy_glitches", "sg13g2").value
+    assert spent.lanes_pj.high == pytest.approx(100 * counts.words * each)
+    assert spent.weights_pj.low == pytest.approx(counts.words * cost.weights(TERNARY, work).read_pj)
+    assert spent.total_pj.low <= spent.total_pj.high
+
+
+def test_large_layers_cost_what_their_weights_cost():
+    """Of 64 lanes, whose words fill the macros without a rest."""
+    work = [Workload("lstm", 50, hidden) for hidden in (128, 4000)]
+    machines = [accelerator.build(f"{name}(lanes=64)") for name in ("full", "binary")]
+    small, large, limit = (stage.area for stage in cost.waterfall(*machines, work)[2:])
+    assert small < large < limit == 12
+    assert large == pytest.approx(limit, rel=0.03)
+
+
+def test_ratios_grow_from_the_lane_over_memory_to_the_limit():
+    stages = cost.waterfall(FULL, TERNARY, [Workload("lstm", 50, 512)])
+    assert [stage.name for stage in stages] == ["lane", "logic", "512 units", "weights alone"]
+    assert stages[1].area < stages[0].area < stages[-1].area
+    assert all(stage.energy.low <= stage.energy.high for stage in stages)
+
+
+def test_a_fairer_baseline_makes_every_ratio_smaller():
+    array = accelerator.build("full(lane=\"multiply(multiplier='array')\")")
+    works = [Workload("lstm", 50, 256)]
+    for fair, unfair in zip(cost.waterfall(FULL, BINARY, works), cost.waterfall(array, BINARY, works), strict=True):
+        assert fair.area <= unfair.area
+
+
+@pytest.mark.parametrize(
+    ("quantity", "told", "most"), [("area", "area_mm2", 0.08), ("energy_glitches", "power_mw", 0.12)]
+)
+def test_two_constants_bring_the_recalled_engines_together(quantity, told, most):
+    rows = csv.DictReader((paths.reported() / "ardakani2019_hardware.csv").read_text().splitlines())
+    values = {
+        (row["design"], row["quantizer"].partition("(")[0]): float(row["value"])
+        for row in rows
+        if row["quantity"] == told
+    }
+    names = {
+        "full": ("full precision, 12 bit", "full"),
+        "binary": ("low power", "binary"),
+        "ternary": ("low power", "ternary"),
+        "binary_fast": ("high speed", "binary"),
+        "ternary_fast": ("high speed", "ternary"),
+    }
+    machines = {name: accelerator.build(name) for name in names}
+    fit = cost.storage_fit({name: values[design] for name, design in names.items()}, machines, quantity)
+    assert max(map(abs, fit.errors.values())) < most
+    assert fit.constants["x"] > 0
+
+
+def test_intervals_keep_their_order():
+    a, b = Interval(1.0, 2.0), Interval(3.0, 5.0)
+    assert a + b == (4.0, 7.0)
+    assert b.over(a) == (1.5, 5.0)
+    assert a.times(2) == (2.0, 4.0)
+
+
+def test_a_lane_that_nobody_mapped_is_refused_by_name():
+    with pytest.raises(InputError, match=r"lane odd\(bits=5\)"):
+        cost.area(accelerator.build("ternary(lane='odd(bits=5)')"), Workload("lstm", 4, 4))
