@@ -19,7 +19,7 @@ FLOORS = [
     {"trained"},
     {"diagnose", "inference"},
     {"figures", "report", "batch"},
-    {"findings", "diagrams"},
+    {"findings", "diagrams", "blueprints"},
     {"tables"},
     {"__main__"},
 ]
