@@ -32,9 +32,9 @@ def test_a_new_quantizer_is_one_file(tmp_path, monkeypatch):
     block = re.search(r"```\{?(?:code-block\} )?python\n(.*?class Octal.*?)```", extend(), re.S)[1]
     assert len(block.strip().splitlines()) <= 20
     copy = tmp_path / "copy"
-    for folder in ("lowbit", "notebooks", "tests", "data/reported"):
+    for folder in ("lowbit", "notebooks", "tests", "data/reported", "data/technology"):
         shutil.copytree(paths.SOURCE / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "book/references.bib"):
+    for file in ("pyproject.toml", "book/references.bib", "data/machines.csv", "data/libraries.csv"):
         (copy / file).parent.mkdir(exist_ok=True)
         shutil.copy(paths.SOURCE / file, copy / file)
     (copy / "lowbit" / "quantizers" / "octal.py").write_text(block)
