@@ -171,13 +171,15 @@ def _synthesize(options: argparse.Namespace) -> int:
 
 
 def _tables(options: argparse.Namespace) -> int:
-    from lowbit import figures, findings, paths, store, tables
+    from lowbit import drawings, figures, findings, paths, store, tables
 
     _report_problems()
     print("changed: " + (", ".join(tables.write()) or "nothing"))
     told = findings.gather(store.frame(store.scan(*store.COMMITTED).records))
     figures.style()
     store.write(paths.book() / "tables" / "losses.svg", figures.svg(findings.losses(told)))
+    for draw in (drawings.timeline, drawings.utilisation, drawings.parts):
+        store.write(paths.book() / "tables" / f"{draw.__name__}.svg", figures.svg(draw()))
     return 0
 
 

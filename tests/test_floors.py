@@ -19,7 +19,7 @@ FLOORS = [
     {"trained"},
     {"diagnose", "inference"},
     {"figures", "report", "batch"},
-    {"findings", "diagrams", "blueprints"},
+    {"findings", "diagrams", "blueprints", "drawings"},
     {"tables"},
     {"__main__"},
 ]
