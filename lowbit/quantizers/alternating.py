@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowbit import quantizers
-from lowbit.quantizers.base import Fit, Fitted, Lane, Site
+from lowbit.quantizers.base import Fit, Lane, Site
+from lowbit.quantizers.fitted import Fitted
 from lowbit.quantizers.planes import Plane
 from lowbit.registry import InputError
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from lowbit.quantizers.planes import Plane, split
 from lowbit.registry import InputError
 
-
 FEW = 4  # cuts that are compared one by one in less time than a search takes
 
 
@@ -188,26 +187,6 @@ class Quantizer(abc.ABC):
             return passed
         outward = self.ties == "away"
         return torch.where((u > 0) == outward, passed, below)
-
-
-class Fitted(Quantizer):
-    """A quantizer whose `fit` finds scale, levels and cuts in one effort."""
-
-    @abc.abstractmethod
-    def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
-        """The effort."""
-
-    def scale(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows #cols"]:
-        """What was found."""
-        return self.fit(w, site).scale
-
-    def codebook(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows levels"]:
-        """What was found, at scale 1."""
-        return self.fit(w, site).codebook
-
-    def cuts(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows cuts"]:
-        """What was found, at scale 1."""
-        return self.fit(w, site).cuts
 
 
 def _row(values: tuple[float, ...], like: Tensor) -> Tensor:

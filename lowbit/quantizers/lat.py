@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowbit import quantizers
-from lowbit.quantizers.base import Fit, Fitted, Quantizer, Site, by_gate, by_row, curvature
+from lowbit.quantizers.base import Fit, Quantizer, Site, by_gate, by_row, curvature
+from lowbit.quantizers.fitted import Fitted
 from lowbit.registry import InputError
 
 ROUNDS = 100  # of an alternation, at most; a dozen is the rule
