@@ -166,7 +166,7 @@ class Quantizer(abc.ABC):
         if not self.levels:
             return h
         with torch.no_grad():
-            quantized = _taken(_row(self.levels, h), self._nearest(h, _row(self.thresholds, h)))
+            quantized = _taken(_row(self.levels, h), self._nearest(h, _row(self.thresholds, h)).long())
         return StraightThrough.apply(h.clamp(self.levels[0], self.levels[-1]), quantized)
 
     def lane(self, act_bits: int) -> Lane:
@@ -179,14 +179,13 @@ class Quantizer(abc.ABC):
         return Lane("multiply", self.bits, act_bits)
 
     def _nearest(self, u: Tensor, cuts: Tensor) -> Tensor:
-        below = _search(cuts, u, right=False)
+        if self.ties == "up":
+            return _passed(cuts, u, right=True)
+        below = _passed(cuts, u, right=False)
         if self.ties == "down":
             return below
-        passed = _search(cuts, u, right=True)
-        if self.ties == "up":
-            return passed
         outward = self.ties == "away"
-        return torch.where((u > 0) == outward, passed, below)
+        return below + (_passed(cuts, u, right=True) - below) * ((u > 0) == outward)  # where() is slow on bytes
 
 
 def _row(values: tuple[float, ...], like: Tensor) -> Tensor:
@@ -194,12 +193,16 @@ def _row(values: tuple[float, ...], like: Tensor) -> Tensor:
 
 
 def _search(steps: Tensor, u: Tensor, right: bool) -> Tensor:
-    if steps.shape[1] > FEW:
-        return torch.searchsorted(steps[0] if len(steps) == 1 else steps, u, right=right)
-    passed = torch.zeros_like(u, dtype=torch.uint8)
-    for step in steps.unbind(1):
-        passed += (torch.ge if right else torch.gt)(u, step[:, None])
-    return passed.long()
+    return torch.searchsorted(steps[0] if len(steps) == 1 else steps, u, right=right)
+
+
+def _passed(cuts: Tensor, u: Tensor, right: bool) -> Tensor:
+    if cuts.shape[1] > FEW:
+        return _search(cuts, u, right)
+    count = torch.zeros_like(u, dtype=torch.uint8)
+    for cut in cuts.unbind(1):
+        count += (torch.ge if right else torch.gt)(u, cut[:, None])
+    return count
 
 
 def _taken(book: Tensor, codes: Tensor) -> Tensor:
