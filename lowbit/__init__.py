@@ -6,6 +6,8 @@
 """
 
 import importlib
+import sys
+import types
 
 __version__ = "0.1.0"
 
@@ -21,6 +23,18 @@ _HOMES = {
 }
 
 __all__ = ["InputError", "Record", "RunSpec", "load", "pack", "progress", "recall"]
+
+try:
+    import jaxtyping  # noqa: F401
+except ModuleNotFoundError:  # a machine that has torch and little else: shapes are words then, as they are to a reader
+
+    class _Shaped:
+        def __class_getitem__(cls, told):
+            return told[0]
+
+    sys.modules["jaxtyping"] = types.ModuleType("jaxtyping")
+    for _kind in ("Bool", "Float", "Inexact", "Int", "Integer", "Num", "Real", "Shaped", "UInt8", "UInt16"):
+        setattr(sys.modules["jaxtyping"], _kind, _Shaped)
 
 
 def __getattr__(name: str):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from lowbit import measure, paths, store, study, trained
+from lowbit import measure, paths, provenance, store, study, trained
 from lowbit.models import Network
 from lowbit.spec import RunSpec
 from lowbit.store import Record
@@ -126,7 +126,7 @@ def examine(spec: RunSpec, network: Network) -> Diagnosis:
         batches=measure.by_batch(*asked),
         samples=measure.samples(*asked),
         seconds=0.0,
-        machine=store.machine(),
+        machine=provenance.machine(),
     )
     return dataclasses.replace(told, seconds=round(time.perf_counter() - began, 2)).sealed()
 

@@ -42,6 +42,12 @@ def notebooks() -> Path:
     return SOURCE / "notebooks"
 
 
+def resources() -> Path:
+    """What a page may take by budget: `resources.toml` of the root, or else of the checkout."""
+    own = root() / "resources.toml"
+    return own if own.exists() else SOURCE / "resources.toml"
+
+
 def book() -> Path:
     """The sources of the book; executed pages go to `pages` and tables to `tables` in it."""
     return root() / "book"

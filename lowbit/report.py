@@ -147,6 +147,7 @@ def provenance(record: Record) -> HTML:
     """The box at the end of a run's page: what was run, on what, from which code and data."""
     machine, sizes = record.machine, record.sizes
     gpu = f", {machine['gpu']}" if machine["gpu"] else ""
+    changes = " and changes" if machine.get("dirty") else ""
     rows = {
         "run": record.run.key,
         "spec": _words(record.spec, ", "),
@@ -154,14 +155,22 @@ def provenance(record: Record) -> HTML:
         "data": ", ".join(f"{name} {value}" for name, value in record.data.items()),
         "size": f"{sizes['parameters']:,} parameters; recurrent weights {sizes['packed_bytes']:,} bytes packed",
         "time": f"{record.seconds:.1f} s, {machine['time']}",
+        "took": _spent(machine.get("spent", {})),
         "machine": f"{machine['processor']}, {machine['system']}, {machine['threads']} thread(s){gpu}",
-        "code": f"lowbit {machine['lowbit']} at {machine['revision']}",
-        "versions": f"torch {machine['torch']}, Python {machine['python']}",
+        "code": f"lowbit {machine['lowbit']} at {machine['revision']}{changes}; {machine.get('code', 'no digest')}",
+        "versions": f"torch {machine['torch']}, Python {machine['python']}; lock {machine.get('lock') or 'not kept'}",
         "digest": record.digest,
         "again": f"lowbit train {_words(record.spec, ' ')}",
     }
     lines = "".join(f"<tr><th>{name}</th><td>{html.escape(str(text))}</td></tr>" for name, text in rows.items())
     return HTML(f'<div class="provenance"><table>{lines}</table></div>')
+
+
+def _spent(told: dict) -> str:
+    """Processor time, memory and energy of a run; older records do not say."""
+    units = {"cpu_seconds": "s of a processor", "peak_memory_mb": "MB at most", "energy_joules": "J"}
+    lines = [f"{told[name]:,.1f} {unit}" for name, unit in units.items() if told.get(name) is not None]
+    return ", ".join(lines) or "not kept"
 
 
 def card(quantizer: Quantizer) -> Markdown:

@@ -2,22 +2,20 @@
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
-import platform
-import subprocess
-import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
-import torch
+from filelock import FileLock
 
 from lowbit import paths, quantizers
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec, fields
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # The columns of `frame` after those of the spec.
 SCORES = (
@@ -42,7 +40,7 @@ class Record:
     data: dict  # sha256 of the arrays and further facts
     sizes: dict  # parameters, recurrent weights and their bytes when packed
     seconds: float  # of training and evaluation, wall clock
-    machine: dict  # where it ran and on what versions
+    machine: dict  # where it ran, on what code and versions, and what it took; older records say less
     digest: str = ""  # sha256 of all that the machine should not change
 
     @property
@@ -101,6 +99,27 @@ def save(record: Record) -> None:
     write(path(record.run), json.dumps(dataclasses.asdict(record), indent=1) + "\n")
 
 
+def hold(name: str) -> FileLock:
+    """A lock, to be entered by `with`, that ends with the process that holds it, however that ends."""
+    file = paths.runs() / "locks" / f"{name}.lock"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {file}: {error.strerror}") from error
+    return FileLock(file)
+
+
+def ask_again(spec: RunSpec) -> None:
+    """Has the record on file replaced by the next `recall`; it stays until the new one is there."""
+    write(_asked(spec), _content_sha256(spec))
+
+
+def is_asked_again(spec: RunSpec) -> bool:
+    """Whether the very record on file is to be replaced."""
+    file = _asked(spec)
+    return file.exists() and path(spec).exists() and file.read_text() == _content_sha256(spec)
+
+
 def load(spec: RunSpec) -> Record | None:
     """The record of a run, or None where there is none that can be read."""
     file = path(spec)
@@ -108,6 +127,11 @@ def load(spec: RunSpec) -> Record | None:
         return None
     record, _ = _read(file)
     return record
+
+
+def current(spec: RunSpec) -> Record | None:
+    """The record of a run, unless there is none or it is to be replaced."""
+    return None if is_asked_again(spec) else load(spec)
 
 
 def scan(*budgets: str) -> Scan:
@@ -124,8 +148,10 @@ def scan(*budgets: str) -> Scan:
     return Scan(records, problems)
 
 
-def frame(records: list[Record]) -> pd.DataFrame:
+def frame(records: list[Record]) -> "pd.DataFrame":
     """One row a record: its spec, its scores under the three evaluations, its sizes."""
+    import pandas as pd
+
     rows = [
         {
             **dataclasses.asdict(record.run),
@@ -147,20 +173,12 @@ def frame(records: list[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else [*fields(), *SCORES])
 
 
-def machine() -> dict:
-    """Processor, versions and revision: what a record says of where it came from."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "processor": _processor(),
-        "gpu": gpu,
-        "threads": torch.get_num_threads(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "lowbit": importlib.metadata.version("lowbit"),
-        "revision": _revision(),
-    }
+def _asked(spec: RunSpec) -> Path:
+    return paths.runs() / "again" / spec.key
+
+
+def _content_sha256(spec: RunSpec) -> str:
+    return hashlib.sha256(path(spec).read_bytes()).hexdigest() if path(spec).exists() else ""
 
 
 def _read(file: Path) -> tuple[Record | None, str]:
@@ -174,24 +192,3 @@ def _read(file: Path) -> tuple[Record | None, str]:
         return record, ""
     except (OSError, ValueError, TypeError) as error:
         return None, f"{file}: no record ({error}); delete it to run again"
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
-
-
-def _revision() -> str:
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", paths.SOURCE, *words], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        dirty = git("status", "--porcelain", "--untracked-files=no", "--", "lowbit")
-        return git("rev-parse", "--short=12", "HEAD") + (" and changes" if dirty else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

@@ -4,15 +4,13 @@ import dataclasses
 import io
 import itertools
 import math
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from lowbit import cells, evaluate, kernels, models, paths, quantizers, store, weights
+from lowbit import cells, evaluate, kernels, models, paths, provenance, quantizers, store, weights
 from lowbit.datasets import Batch, Recipe
 from lowbit.models import Network, detach
 from lowbit.recurrent import Design
@@ -41,12 +39,15 @@ def build(spec: RunSpec) -> Network:
 
 
 def recall(spec: RunSpec, watch: Watch | None = None) -> Record:
-    """The record of a run that was made before; else trains, and files the record."""
-    record = store.load(spec)
+    """The record of a run that was made before; else trains, and files the record. A second such process waits."""
+    record = store.current(spec)
     if record is None:
         store.probe(spec)
-        record = train(spec, watch)
-        store.save(record)
+        with store.hold(spec.key):
+            record = store.current(spec)
+            if record is None:
+                record = train(spec, watch)
+                store.save(record)
     checkpoint_path(spec).unlink(missing_ok=True)
     return record
 
@@ -65,6 +66,8 @@ def train(spec: RunSpec, watch: Watch | None = None) -> Record:
 
 def progress(spec: RunSpec) -> Watch:
     """A bar with the time left and the last validation score, on standard error."""
+    from tqdm import tqdm
+
     bar = tqdm(desc=spec.key, unit="update", leave=False)
 
     def watch(update: int, updates: int, curve: list) -> None:
@@ -99,17 +102,17 @@ class Session:
         self.optimizer = optimizer(self.network, self.recipe)
         self.update, self.epoch, self.seen = 0, 0, 0  # updates; passes over the data; batches of this pass
         self.skipped, self.ran = 0, set()  # updates whose gradient was not finite; kernels of training steps
-        self.curve: list[dict] = []
-        self.best: dict | None = None
-        self.states: list | None = None
         self.rate = self.recipe.rate
-        self.seconds = 0.0
+        self.curve: list[dict] = []
+        self.best, self.states = None, None  # the network of the best validation; the state to carry on
+        self.made_by = provenance.code(spec), torch.__version__, self.device.type
+        self.meter = provenance.Meter()
         if checkpoint_path(spec).exists():
             self._resume()
 
     def run(self, watch: Watch | None = None) -> None:
         """Trains to the end or until validation stops improving."""
-        loss, points, began = 0.0, 0, time.perf_counter()
+        loss, points = 0.0, 0
         self.network.train()
         for batch in self._batches():
             if self.finished:
@@ -120,12 +123,9 @@ class Session:
             if self.update % self.recipe.evaluate_every == 0 or self.update == self.recipe.updates:
                 self._validate(loss / max(points, 1))
                 loss, points = 0.0, 0
-                self.seconds += time.perf_counter() - began
-                began = time.perf_counter()
                 self._keep()
             if watch is not None:
                 watch(self.update, self.recipe.updates, self.curve)
-        self.seconds += time.perf_counter() - began
 
     @property
     def finished(self) -> bool:
@@ -138,22 +138,23 @@ class Session:
 
     def record(self) -> Record:
         """Evaluates the best network and says all that a record says."""
-        began = time.perf_counter()
         if self.best is not None:
             self.network.load_state_dict(self.best)
         torch.manual_seed(self.spec.seed)
         quantizer = quantizers.build(self.spec.quantizer)
+        metrics = evaluate.three(self.network, self.data, self.recipe, quantizer.stochastic)
+        spent = self.meter.read()
         told = Record(
             spec=dataclasses.asdict(self.spec),
             recipe=dataclasses.asdict(self.recipe),
             metric={"name": self.data.metric.name, "unit": self.data.metric.unit},
-            metrics=evaluate.three(self.network, self.data, self.recipe, quantizer.stochastic),
+            metrics=metrics,
             curve=self.curve,
             weights=weights.describe(self.network),
             data={"sha256": self.data.digest, **self.data.facts(), "baselines": self.data.baselines()},
             sizes=weights.sizes(self.network),
-            seconds=round(self.seconds + time.perf_counter() - began, 2),
-            machine=store.machine() | {"kernels": sorted(self.ran)},
+            seconds=spent["wall_seconds"],
+            machine={**provenance.machine(), "code": self.made_by[0], "spent": spent, "kernels": sorted(self.ran)},
         )
         return told.sealed()
 
@@ -217,25 +218,25 @@ class Session:
             self.optimizer.state.clear()
 
     # What a checkpoint holds besides the network, the optimizer and the random state.
-    KEPT = ("update", "epoch", "seen", "curve", "best", "states", "rate", "seconds", "skipped", "ran")
+    KEPT = ("update", "epoch", "seen", "curve", "best", "states", "rate", "skipped", "ran", "made_by")
 
     def _keep(self) -> None:
-        kept = {name: getattr(self, name) for name in self.KEPT}
+        kept = {name: getattr(self, name) for name in self.KEPT} | {"spent": self.meter.read()}
         kept |= {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        kept |= {"random": torch.get_rng_state(), "spec": dataclasses.asdict(self.spec)}
-        if torch.cuda.is_available():
-            kept["random_cuda"] = torch.cuda.get_rng_state()
+        kept |= {"random": torch.get_rng_state(), "random_cuda": torch.cuda.get_rng_state_all()}
         _save(kept, checkpoint_path(self.spec))
 
     def _resume(self) -> None:
         kept = torch.load(checkpoint_path(self.spec), weights_only=False, map_location="cpu")
+        if kept.get("made_by") != self.made_by:  # what began under other code would end as neither
+            return
+        self.meter = provenance.Meter(kept["spent"])
         self.network.load_state_dict(kept["network"])
         self.optimizer.load_state_dict(kept["optimizer"])
         for name in self.KEPT:
             setattr(self, name, kept[name])
         torch.set_rng_state(kept["random"])
-        if "random_cuda" in kept and torch.cuda.is_available():
-            torch.cuda.set_rng_state(kept["random_cuda"])
+        torch.cuda.set_rng_state_all(kept["random_cuda"][: torch.cuda.device_count()])
 
 
 def optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:

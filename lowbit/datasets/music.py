@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Int, UInt8
-from scipy.io import loadmat
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -88,6 +87,8 @@ class Music(Varied):
 
 def pieces(file: Path, part: str) -> tuple[Int[np.ndarray, " count"], UInt8[np.ndarray, "total keys"]]:
     """The pieces of one part of a file of rolls: their lengths and, behind one another, their frames."""
+    from scipy.io import loadmat
+
     found = loadmat(file)[part][0]
     return np.array([len(piece) for piece in found]), np.concatenate(found).astype(np.uint8)
 
