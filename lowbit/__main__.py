@@ -31,10 +31,25 @@ def _parser() -> argparse.ArgumentParser:
 
     run = add("run", _run, "execute every page of a study that is not up to date")
     run.add_argument("study", help="smoke, tour, ... (see: lowbit status)")
+    run.add_argument("--only", nargs="+", metavar="FIELD=VALUE,...", default=[], help="part of the runs")
     run.add_argument("--jobs", type=int, default=os.cpu_count(), help="pages at a time (default: cores)")
     run.add_argument("--fresh", action="store_true", help="train again what has a record")
+    run.add_argument("--stale", action="store_true", help="train again what other code has recorded")
+    run.add_argument("--dry-run", action="store_true", help="say what would be done")
+    run.add_argument("--executor", choices=["local", "slurm"], default="local", help="where pages are executed")
     status = add("status", _status, "say what a study has and what it lacks; without a name, list the studies")
     status.add_argument("study", nargs="?")
+    why = add("why", _why, "say what befell a page: the failing cell, its notebook and its log")
+    why.add_argument("key", help="of a run, or the name of a page")
+    again = add("verify", _verify, "make records of a study again on this machine and compare")
+    again.add_argument("study")
+    again.add_argument("--sample", type=int, default=5, help="how many, drawn at random (default: 5)")
+    take = add("import", _import, "take in records that were made elsewhere, after checks")
+    take.add_argument("folder")
+    add("clean", _clean, "remove what no later batch needs; failed notebooks and unfinished runs stay")
+    page = commands.add_parser("page")  # what a batch calls
+    page.add_argument("name")
+    page.set_defaults(command=_page)
     train = add("train", _train, "train one spec without Jupyter and file its record")
     train.add_argument("spec", nargs="*", metavar="FIELD=VALUE", help="as in dataset=markov quantizer=ternary")
     look = add("diagnose", _diagnose, "look into the trained network of one spec and file what was measured")
@@ -54,33 +69,82 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from lowbit import batch, study
-    from lowbit.study import Page
+    from lowbit import batch, engine, plan, view
 
-    def tell(page: Page, error: str, ended: int, total: int) -> None:
-        print(f"[{ended}/{total}] {page.name}" + (f"  FAILED: {error}" if error else ""), flush=True)
-
-    runs = study.build(options.study)
+    threads = engine.threads(options.jobs)
     _report_problems()
-    outcome = batch.run(runs, options.jobs, options.fresh, tell)
+    made = plan.make(options.study, dict(_pair(word) for word in options.only), options.fresh, options.stale)
+    print(view.summary(made, options.jobs, threads), flush=True)
+    if options.dry_run:
+        print("\n".join(f"  {page.name}" for page in made.todo) or "  nothing to do")
+        return 0
+    screen = view.Screen(sys.stdout)
+    outcome = batch.run(made, options.jobs, options.executor, screen.show)
+    screen.clear()
     print(f"{len(outcome.executed)} executed, {len(outcome.current)} up to date, {len(outcome.failed)} failed")
     for name, error in outcome.failed.items():
         print(f"lowbit: {name}: {error}", file=sys.stderr)
     return 1 if outcome.failed else 0
 
 
+def _page(options: argparse.Namespace) -> int:
+    from lowbit import engine
+
+    error = engine.work(options.name)
+    print(error or "done", file=sys.stderr)
+    return 1 if error else 0
+
+
+def _why(options: argparse.Namespace) -> int:
+    from lowbit import journal
+
+    print(journal.why(options.key))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from lowbit import intake
+
+    verdicts = []
+    for record in intake.sample(options.study, options.sample):
+        verdicts.append(intake.verify(record))
+        print(f"{verdicts[-1].verdict}: {verdicts[-1].key}: {verdicts[-1].reason}", flush=True)
+    return 1 if any(each.verdict == "different" for each in verdicts) else 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from lowbit import intake
+
+    taken = intake.take(Path(options.folder))
+    for each in taken:
+        print(f"{each.verdict}: {each.file.name}" + (f" ({each.reason})" if each.reason else ""))
+    return 1 if any(each.verdict == "refused" for each in taken) else 0
+
+
+def _clean(options: argparse.Namespace) -> int:
+    from lowbit import clean
+
+    removed = clean.clean()
+    print("\n".join([*map(str, removed), f"{len(removed)} removed"]))
+    return 0
+
+
 def _status(options: argparse.Namespace) -> int:
-    from lowbit import batch, study
+    from lowbit import plan, study
 
     _report_problems()
     if options.study is None:
         for name in sorted(study.STUDIES):
             print(f"{name}: {study.STUDIES[name].__doc__.splitlines()[0]}")
         return 0
-    for state, pages in batch.status(study.build(options.study)).items():
-        print(f"{state}: {len(pages)}")
-        for page in pages if state != "done" else []:
+    for state, found in plan.states(options.study).items():
+        print(f"{state}: {len(found)}")
+        for page in found if state != "done" else []:
             print(f"  {page.name}")
+    stale = [run.key for run in study.build(options.study) if plan.freshness(run) == "stale"]
+    print("\n  ".join([f"records of other code: {len(stale)}", *stale]))
     return 0
 
 

@@ -1,6 +1,7 @@
 """Studies by name: which runs and which pages belong together; a new experiment is a line here."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,16 @@ from lowbit import cells, datasets, norm, paths, quantizers, store
 from lowbit.registry import InputError, parse
 from lowbit.spec import RunSpec, slug
 
-STUDIES: dict[str, Callable[[], list[RunSpec]]] = {}
+Runs = Callable[[], list[RunSpec]]
+STUDIES: dict[str, Runs] = {}
+RETRIES: dict[str, int] = {}  # how often a page that fails is tried again; a training goes on from its checkpoint
 
 
-def study(runs: Callable[[], list[RunSpec]]) -> Callable[[], list[RunSpec]]:
+def study(runs: Runs | None = None, retries: int = 0) -> Runs | Callable[[Runs], Runs]:
     """Enters a study under the name of its function."""
-    STUDIES[runs.__name__] = runs
+    if runs is None:
+        return functools.partial(study, retries=retries)
+    STUDIES[runs.__name__], RETRIES[runs.__name__] = runs, retries
     return runs
 
 
@@ -97,7 +102,7 @@ def recorded() -> list[RunSpec]:
     return list(lowest.values())
 
 
-@study
+@study(retries=1)
 def ptb_char() -> list[RunSpec]:
     """A's first question on its first task: does a normalized low-bit LSTM keep up, and what without the norm?"""
     task = {"dataset": ["ptb_char"], "budget": ["cpu"]}
@@ -121,7 +126,7 @@ def diagnosed() -> list[RunSpec]:
     ]
 
 
-@study
+@study(retries=1)
 def parts() -> list[RunSpec]:
     """B's figure 3: a GRU with input, recurrent, bias or all weights ternarized, ten seeds each."""
     task = {"dataset": ["warpeace"], "budget": ["brief"], "cell": ["gru"], "norm": ["none"]}
@@ -135,7 +140,7 @@ def parts() -> list[RunSpec]:
 SPOKEN = {"fsdd": "gru"}  # the cell where a paper's task has another than the LSTM
 
 
-@study
+@study(retries=1)
 def tasks() -> list[RunSpec]:
     """Every dataset that is trained in minutes: full precision, ternary, binary, and one bit without a norm."""
     runs = []
@@ -147,7 +152,7 @@ def tasks() -> list[RunSpec]:
     return runs
 
 
-@study
+@study(retries=1)
 def methods() -> list[RunSpec]:
     """Every quantizer on A's first task, with A's norm."""
     choices = [*quantizers.names(), "laq(bits=4)", "lat(exact=True)", "lat(sides=2)", "dorefa(bits=4)"]
@@ -155,7 +160,7 @@ def methods() -> list[RunSpec]:
     return [fitting(quantizer, dataset="ptb_char", budget="brief") for quantizer in choices]
 
 
-@study
+@study(retries=1)
 def variants() -> list[RunSpec]:
     """What the released code of A does otherwise, one difference at a time."""
 

@@ -102,8 +102,7 @@ class Session:
         self.optimizer = optimizer(self.network, self.recipe)
         self.update, self.epoch, self.seen = 0, 0, 0  # updates; passes over the data; batches of this pass
         self.skipped, self.ran = 0, set()  # updates whose gradient was not finite; kernels of training steps
-        self.rate = self.recipe.rate
-        self.curve: list[dict] = []
+        self.rate, self.curve = self.recipe.rate, []
         self.best, self.states = None, None  # the network of the best validation; the state to carry on
         self.made_by = provenance.code(spec), torch.__version__, self.device.type
         self.meter = provenance.Meter()

@@ -8,7 +8,7 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lowbit import batch, diagnose, diagrams, measure, paths, store, study, train, trained
+from lowbit import diagnose, diagrams, measure, pages, paths, store, study, train, trained
 from lowbit.__main__ import main
 from lowbit.spec import RunSpec
 from lowbit.study import Page
@@ -88,11 +88,11 @@ def test_the_command_says_what_it_found(capsys):
 
 def test_a_page_follows_its_records_and_diagnoses():
     page = Page("diagnose", RunSpec())
-    before = batch.fingerprint(page)
+    before = pages.fingerprint(page)
     train.recall(SPEC)
-    between = batch.fingerprint(page)
+    between = pages.fingerprint(page)
     diagnose.recall(SPEC)
-    assert len({before, between, batch.fingerprint(page)}) == 3
+    assert len({before, between, pages.fingerprint(page)}) == 3
     assert page.name == "diagnose/markov-smoke"
 
 

@@ -9,7 +9,7 @@ from lowbit import paths
 
 PROOF = """
 import sys
-from lowbit import batch, quantizers, study, tables
+from lowbit import pages, quantizers, study, tables
 from lowbit.spec import RunSpec
 from lowbit.study import Page
 
@@ -22,7 +22,7 @@ if __name__ == "__main__":
     tiny = "smoke(updates=4, evaluate_every=2, hidden=8, batch=8, steps=8, valid_limit=300, test_limit=300)"
     for template in ("train", "quantizer"):
         page = Page(template, RunSpec(quantizer="octal", budget=tiny))
-        error = batch.execute(page)
+        error = pages.execute(page)
         assert not error, error
         assert page.path.exists()
 """

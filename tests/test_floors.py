@@ -7,21 +7,25 @@ import pytest
 from lowbit import paths
 
 FLOORS = [
-    {"paths", "registry", "packing", "ctc"},
+    {"paths", "registry", "packing", "ctc", "warm"},
     {"metrics"},
     {"quantizers", "norm", "datasets"},
     {"cells"},
     {"kernels"},
     {"recurrent", "spec"},
     {"models"},
+    {"provenance"},
     {"store", "evaluate", "weights", "hardware"},
     {"train", "study", "measure"},
-    {"trained"},
+    {"trained", "intake"},
     {"diagnose", "inference"},
-    {"figures", "report", "batch"},
-    {"findings", "diagrams", "blueprints", "drawings"},
+    {"figures", "report", "pages"},
+    {"journal"},
+    {"plan", "engine"},
+    {"batch"},
+    {"findings", "diagrams", "blueprints", "drawings", "view", "clean"},
     {"tables"},
-    {"__main__"},
+    {"__main__", "ready"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {"matplotlib", "seaborn", "papermill", "nbformat", "IPython", "matplotlib_inline", "traitlets"}

@@ -87,10 +87,11 @@ def test_no_path_of_a_machine_is_tracked():
 
 
 def test_the_library_runs_without_jupyter_and_plotting():
-    """As on a GPU machine that has torch, pandas and little else."""
+    """As on a GPU machine that has torch, numpy and little else."""
     code = (
         "import sys\n"
-        "for name in ('IPython', 'ipykernel', 'matplotlib', 'papermill', 'nbformat', 'seaborn', 'jupyter_book'):\n"
+        "for name in ('IPython', 'ipykernel', 'matplotlib', 'papermill', 'nbformat', 'seaborn', 'jupyter_book',\n"
+        "    'snakemake', 'numba', 'psutil', 'yaml', 'jaxtyping', 'pandas', 'sklearn', 'scipy', 'tqdm'):\n"
         "    sys.modules[name] = None\n"
         "from lowbit.__main__ import main\n"
         "words = ['train', 'budget=smoke(updates=4, evaluate_every=2, test_limit=200, valid_limit=300)']\n"

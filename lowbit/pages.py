@@ -1,0 +1,120 @@
+"""Pages: one template executed by papermill with the fields of one spec, put in its place whole or not at all."""
+
+import hashlib
+import inspect
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from lowbit import diagnose, paths, quantizers, spec, store, warm
+from lowbit.study import Page
+
+
+def is_current(page: Page) -> bool:
+    """Whether the page exists, was executed to its end, and its template and records are still the same."""
+    if page.template == "train" and store.is_asked_again(page.spec):
+        return False
+    try:
+        metadata = json.loads(page.path.read_text())["metadata"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return metadata.get("lowbit") == fingerprint(page)
+
+
+def fingerprint(page: Page) -> str:
+    """A digest of what a page is made from: template, spec, and its quantizer or its records and diagnoses."""
+    if page.template == "quantizer":
+        sources = [inspect.getsource(type(quantizers.build(page.spec.quantizer)))]
+    elif page.template == "train":
+        record = store.load(page.spec)
+        sources = [record.digest, repr(record.machine)] if record else []
+    else:
+        found = [*store.scan(page.spec.folder).records]
+        if page.template == "diagnose":
+            found += diagnose.scan(page.spec.folder).found
+        sources = [each.digest for each in found if each.spec["dataset"] == page.spec.dataset]
+    told = [template(page).read_text(), repr(page.spec), *sources]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+
+def unfinished(name: str) -> Path:
+    """The notebook of a page while it is executed; where that fails it stays, with the error."""
+    return paths.runs() / "notebooks" / f"{name}.ipynb"
+
+
+def execute(page: Page, limit: int | None = None) -> str:
+    """Executes one page, a cell at most `limit` seconds; gives the error, or "" when the page is in its place."""
+    import nbformat
+    import papermill
+
+    part = unfinished(page.name)
+    try:
+        notebook = nbformat.read(template(page), as_version=4)
+        _personalize(notebook, page)
+        store.write(part, nbformat.writes(notebook))
+        values = {field: getattr(page.spec, field) for field in spec.fields()}
+        with tempfile.TemporaryDirectory(prefix="lowbit-") as folder:
+            settings = {"progress_bar": False, "cwd": paths.root(), "execution_timeout": limit, **_kernel(folder)}
+            papermill.execute_notebook(part, part, values, **settings)
+        finished = nbformat.read(part, as_version=4)
+        for cell in finished.cells:
+            if "injected-parameters" in cell.metadata.get("tags", []):
+                cell.metadata.tags.append("hide-input")
+        finished.metadata["lowbit"] = fingerprint(page)
+        store.write(page.path, nbformat.writes(finished))
+    except Exception as error:
+        told = _told(error, limit)
+        _mark(part, told)
+        return told
+    part.unlink(missing_ok=True)
+    return ""
+
+
+def _told(error: Exception, limit: int | None) -> str:
+    if type(error).__name__ == "CellTimeoutError":
+        return f"a cell took longer than its limit of {limit} s"
+    if type(error).__name__ == "DeadKernelError":
+        return "the kernel was killed, perhaps for want of memory"
+    return (str(error).strip() or repr(error)).splitlines()[-1]
+
+
+def _mark(part: Path, told: str) -> None:
+    """Writes the error at the head of the notebook, which papermill does for exceptions in cells alone."""
+    import nbformat
+
+    try:
+        notebook = nbformat.read(part, as_version=4)
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This page failed**: {told}"))
+        store.write(part, nbformat.writes(notebook))
+    except Exception:  # a full disk may have left half of it; the journal has the error as well
+        return
+
+
+def _kernel(folder: str) -> dict:
+    """Settings of papermill: a warm kernel where there are any, over sockets in `folder` where the system has them."""
+    from traitlets.config import Config
+
+    quiet = ["--IPKernelApp.log_level=CRITICAL"]  # kernels grumble when they start and stop
+    settings = {"kernel_name": "python3", "language": "python", "config": Config(), "extra_arguments": quiet}
+    if os.name == "posix":
+        settings["config"].KernelManager.transport = "ipc"
+        settings["config"].KernelManager.ip = f"{folder}/kernel"
+    if warm.ADDRESS in os.environ:
+        settings["kernel_name"] = warm.KERNEL
+    return settings
+
+
+def template(page: Page) -> Path:
+    """The notebook that a page is made from."""
+    return paths.notebooks() / f"{page.template}.ipynb"
+
+
+def _personalize(notebook, page: Page) -> None:
+    """Fills the heading and makes the names of figures unique to the page; papermill fills code cells only."""
+    values = {field: getattr(page.spec, field) for field in spec.fields()}
+    notebook.cells[0].source = notebook.cells[0].source.format(**values)
+    for cell in notebook.cells:
+        figure = cell.metadata.get("mystnb", {}).get("figure")
+        if figure:
+            figure["name"] = f"{figure['name']}-{page.name.replace('/', '-')}"

@@ -1,0 +1,89 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from lowbit import warm
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+RUN = [sys.executable, "-I", "-S", warm.__file__, "run"]
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A process that serves forks, the environment that leads to it, and what keeps it alive."""
+    os.chdir(tmp_path)  # the path of a socket is short
+    life, ours = os.pipe()
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind("door")
+        door.listen()
+        words = [sys.executable, warm.__file__, "serve", str(door.fileno()), str(life), "json.decoder"]
+        process = subprocess.Popen(words, pass_fds=[door.fileno(), life])
+    os.close(life)
+    yield process, {**os.environ, warm.ADDRESS: "door"}, ours
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(autouse=True)
+def folder():
+    before = os.getcwd()
+    yield
+    os.chdir(before)
+
+
+def forks(process):
+    return psutil.Process(process.pid).children()
+
+
+def until(true):
+    for _ in range(100):
+        if true():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_module_runs_the_same_warm_and_cold(server, served):
+    _, environment, _ = server
+    environment = environment if served else dict(os.environ)
+    for text, status, out in ((b'{"a": 1}', 0, b'{"a":1}\n'), (b"{", 1, b"")):
+        words = [*RUN, "json.tool", "--compact"]
+        done = subprocess.run(words, input=text, env=environment, capture_output=True)
+        assert (done.returncode, done.stdout) == (status, out)
+
+
+def test_a_client_that_is_killed_takes_its_fork(server):
+    process, environment, _ = server
+    client = subprocess.Popen([*RUN, "http.server", "0"], env=environment, stderr=subprocess.DEVNULL)
+    assert until(lambda: forks(process))
+    client.send_signal(signal.SIGKILL)
+    client.wait()
+    assert until(lambda: not [fork for fork in forks(process) if fork.status() != psutil.STATUS_ZOMBIE])
+
+
+def test_who_holds_the_pipe_takes_all_with_it(server):
+    process, environment, ours = server
+    client = subprocess.Popen([*RUN, "http.server", "0"], env=environment, stderr=subprocess.DEVNULL)
+    assert until(lambda: forks(process))
+    fork = forks(process)[0]
+    os.close(ours)
+    assert process.wait(5) == 0
+    assert client.wait(5) != 0
+    assert until(lambda: not fork.is_running() or fork.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_what_is_tied_dies_with_the_pipe():
+    life, ours = os.pipe()
+    tied = subprocess.Popen([sys.executable, warm.__file__, "tie", str(life), "http.server", "0"], pass_fds=[life])
+    os.close(life)
+    time.sleep(0.3)
+    assert tied.poll() is None
+    os.close(ours)
+    assert tied.wait(5) == -signal.SIGKILL
