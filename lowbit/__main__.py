@@ -47,9 +47,6 @@ def _parser() -> argparse.ArgumentParser:
     take = add("import", _import, "take in records that were made elsewhere, after checks")
     take.add_argument("folder")
     add("clean", _clean, "remove what no later batch needs; failed notebooks and unfinished runs stay")
-    page = commands.add_parser("page")  # what a batch calls
-    page.add_argument("name")
-    page.set_defaults(command=_page)
     train = add("train", _train, "train one spec without Jupyter and file its record")
     train.add_argument("spec", nargs="*", metavar="FIELD=VALUE", help="as in dataset=markov quantizer=ternary")
     look = add("diagnose", _diagnose, "look into the trained network of one spec and file what was measured")
@@ -85,14 +82,6 @@ def _run(options: argparse.Namespace) -> int:
     for name, error in outcome.failed.items():
         print(f"lowbit: {name}: {error}", file=sys.stderr)
     return 1 if outcome.failed else 0
-
-
-def _page(options: argparse.Namespace) -> int:
-    from lowbit import engine
-
-    error = engine.work(options.name)
-    print(error or "done", file=sys.stderr)
-    return 1 if error else 0
 
 
 def _why(options: argparse.Namespace) -> int:

@@ -46,7 +46,7 @@ rule {name}:
     output: touch("done/{name}/{{page}}")
     threads: {threads}
     resources: {resources}
-    shell: "exec {command} page {{wildcards.page}} > '{log}/{{wildcards.page}}.log' 2>&1"
+    shell: "exec {command} {{wildcards.page}} > '{log}/{{wildcards.page}}.log' 2>&1"
 """
 
 
@@ -84,7 +84,7 @@ def write(todo: list[Page], threads: int) -> None:
     told, rules, targets = {}, {}, []
     for name in ("done", ".snakemake"):
         shutil.rmtree(folder() / name, ignore_errors=True)
-    command = f"'{sys.executable}' -I -S '{warm.__file__}' run lowbit"
+    command = f"'{sys.executable}' -I -S '{warm.__file__}' run lowbit.worker"
     for page in todo:
         asked = resources(page.spec.folder)
         limit = math.ceil(60 * asked["minutes"])

@@ -22,7 +22,7 @@ FLOORS = [
     {"figures", "report", "pages"},
     {"journal"},
     {"plan", "engine"},
-    {"batch"},
+    {"batch", "worker"},
     {"findings", "diagrams", "blueprints", "drawings", "view", "clean"},
     {"tables"},
     {"__main__", "ready"},

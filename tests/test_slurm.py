@@ -1,0 +1,127 @@
+"""The same command on a cluster: a SLURM of one node, from Debian's packages, unpacked and started by the test."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+import pytest
+
+from lowbit import batch, pages, paths, plan, store, study, train
+from lowbit.spec import RunSpec
+from lowbit.study import Page
+
+TINY = "smoke(updates=4, evaluate_every=2, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
+PACKAGES = ["libhwloc15", "liblua5.1-0", "libmunge2", "munge", "slurm-wlm-basic-plugins"]
+PACKAGES += ["slurm-client", "slurmctld", "slurmd"]
+CONFIGURATION = """
+ClusterName=one
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthInfo=socket={state}/munge.sock
+PluginDir={libraries}/slurm-wlm
+SlurmctldPidFile={state}/slurmctld.pid
+SlurmdPidFile={state}/slurmd.pid
+StateSaveLocation={state}/control
+SlurmdSpoolDir={state}/spool
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+MpiDefault=none
+ReturnToService=2
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=6000 State=UNKNOWN
+PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def unpacked(folder):
+    """Debian's packages below a folder of their own; nothing is installed."""
+    if os.name != "posix" or os.geteuid() != 0 or not shutil.which("apt-get") or not shutil.which("dpkg"):
+        pytest.skip("a SLURM of one's own takes root on Debian")
+    got = subprocess.run(["apt-get", "download", "-qq", *PACKAGES], cwd=folder, capture_output=True, text=True)
+    if got.returncode:
+        pytest.skip(f"no packages of SLURM: {got.stderr.strip().splitlines()[-1]}")
+    for file in sorted(folder.glob("*.deb")):
+        subprocess.run(["dpkg", "-x", file, folder / "root"], check=True)
+    return folder / "root" / "usr"
+
+
+def free_ports(count):
+    doors = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [door.getsockname()[1] for door in doors]
+    for door in doors:
+        door.close()
+    return ports
+
+
+@pytest.fixture
+def cluster(tmp_path_factory, monkeypatch):
+    """One idle node, its commands on the path; they carry their configuration, which Snakemake takes from jobs."""
+    state = tmp_path_factory.mktemp("slurm")
+    usr = unpacked(state)
+    host = socket.gethostname().partition(".")[0]
+    libraries = next((usr / "lib").glob("*/slurm-wlm")).parent
+    told = {"host": host, "state": state, "libraries": libraries, "cores": os.cpu_count(), "ports": free_ports(2)}
+    state.joinpath("slurm.conf").write_text(CONFIGURATION.format(**told))
+    state.joinpath("munge.key").write_bytes(os.urandom(1024))
+    state.joinpath("munge.key").chmod(0o400)
+    for name in ("control", "spool", "bin"):
+        state.joinpath(name).mkdir()
+    search = f"{libraries}:{libraries}/slurm-wlm"
+    for name in ("sbatch", "srun", "squeue", "scancel", "sinfo", "scontrol", "sacct"):
+        command = state / "bin" / name
+        lines = ["#!/bin/sh", f"export SLURM_CONF={state}/slurm.conf LD_LIBRARY_PATH={search}"]
+        command.write_text("\n".join([*lines, f'exec {usr}/bin/{name} "$@"', ""]))
+        command.chmod(0o755)
+    files = [f"--{name}={state}/munge.{end}" for name, end in MUNGE.items()]
+    environment = {**os.environ, "LD_LIBRARY_PATH": search, "SLURM_CONF": f"{state}/slurm.conf"}
+    daemons = []
+    for words in (
+        [usr / "sbin" / "munged", "--foreground", "--force", *files],
+        [usr / "sbin" / "slurmctld-wlm", "-D"],
+        [usr / "sbin" / "slurmd-wlm", "-D", "-N", host, "-d", usr / "sbin" / "slurmstepd-wlm"],
+    ):
+        with open(state / f"{words[0].name}.log", "wb") as log:
+            daemons.append(subprocess.Popen(words, env=environment, stdout=log, stderr=log))
+        time.sleep(1)
+    monkeypatch.setenv("PATH", f"{state}/bin:{os.environ['PATH']}")
+    try:
+        if not is_idle():
+            pytest.skip(f"SLURM did not start: {state.joinpath('slurmctld-wlm.log').read_text()[-300:]}")
+        yield
+    finally:
+        for daemon in reversed(daemons):
+            daemon.terminate()
+            daemon.wait()
+
+
+MUNGE = {"socket": "sock", "key-file": "key", "pid-file": "pid", "seed-file": "seed", "log-file": "log"}
+
+
+def is_idle():
+    for _ in range(20):
+        told = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True).stdout
+        if told.strip() == "idle":
+            return True
+        time.sleep(1)
+    return False
+
+
+@pytest.mark.slow
+def test_a_cluster_makes_the_same_records(cluster, home, monkeypatch):
+    runs = [RunSpec(budget=TINY), RunSpec(budget=TINY, quantizer="full")]
+    monkeypatch.setitem(study.STUDIES, "pair", lambda: runs)
+    monkeypatch.setattr(study, "pages", lambda runs: ([Page("train", run) for run in runs], [Page("compare", runs[0])]))
+    monkeypatch.setenv("PYTHONPATH", str(paths.SOURCE) + os.pathsep + os.environ.get("PYTHONPATH", ""))
+    outcome = batch.run(plan.make("pair"), os.cpu_count(), "slurm")
+    assert outcome.failed == {}
+    assert len(outcome.executed) == 3
+    assert all(pages.is_current(page) for page in outcome.executed)
+    made = [store.load(run).digest for run in runs]
+    monkeypatch.setenv("LOWBIT_HOME", str(home / "local"))
+    assert [train.recall(run).digest for run in runs] == made
