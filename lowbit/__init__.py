@@ -33,8 +33,7 @@ except ModuleNotFoundError:  # a machine that has torch and little else: shapes 
             return told[0]
 
     sys.modules["jaxtyping"] = types.ModuleType("jaxtyping")
-    for _kind in ("Bool", "Float", "Inexact", "Int", "Integer", "Num", "Real", "Shaped", "UInt8", "UInt16"):
-        setattr(sys.modules["jaxtyping"], _kind, _Shaped)
+    sys.modules["jaxtyping"].__getattr__ = lambda kind: _Shaped
 
 
 def __getattr__(name: str):
