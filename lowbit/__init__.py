@@ -32,8 +32,13 @@ except ModuleNotFoundError:  # a machine that has torch and little else: shapes 
         def __class_getitem__(cls, told):
             return told[0]
 
+    def _kind(name: str):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _Shaped
+
     sys.modules["jaxtyping"] = types.ModuleType("jaxtyping")
-    sys.modules["jaxtyping"].__getattr__ = lambda kind: _Shaped
+    sys.modules["jaxtyping"].__getattr__ = _kind
 
 
 def __getattr__(name: str):
