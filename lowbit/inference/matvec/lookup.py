@@ -22,6 +22,7 @@ from lowbit.inference.vectors import (
 )
 
 ROWS = 128  # of a block: four registers of 32 rows
+LARGE = 6_000_000  # weights: from here on fewer bits save more time than fewer instructions
 WORD = 3  # groups in 16 bits, five bits each
 GROUP = {2: 5, 3: 3}  # weights of a group by their number of levels: 32 or 27 sums
 
@@ -35,8 +36,8 @@ class Lookup(Member):
     needs: ClassVar[frozenset[str]] = frozenset(("avx512f", "avx512bw", "avx512vnni"))
 
     def fits(self, grid: Grid, bits: int) -> bool:
-        """Binary weights, and ternary ones with activations of more than eight bits; sums of a word are 16 bits."""
-        return grid.levels == (-1, 1) or (grid.levels == (-1, 0, 1) and bits > 8)
+        """Binary weights, and ternary ones with activations of more than eight bits or beyond the fast caches."""
+        return grid.levels == (-1, 1) or (grid.levels == (-1, 0, 1) and (bits > 8 or grid.whole.size > LARGE))
 
     def layout(self, grid: Grid, bits: int) -> Layout:
         """The factors that make a table, then 16-bit words: blocks of rows, words, rows."""
