@@ -11,7 +11,7 @@ pytest.importorskip("numba")
 pytest.importorskip("safetensors")
 
 import lowbit
-from lowbit import evaluate, quantizers, train
+from lowbit import evaluate, quantizers, train, trained
 from lowbit.inference import deploy, file, grid, model
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec
@@ -224,8 +224,9 @@ def test_loading_and_streaming_need_no_torch(tmp_path):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_a_run_becomes_a_model_that_writes(tmp_path):
+def test_a_run_becomes_a_model_that_writes(tmp_path, monkeypatch):
     spec = RunSpec(budget=SMALL)
+    monkeypatch.setattr(trained, "network", train.build)  # training has tests of its own
     lowbit.pack(spec, tmp_path / "m.safetensors")
     streams = lowbit.load(tmp_path / "m.safetensors")
     assert RunSpec(**streams.spec) == spec
