@@ -41,7 +41,7 @@ def _findings(frame: pd.DataFrame) -> str:
     rows = []
     for (dataset, _, cell), columns in findings.gather(frame).items():
         first = columns["full precision"].iloc[0]
-        row = {"task": f"[{dataset}]({_page('compare', first)})", "cell": cell, "score": first["metric"]}
+        row = {"task": f"[{dataset}]({_page('compare', first)})", "cell": cell, "score": datasets.build(dataset).metric.unit}
         row["trivial"] = "–" if pd.isna(first["trivial"]) else f"{first['trivial']:.3f}"
         for name in findings.COLUMNS:
             row[name] = "–"
