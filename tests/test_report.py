@@ -5,7 +5,7 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lowbit import figures, paths, quantizers, report, store, tables, train
+from lowbit import figures, findings, paths, quantizers, report, store, tables, train
 from lowbit.datasets import Recipe
 from lowbit.spec import RunSpec
 
@@ -105,6 +105,17 @@ def test_what_the_introduction_says_holds_in_the_records(monkeypatch):
     drawn = frame[frame["quantizer"].str.contains("stochastic")]
     assert len(drawn) == 2
     assert (drawn["deployed"] < drawn["sampled"] - 3 * drawn["sampled_std"]).all()
+
+
+def test_what_the_introduction_says_of_every_task_holds(monkeypatch):
+    monkeypatch.delenv("LOWBIT_HOME")
+    told = findings.gather(store.frame(store.scan(*store.COMMITTED).records))
+    assert told
+    for columns in told.values():
+        score = {name: runs["deployed"].mean() for name, runs in columns.items()}
+        if "binary" in score:
+            assert score["ternary"] < score["binary"] < score.get("binary, no norm", math.inf)
+            assert not score["binary"] >= columns["binary"]["trivial"].iloc[0]
 
 
 def test_committed_records_are_whole_and_show_no_problem(monkeypatch):
