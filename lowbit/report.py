@@ -216,5 +216,6 @@ def _words(told: dict, between: str) -> str:
 
 
 def spread(mean: float, std: float) -> str:
-    """A mean with its standard deviation, where there is one."""
-    return f"{mean:.3f}\u00a0±\u00a0{std:.3f}" if std else f"{mean:.3f}"
+    """A mean with its standard deviation, where there is one; of small numbers one digit more."""
+    places = 4 if abs(mean) < 0.1 else 3
+    return f"{mean:.{places}f}\u00a0±\u00a0{std:.{places}f}" if std else f"{mean:.{places}f}"

@@ -39,9 +39,9 @@ def write() -> list[str]:
 
 def _findings(frame: pd.DataFrame) -> str:
     rows = []
-    for (dataset, _, cell), columns in findings.gather(frame).items():
+    for (dataset, _, _), columns in findings.gather(frame).items():
         first = columns["full precision"].iloc[0]
-        row = {"task": f"[{dataset}]({_page('compare', first)})", "cell": cell, "score": datasets.build(dataset).metric.unit}
+        row = {"task": f"[{dataset}]({_page('compare', first)})", "score": datasets.build(dataset).metric.unit}
         row["trivial"] = "–" if pd.isna(first["trivial"]) else f"{first['trivial']:.3f}"
         for name in findings.COLUMNS:
             row[name] = "–"
@@ -49,7 +49,7 @@ def _findings(frame: pd.DataFrame) -> str:
                 scores = columns[name]["deployed"]
                 page = _page("train", columns[name].iloc[0])
                 row[name] = f"[{spread(scores.mean(), deviation(scores))}]({page})"
-        rows.append(row | {"minutes": f"{pd.concat(columns.values())['seconds'].mean() / 60:.0f}"})
+        rows.append(row)
     return markdown(pd.DataFrame(rows))
 
 

@@ -7,7 +7,7 @@ import pytest
 from lowbit import paths
 
 FLOORS = [
-    {"paths", "registry", "packing", "ctc", "warm"},
+    {"paths", "registry", "packing", "ctc", "warm", "cached"},
     {"metrics"},
     {"quantizers", "norm", "datasets"},
     {"cells"},

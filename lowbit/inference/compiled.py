@@ -1,15 +1,12 @@
 """Compilation by numba: one decorator, one C signature for products, and what the processor can do."""
 
-import contextlib
 import functools
-import hashlib
 import inspect
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from lowbit.cached import keep
 from lowbit.registry import InputError
 
 try:
@@ -22,6 +19,8 @@ except ModuleNotFoundError as error:
 
 # Addresses of: sizes (int64), weights, activations (int16), room for intermediate values, sums (int32).
 PRODUCT = types.void(types.int64, types.int64, types.int64, types.int64, types.int64)
+HERE = Path(__file__).parent
+SOURCES = (*(HERE / name for name in ("compiled.py", "loops.py", "vectors.py")), *sorted(HERE.glob("matvec/*.py")))
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 INNER = OPTIONS | {"fastmath": {"contract"}, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
@@ -33,35 +32,8 @@ def inner(function):
 
 def entry(function):
     """A function that Python calls, compiled at its first call and kept on disk between processes."""
-    return _kept(numba.njit(**OPTIONS, fastmath={"contract"}, cache=True), function)
-
-
-def _kept(decorate, function):
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _folder()
-    try:
-        return decorate(inspect.unwrap(function))
-    finally:
-        numba.config.CACHE_DIR = before
-
-
-@functools.cache
-def _folder() -> str:
-    """Where these versions of the sources are kept: numba sees a change in a file, but not in those that it imports."""
-    here = Path(__file__).parent
-    total = hashlib.sha256()
-    for file in (
-        *(here / name for name in ("compiled.py", "loops.py", "vectors.py")),
-        *sorted(here.glob("matvec/*.py")),
-    ):
-        total.update(file.read_bytes())
-    name = f"lowbit-inference-{total.hexdigest()[:12]}"
-    for parent in (numba.config.CACHE_DIR, Path.home() / ".cache", tempfile.gettempdir()):
-        folder = Path(parent or os.devnull) / name
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK):
-                return str(folder)
-    return numba.config.CACHE_DIR
+    decorate = numba.njit(**OPTIONS, fastmath={"contract"}, cache=True)
+    return keep(decorate, inspect.unwrap(function), "inference", SOURCES)
 
 
 class product:  # noqa: N801
@@ -73,7 +45,7 @@ class product:  # noqa: N801
     @functools.cached_property
     def address(self) -> int:
         """Where the compiled function is."""
-        self.compiled = _kept(numba.cfunc(PRODUCT, **OPTIONS, cache=True), self.function)
+        self.compiled = keep(numba.cfunc(PRODUCT, **OPTIONS, cache=True), self.function, "inference", SOURCES)
         return self.compiled.address
 
 

@@ -34,9 +34,10 @@ class Fused(Kernel):
             raise InputError(f"kernel 'fused' has no products {self.products!r}; known: {', '.join(PRODUCTS)}")
 
     def missing(self) -> str:
-        """Numba; and for bfloat16 products a torch with MKL."""
-        if importlib.util.find_spec("numba") is None:
-            return "numba is not installed (pip install numba)"
+        """Numba and scipy, whose products compiled code calls; and for bfloat16 products a torch with MKL."""
+        for name in ("numba", "scipy"):
+            if importlib.util.find_spec(name) is None:
+                return f"{name} is not installed (pip install {name})"
         return "" if self.products == "float32" or _half() else "no bfloat16 products in this torch"
 
     def lacks(self, loop: Loop) -> str:
