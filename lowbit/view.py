@@ -30,7 +30,7 @@ def summary(plan: Plan, jobs: int, threads: int = 1) -> str:
 def duration(seconds: float) -> str:
     """Seconds as one reads them.
 
-    >>> duration(7), duration(95), duration(7300)
+    >>> duration(7.0), duration(95.0), duration(7300.0)
     ('7 s', '2 min', '2.0 h')
     """
     if seconds < 60:

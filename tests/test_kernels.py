@@ -3,6 +3,9 @@
 import copy
 import dataclasses
 import importlib.util
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -267,3 +270,24 @@ def test_checking_a_kernel_draws_nothing_from_the_common_generator():
     built(torch.ones(2, 7, 3), None)
     assert torch.equal(before, torch.get_rng_state())
     assert callable(agrees)
+
+
+@fast
+def test_the_first_run_on_a_machine_is_as_all_later_ones(tmp_path):
+    code = (
+        "import sys, torch\n"
+        "from lowbit import cells, quantizers, kernels\n"
+        "from lowbit.recurrent import Design, Recurrent\n"
+        "torch.manual_seed(0)\n"
+        "made = Recurrent(3, 8, Design(cells.build('rnn'), quantizers.build('full'), 'batch'), 5)\n"
+        "made.kernels = (kernels.build('fused'),)\n"
+        "y, _ = made(torch.randn(5, 7, 3))\n"
+        "y.square().sum().backward()\n"
+        "print(y.sum().item().hex(), made.weight_h.grad.sum().item().hex())\n"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    runs = [
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]

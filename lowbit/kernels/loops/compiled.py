@@ -1,5 +1,8 @@
 """How the loops are compiled: cached by their sources, with fused multiply-adds, and with NaN kept NaN."""
 
+import pickle
+import subprocess
+import sys
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +25,39 @@ no_type_check = typing.no_type_check  # numba reads the source, which a run-time
 inner = numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # called by compiled functions alone
 
 
-def entry(function: Callable) -> Callable:
-    """A function that Python calls, compiled at its first call on a machine and then read from the cache."""
-    return keep(numba.njit(**OPTIONS, cache=True), function, "kernels", SOURCES)
+class Entry:
+    """A function that Python calls, compiled for what it is called with, once on a machine.
+
+    A process of its own compiles: code that was compiled where it runs rounds otherwise than the same code read back
+    from the disk, and the first run on a machine would differ from all later ones.
+    """
+
+    def __init__(self, function: Callable):
+        self.function = function
+        self.dispatcher = keep(numba.njit(**OPTIONS, cache=True), function, "kernels", SOURCES)
+
+    def __call__(self, *arguments):
+        """What the function gives."""
+        kinds = tuple(map(self.dispatcher.typeof_pyval, arguments))
+        if kinds not in self.dispatcher.overloads and not self._kept(kinds):
+            told = pickle.dumps(sys.path) + pickle.dumps((self.function.__module__, self.function.__name__, kinds))
+            subprocess.run([sys.executable, "-c", ELSEWHERE], input=told, check=False)
+        return self.dispatcher(*arguments)
+
+    def _kept(self, kinds: tuple) -> bool:
+        try:
+            index = self.dispatcher._cache._cache_file._load_index()
+        except AttributeError:  # another numba; it compiles here
+            return True
+        return any(key[0] == kinds for key in index)
+
+
+entry = Entry
+ELSEWHERE = """
+import pickle, sys
+data = sys.stdin.buffer
+sys.path[:] = pickle.load(data)
+import importlib
+module, name, kinds = pickle.load(data)
+getattr(importlib.import_module(module), name).dispatcher.compile(kinds)
+"""

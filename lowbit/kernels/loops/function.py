@@ -58,10 +58,10 @@ class Run:
         """The gradients to the table, the matrix, gains and biases, and the first state."""
         plan, (rows, n) = self.plan, self.w.shape
         steps, batch = plan.index.shape
-        ends = tuple(np.zeros((batch, n), np.float32) for _ in self.start)
+        ends = tuple(torch.zeros(batch, n).numpy() for _ in self.start)
         if end is not None and len(ends) > 1:
             ends[1][:] = end.numpy()
-        d_table = np.zeros(self.table.shape if plan.symbols else (0, rows), np.float32)
+        d_table = torch.zeros(self.table.shape if plan.symbols else (0, rows)).numpy()
         w, values = self._prepared(self._parts(self.w)), out.numpy()
         plan.loops.backward(
             *(plan.first, self.table, plan.index, self.start, w, self.norms, self.room, values),
@@ -96,10 +96,10 @@ class Run:
 
     def _normed(self, kind: int, gain: Tensor, bias: Tensor) -> Normed:
         rows, (steps, batch) = gain.shape[-1], self.plan.index.shape
-        moments = np.empty((2, steps, rows) if kind == BATCH else (2, 0, rows), np.float32)
-        inverse = np.empty((steps, batch) if kind >= ROWS else (0, 0), np.float32)
+        moments = torch.empty((2, steps, rows) if kind == BATCH else (2, 0, rows)).numpy()
+        inverse = torch.empty((steps, batch) if kind >= ROWS else (0, 0)).numpy()
         gain, bias = (array(each).reshape(-1, rows) for each in (gain, bias))
-        return Normed(kind, gain, bias, *moments, inverse, *np.zeros((2, rows), np.float32))
+        return Normed(kind, gain, bias, *moments, inverse, *torch.zeros(2, rows).numpy())
 
     def _whole(self) -> tuple[tuple[Normed, ...], ...]:
         if self.plan.halves:
