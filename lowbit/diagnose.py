@@ -1,7 +1,6 @@
 """Diagnoses: what was measured in one trained network, a JSON file each, written whole or not at all."""
 
 import dataclasses
-import hashlib
 import json
 import time
 from pathlib import Path
@@ -12,12 +11,12 @@ import torch
 from lowbit import measure, paths, provenance, store, study, trained
 from lowbit.models import Network
 from lowbit.spec import RunSpec
-from lowbit.store import Record
+from lowbit.store import Record, Sealed
 from lowbit.train import Watch
 
 
 @dataclasses.dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Sealed):
     """What was found in the network of one run, and which record it belongs to."""
 
     spec: dict  # the fields of RunSpec
@@ -32,19 +31,6 @@ class Diagnosis:
     seconds: float  # of measuring, wall clock
     machine: dict
     digest: str = ""  # sha256 of all but seconds and machine
-
-    @property
-    def run(self) -> RunSpec:
-        """The spec as an object."""
-        return RunSpec(**self.spec)
-
-    def sealed(self) -> "Diagnosis":
-        """The same diagnosis with its digest."""
-        told = dataclasses.asdict(self)
-        for name in ("seconds", "machine", "digest"):
-            del told[name]
-        text = json.dumps(told, sort_keys=True)
-        return dataclasses.replace(self, digest=hashlib.sha256(text.encode()).hexdigest())
 
 
 class Scan(NamedTuple):

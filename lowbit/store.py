@@ -27,8 +27,28 @@ SCORES = (
 COMMITTED = ("brief", "cpu", "paper")  # budgets whose records are part of the study
 
 
+class Sealed:
+    """What was found of one run, with a digest of it; a subclass is a dataclass."""
+
+    spec: dict
+    digest: str
+
+    @property
+    def run(self) -> RunSpec:
+        """The spec as an object."""
+        return RunSpec(**self.spec)
+
+    def sealed(self) -> "Sealed":
+        """The same with its digest, over everything but time and machine."""
+        told = dataclasses.asdict(self)
+        for name in ("seconds", "machine", "digest"):
+            del told[name]
+        text = json.dumps(told, sort_keys=True)
+        return dataclasses.replace(self, digest=hashlib.sha256(text.encode()).hexdigest())
+
+
 @dataclasses.dataclass(frozen=True)
-class Record:
+class Record(Sealed):
     """What one run found, and all that is needed to trust it or run it again."""
 
     spec: dict  # the fields of RunSpec
@@ -42,21 +62,6 @@ class Record:
     seconds: float  # of training and evaluation, wall clock
     machine: dict  # where it ran, on what code and versions, and what it took; older records say less
     digest: str = ""  # sha256 of all that the machine should not change
-
-    @property
-    def run(self) -> RunSpec:
-        """The spec as an object."""
-        return RunSpec(**self.spec)
-
-    def sealed(self) -> "Record":
-        """The same record with its digest, over everything but time and machine."""
-        told = {
-            name: value
-            for name, value in dataclasses.asdict(self).items()
-            if name not in ("seconds", "machine", "digest")
-        }
-        text = json.dumps(told, sort_keys=True)
-        return dataclasses.replace(self, digest=hashlib.sha256(text.encode()).hexdigest())
 
 
 class Scan(NamedTuple):

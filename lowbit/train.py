@@ -52,6 +52,7 @@ def recall(spec: RunSpec, watch: Watch | None = None) -> Record:
     return record
 
 
+@kernels.flushed()
 def train(spec: RunSpec, watch: Watch | None = None) -> Record:
     """Trains and evaluates; an interrupted run of the same spec goes on from its last validation.
 
@@ -96,7 +97,6 @@ class Session:
         self.spec, self.data, self.recipe = spec, spec.data, spec.recipe
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = build(spec).to(self.device)
-        torch.set_flush_denormal(True)  # gradients that vanish over hundreds of steps would slow a CPU tenfold
         for layer in self.network.recurrent().values():
             layer.kernels = kernels.fastest()
         self.optimizer = optimizer(self.network, self.recipe)

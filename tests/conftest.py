@@ -20,5 +20,4 @@ torch.set_num_threads(1)
 def home(tmp_path, monkeypatch):
     """Results, runs and pages of a test go to a folder of its own."""
     monkeypatch.setenv("LOWBIT_HOME", str(tmp_path))
-    yield tmp_path
-    torch.set_flush_denormal(False)  # which training sets
+    return tmp_path

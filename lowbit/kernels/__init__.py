@@ -1,6 +1,10 @@
 """Ways to run the time loop of a recurrent layer: one file each, found by being there, all equal to `reference`."""
 
+import contextlib
 import os
+from collections.abc import Iterator
+
+import torch
 
 from lowbit.kernels.base import Kernel, Loop, Norms, Weights
 from lowbit.registry import InputError, Registry
@@ -8,7 +12,8 @@ from lowbit.registry import InputError, Registry
 registry = Registry("kernel", __name__)
 register, names, build, canonical = registry.register, registry.names, registry.build, registry.canonical
 
-__all__ = ["Kernel", "Loop", "Norms", "Weights", "build", "canonical", "fastest", "lacking", "names", "register", "run"]
+__all__ = ["Kernel", "Loop", "Norms", "Weights", "build", "canonical", "fastest", "flushed", "lacking", "names"]
+__all__ += ["register", "run"]
 
 
 def fastest() -> tuple[Kernel, ...]:
@@ -25,6 +30,16 @@ def fastest() -> tuple[Kernel, ...]:
     if first.missing():
         raise InputError(f"kernel {choice!r} cannot run here: {first.missing()}")
     return first, *able
+
+
+@contextlib.contextmanager
+def flushed() -> Iterator[None]:
+    """Numbers near zero are zero in here: gradients that vanish over hundreds of steps would slow a CPU tenfold."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def lacking() -> dict[str, str]:

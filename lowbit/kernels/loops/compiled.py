@@ -25,7 +25,7 @@ no_type_check = typing.no_type_check  # numba reads the source, which a run-time
 inner = numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # called by compiled functions alone
 
 
-class Entry:
+class entry:  # noqa: N801
     """A function that Python calls, compiled for what it is called with, once on a machine.
 
     A process of its own compiles: code that was compiled where it runs rounds otherwise than the same code read back
@@ -52,7 +52,6 @@ class Entry:
         return any(key[0] == kinds for key in index)
 
 
-entry = Entry
 ELSEWHERE = """
 import pickle, sys
 data = sys.stdin.buffer
