@@ -4,6 +4,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 STUDY ?= tour
 BIN := .venv/bin
 BOOK := _build/html/index.html
+unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes start, each from compiled modules
 
 .PHONY: book test run html lint clean
 

@@ -1,8 +1,10 @@
 """Compiled functions are kept on disk by the content of all their sources.
 
-numba itself sees a change in a file, but not in those that the file imports.
+numba itself goes by where a file lies and when it was changed: it compiles anew in every copy of the sources, and
+does not see a change in what the file imports.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -14,13 +16,18 @@ from pathlib import Path
 def keep(decorate: Callable, function: Callable, name: str, sources: tuple[Path, ...]) -> Callable:
     """`decorate(function)`, a numba decorator with `cache=True`, its machine code kept where `sources` say."""
     import numba
+    from numba.core.caching import IndexDataCacheFile
 
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = folder(before, name, sources)
+    numba.config.CACHE_DIR = found = folder(before, name, sources)
     try:
-        return decorate(function)
+        made = decorate(function)
     finally:
         numba.config.CACHE_DIR = before
+    with contextlib.suppress(AttributeError):  # another numba has its own files below that folder
+        cache = made._cache
+        cache._cache_path, cache._cache_file = found, IndexDataCacheFile(found, cache._impl.filename_base, "")
+    return made
 
 
 @functools.cache

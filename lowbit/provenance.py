@@ -55,6 +55,7 @@ def code(spec: RunSpec) -> str:
     return hashlib.sha256("\n".join(f"{name} {files[name]}" for name in sorted(files)).encode()).hexdigest()[:16]
 
 
+@functools.cache
 def lock() -> str | None:
     """A digest of the exact versions that this environment has of what the lock names; None without the lock."""
     file = paths.SOURCE / "requirements.lock"

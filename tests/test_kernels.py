@@ -275,15 +275,14 @@ def test_checking_a_kernel_draws_nothing_from_the_common_generator():
 @fast
 def test_the_first_run_on_a_machine_is_as_all_later_ones(tmp_path):
     code = (
-        "import sys, torch\n"
+        "import torch\n"
         "from lowbit import cells, quantizers, kernels\n"
         "from lowbit.recurrent import Design, Recurrent\n"
         "torch.manual_seed(0)\n"
         "made = Recurrent(3, 8, Design(cells.build('rnn'), quantizers.build('full'), 'batch'), 5)\n"
         "made.kernels = (kernels.build('fused'),)\n"
-        "y, _ = made(torch.randn(5, 7, 3))\n"
-        "y.square().sum().backward()\n"
-        "print(y.sum().item().hex(), made.weight_h.grad.sum().item().hex())\n"
+        "with torch.no_grad():\n"
+        "    print(made(torch.randn(5, 7, 3))[0].sum().item().hex())\n"
     )
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     runs = [

@@ -108,8 +108,8 @@ def check(home, fates, monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_a_batch_survives_what_it_may_meet(home, monkeypatch):
-    fates = plan_of(home, healthy=3, raising=1, hanging=1)
-    assert torture(home, kills=2, pause=(3, 9), limit=120, chance=random.Random(1)) == 1
+    fates = plan_of(home, healthy=2, raising=1, hanging=1)
+    assert torture(home, kills=1, pause=(5, 8), limit=120, chance=random.Random(1)) == 1
     check(home, fates, monkeypatch)
 
 

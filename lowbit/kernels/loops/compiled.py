@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numba
+from numba._dispatcher import compute_fingerprint
 
 from lowbit.cached import keep
 
@@ -35,13 +36,17 @@ class entry:  # noqa: N801
     def __init__(self, function: Callable):
         self.function = function
         self.dispatcher = keep(numba.njit(**OPTIONS, cache=True), function, "kernels", SOURCES)
+        self.known: set[tuple] = set()
 
     def __call__(self, *arguments):
         """What the function gives."""
-        kinds = tuple(map(self.dispatcher.typeof_pyval, arguments))
-        if kinds not in self.dispatcher.overloads and not self._kept(kinds):
-            told = pickle.dumps(sys.path) + pickle.dumps((self.function.__module__, self.function.__name__, kinds))
-            subprocess.run([sys.executable, "-c", ELSEWHERE], input=told, check=False)
+        shape = tuple(map(compute_fingerprint, arguments))
+        if shape not in self.known:
+            kinds = tuple(map(self.dispatcher.typeof_pyval, arguments))
+            if not self._kept(kinds):
+                told = pickle.dumps(sys.path) + pickle.dumps((self.function.__module__, self.function.__name__, kinds))
+                subprocess.run([sys.executable, "-c", ELSEWHERE], input=told, check=False)
+            self.known.add(shape)
         return self.dispatcher(*arguments)
 
     def _kept(self, kinds: tuple) -> bool:
