@@ -60,7 +60,7 @@ class Registry:
         return sorted(self._classes)
 
     def __getitem__(self, name: str) -> type:
-        if name not in self.names():
+        if name not in self._classes and name not in self.names():
             raise InputError(f"no {self.kind} {name!r}; known: {', '.join(self.names())}")
         return self._classes[name]
 

@@ -1,12 +1,16 @@
-"""Shapes are checked while tests run, and nothing is written to the checkout."""
+"""Types and shapes are checked while tests run, and nothing is written to the checkout."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("lowbit", "beartype.beartype")
+# A check of shapes takes a call several times as long as one of types: it is for modules that name shapes.
+ROOT = Path(__file__).parents[1]
+SHAPED = [file for file in ROOT.glob("lowbit/**/*.py") if file.stem != "__init__" and "jaxtyping" in file.read_text()]
+install_import_hook([".".join(file.relative_to(ROOT).with_suffix("").parts) for file in SHAPED], "beartype.beartype")
 
 import matplotlib
 import pytest

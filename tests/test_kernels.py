@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowbit import cells, kernels, norm, quantizers, train
+from lowbit import cells, kernels, norm, paths, quantizers, train
 from lowbit.cells import State
 from lowbit.kernels import Kernel
 from lowbit.kernels.check import agrees
@@ -274,17 +274,23 @@ def test_checking_a_kernel_draws_nothing_from_the_common_generator():
 
 @fast
 def test_the_first_run_on_a_machine_is_as_all_later_ones(tmp_path):
-    code = (
-        "import torch\n"
-        "from lowbit import cells, quantizers, kernels\n"
-        "from lowbit.recurrent import Design, Recurrent\n"
-        "torch.manual_seed(0)\n"
-        "made = Recurrent(3, 8, Design(cells.build('rnn'), quantizers.build('full'), 'batch'), 5)\n"
-        "made.kernels = (kernels.build('fused'),)\n"
-        "with torch.no_grad():\n"
-        "    print(made(torch.randn(5, 7, 3))[0].sum().item().hex())\n"
+    tmp_path.joinpath("summed.py").write_text(
+        "import numpy as np\n"
+        "from lowbit.kernels.loops.compiled import entry\n"
+        "@entry\n"
+        "def dot(x, y):\n"
+        "    total = np.float32(0)\n"
+        "    for i in range(len(x)):\n"
+        "        total += x[i] * y[i] + x[i]\n"
+        "    return total\n"
     )
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    code = (
+        "import numpy as np, summed\n"
+        "x, y = np.random.default_rng(0).normal(size=(2, 999)).astype(np.float32)\n"
+        "print(float(summed.dot(x, y)).hex(), len(summed.dot.dispatcher.stats.cache_misses))\n"
+    )
+    places = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(tmp_path), str(paths.SOURCE)])}
+    environment = os.environ | places
     runs = [
         subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
         for _ in range(2)

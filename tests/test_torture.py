@@ -106,6 +106,7 @@ def check(home, fates, monkeypatch):
         assert content(train.recall(run)) == content(record)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_a_batch_survives_what_it_may_meet(home, monkeypatch):
     fates = plan_of(home, healthy=2, raising=1, hanging=1)
