@@ -25,3 +25,12 @@ def home(tmp_path, monkeypatch):
     """Results, runs and pages of a test go to a folder of its own."""
     monkeypatch.setenv("LOWBIT_HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """A folder to which real files are fetched once."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.getbasetemp() / "raw"
+        patch.setenv("LOWBIT_DATA", str(folder))
+        yield folder

@@ -60,12 +60,9 @@ def loaded(name: str):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def raw(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("raw")
-        patch.setenv("LOWBIT_DATA", str(folder))
-        yield folder
-        loaded.cache_clear()
+def forgotten(raw):
+    yield
+    loaded.cache_clear()
 
 
 def mirrored(name: str) -> Path:

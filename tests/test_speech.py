@@ -26,16 +26,8 @@ from lowbit.recurrent import Design
 from lowbit.registry import InputError
 
 SPOKEN = [name for name in datasets.names() if issubclass(datasets.registry[name], varied.Varied)]
+pytestmark = pytest.mark.usefixtures("raw")
 unhurried = settings(deadline=None, max_examples=30)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def raw(tmp_path_factory):
-    """Real files are fetched once for all tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("raw")
-        patch.setenv("LOWBIT_DATA", str(folder))
-        yield folder
 
 
 def lengths_of(count: int, seed: int = 0) -> np.ndarray:

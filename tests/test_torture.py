@@ -108,18 +108,15 @@ def check(home, fates, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_a_batch_survives_what_it_may_meet(home, monkeypatch):
-    fates = plan_of(home, healthy=2, raising=1, hanging=1)
-    assert torture(home, kills=1, pause=(5, 8), limit=120, chance=random.Random(1)) == 1
-    check(home, fates, monkeypatch)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_forty_runs_survive_twelve_kills(home, monkeypatch):
-    fates = plan_of(home, healthy=36, raising=3, hanging=1)
-    assert torture(home, kills=12, pause=(4, 15), limit=600, chance=random.Random(2)) == 1
-    check(home, fates, monkeypatch)
+@pytest.mark.parametrize(
+    ("fates", "kills", "pause", "limit"),
+    [pytest.param((2, 1, 1), 1, (5, 8), 120, id="few"), pytest.param((36, 3, 1), 12, (4, 15), 600, id="many")],
+)
+def test_a_batch_survives_what_it_may_meet(home, monkeypatch, fates, kills, pause, limit):
+    healthy, raising, hanging = fates
+    planned = plan_of(home, healthy, raising, hanging)
+    assert torture(home, kills, pause, limit, chance=random.Random(kills)) == 1
+    check(home, planned, monkeypatch)
 
 
 @pytest.fixture

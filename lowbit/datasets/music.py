@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -70,16 +70,10 @@ class Music(Varied):
     def _spans(self, split: str, limit: int) -> Int[np.ndarray, "count 2"]:
         return super()._spans(split, limit) - np.array([0, 1])  # the last frame has nothing to predict
 
-    def _batch(
-        self,
-        split: str,
-        spans: Int[np.ndarray, "count 2"],
-        picked: Int[Tensor, " batch"],
-        lengths: Int[Tensor, " batch"],
-    ) -> Batch:
-        x = pad_sequence([self._frames(split, spans[i]) for i in picked])
-        y = pad_sequence([self._frames(split, spans[i] + 1) for i in picked], padding_value=IGNORED)
-        return Batch(x, y, True, lengths)
+    def _targets(
+        self, split: str, spans: Int[np.ndarray, "count 2"], picked: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "time batch keys"]:
+        return pad_sequence([self._frames(split, spans[i] + 1) for i in picked], padding_value=IGNORED)
 
     def _count(self, splits: dict[str, tuple[np.ndarray, ...]]) -> int:
         return splits["train"][1].shape[1]

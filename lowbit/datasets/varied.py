@@ -24,7 +24,7 @@ ALONE = 64  # sequences side by side where none sees another
 class Varied(Dataset):
     """Sequences behind one another; a leaf's `read` gives lengths (count) and frames (total inputs) first.
 
-    A leaf gives the `_targets` of the sequences it is asked for, or whole batches.
+    A leaf gives the `_targets` of the sequences it is asked for.
 
     Shuffled sequences are sorted by length within groups of 20 batches, so that little is padded. Padded
     frames are zeros that run along to the end of their batch and take part in batch statistics, as in A's
@@ -76,7 +76,7 @@ class Varied(Dataset):
         lengths: Int[Tensor, " batch"],
     ) -> Batch:
         x = pad_sequence([self._frames(split, spans[i]) for i in picked])
-        return Batch(x, self._targets(split, picked), True, lengths)
+        return Batch(x, self._targets(split, spans, picked), True, lengths)
 
     def _frames(self, split: str, span: Int[np.ndarray, "2"]) -> Float[Tensor, "time inputs"]:
         return torch.from_numpy(self.splits[split][1][slice(*span)]).float()
@@ -115,7 +115,9 @@ class Classified(Varied):
         means = [[third.mean(0) for third in np.array_split(sequence, 3)] for sequence in sequences]
         return np.array(means).reshape(len(lengths), -1), classes
 
-    def _targets(self, split: str, picked: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+    def _targets(
+        self, split: str, spans: Int[np.ndarray, "count 2"], picked: Int[Tensor, " batch"]
+    ) -> Int[Tensor, " batch"]:
         return torch.from_numpy(self.splits[split][2])[picked].long()
 
     def _count(self, splits: dict[str, tuple[np.ndarray, ...]]) -> int:
@@ -164,7 +166,9 @@ class Transcribed(Varied):
             np.array([len(labels) for labels in spoken]),
         )
 
-    def _targets(self, split: str, picked: Int[Tensor, " batch"]) -> Int[Tensor, "batch labels"]:
+    def _targets(
+        self, split: str, spans: Int[np.ndarray, "count 2"], picked: Int[Tensor, " batch"]
+    ) -> Int[Tensor, "batch labels"]:
         labels, counts = (torch.from_numpy(array) for array in self.splits[split][2:])
         ends = counts.cumsum(0)
         spoken = [labels[ends[i] - counts[i] : ends[i]].long() for i in picked]

@@ -3,8 +3,9 @@
 import numpy as np
 
 from lowbit.kernels.loops.activations import ONE, sigmoid, tanh
+from lowbit.kernels.loops.advance import advance
 from lowbit.kernels.loops.compiled import entry, inner, no_type_check
-from lowbit.kernels.loops.norms import add_row, affine, back_table, back_value, copy_row, prepare
+from lowbit.kernels.loops.norms import add_row, affine, back_table, back_value, copy_row
 from lowbit.kernels.loops.products import multiply
 
 
@@ -45,14 +46,8 @@ def forward(first, table, index, start, w, norms, room, out):
     for t in range(steps):
         k = t % len(a)
         h = out[t - 1] if t else start[0]
-        if t or used:
-            multiply(h, w, a[k])
-        else:
-            a[k].fill(0)
-        prepare(norm_h, a[k], own, t)
-        prepare(norm_x, table, index[t], t)
-        affine(norm_h, first, t, scale_h, offset_h)
-        affine(norm_x, first, t, scale_x, offset_x)
+        moved = t or used
+        advance(t, first, moved, h, w, a[k], own, table, index[t], norm_h, norm_x, scale_h, offset_h, scale_x, offset_x)
         gates, candidate = slice(0, 2 * n), slice(2 * n, 3 * n)
         for b in range(batch):
             z, x, y, i, m = a[k, b], table[index[t, b]], g[k, b], gates, candidate
@@ -78,10 +73,7 @@ def unmix(r, z, n, reset, a, scale, offset, up, later, before):
 @entry
 @no_type_check
 def backward(first, table, index, start, w, norms, room, out, up, ends, d_table):
-    """Turns `room.a` into the gradients to the recurrent products, and `room.g` into those to the input products.
-
-    `up` is the gradient to the outputs `out`; `ends` hold that to the last state, and then to the first.
-    """
+    """Turns products into gradients to them; `ends` hold those to the last state, and then to the first."""
     norm_x, norm_h, _ = norms
     a, g, d_h = room.a, room.g, ends[0]
     steps, batch, n = up.shape

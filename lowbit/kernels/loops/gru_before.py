@@ -3,6 +3,7 @@
 import numpy as np
 
 from lowbit.kernels.loops.activations import ONE, tanh
+from lowbit.kernels.loops.advance import advance
 from lowbit.kernels.loops.compiled import entry, inner, no_type_check
 from lowbit.kernels.loops.gru import mix, squash
 from lowbit.kernels.loops.norms import add_row, affine, back_table, back_value, copy_row, prepare
@@ -43,14 +44,10 @@ def forward(first, table, index, start, w, norms, room, out):
     for t in range(steps):
         k, told = t % len(a), t % len(c)
         h = out[t - 1] if t else start[0]
-        if t or used:
-            multiply(h, w[0], a[k])
-        else:
-            a[k].fill(0)
-        prepare(norm_h, a[k], own, t)
-        prepare(norm_x, table, index[t], t)
-        affine(norm_h, first, t, scale_h, offset_h)
-        affine(norm_x, first, t, scale_x, offset_x)
+        moved = t or used
+        advance(
+            t, first, moved, h, w[0], a[k], own, table, index[t], norm_h, norm_x, scale_h, offset_h, scale_x, offset_x
+        )
         for b in range(batch):
             x, y = table[index[t, b]], g[k, b]
             squash(y[i], a[k, b], x[i], scale_h, scale_x[i], offset_h, offset_x[i])
@@ -90,10 +87,7 @@ def unreset(r, through, later, before):
 @entry
 @no_type_check
 def backward(first, table, index, start, w, norms, room, out, up, ends, d_table):
-    """Turns `room.a` and `room.c` into the gradients to the recurrent products, and `room.g` to the input products.
-
-    `up` is the gradient to the outputs `out`; `ends` hold that to the last state, and then to the first.
-    """
+    """Turns products into gradients to them; `ends` hold those to the last state, and then to the first."""
     norm_x, norm_h, norm_n = norms
     a, g, c, d_h = room.a, room.g, room.c, ends[0]
     steps, batch, n = up.shape

@@ -3,6 +3,7 @@
 import numpy as np
 
 from lowbit.kernels.loops.activations import ONE, sigmoid, tanh
+from lowbit.kernels.loops.advance import advance
 from lowbit.kernels.loops.compiled import entry, inner, no_type_check
 from lowbit.kernels.loops.norms import ROWS, affine, back_gradient, back_table, back_value, copy_row, prepare
 from lowbit.kernels.loops.products import multiply
@@ -54,14 +55,8 @@ def forward(first, table, index, start, w, norms, room, out):
     for t in range(steps):
         k, kept, told = t % len(a), t % len(c), t % len(seen)
         h, before = (out[t - 1], c[(t - 1) % len(c)]) if t else start
-        if t or used:
-            multiply(h, w, a[k])
-        else:
-            a[k].fill(0)
-        prepare(norm_h, a[k], own, t)
-        prepare(norm_x, table, index[t], t)
-        affine(norm_h, first, t, scale_h, offset_h)
-        affine(norm_x, first, t, scale_x, offset_x)
+        moved = t or used
+        advance(t, first, moved, h, w, a[k], own, table, index[t], norm_h, norm_x, scale_h, offset_h, scale_x, offset_x)
         for j in range(4 * n):
             offset_h[j] += offset_x[j]
         for b in range(batch):
@@ -105,10 +100,7 @@ def forget(i, f, g, d, later, before):
 @entry
 @no_type_check
 def backward(first, table, index, start, w, norms, room, out, up, ends, d_table):
-    """Turns `room.a` into the gradients to the recurrent products, and `room.g` into those to the input products.
-
-    `up` is the gradient to the outputs `out`; `ends` hold those to the last state, and then to the first.
-    """
+    """Turns products into gradients to them; `ends` hold those to the last state, and then to the first."""
     norm_x, norm_h, norm_c = norms
     a, g, c, seen = room.a, room.g, room.c, room.seen
     d_h, d_c = ends

@@ -3,8 +3,9 @@
 import numpy as np
 
 from lowbit.kernels.loops.activations import ONE, tanh
+from lowbit.kernels.loops.advance import advance
 from lowbit.kernels.loops.compiled import entry, inner, no_type_check
-from lowbit.kernels.loops.norms import affine, back_table, back_value, prepare
+from lowbit.kernels.loops.norms import back_table, back_value
 from lowbit.kernels.loops.products import multiply
 
 
@@ -33,14 +34,9 @@ def forward(first, table, index, start, w, norms, room, out):
     scale_x, offset_x = np.empty(n, np.float32), np.empty(n, np.float32)
     for t in range(steps):
         k = t % len(a)
-        if t or used:
-            multiply(out[t - 1] if t else start[0], w, a[k])
-        else:
-            a[k].fill(0)
-        prepare(norm_h, a[k], own, t)
-        prepare(norm_x, table, index[t], t)
-        affine(norm_h, first, t, scale_h, offset_h)
-        affine(norm_x, first, t, scale_x, offset_x)
+        h = out[t - 1] if t else start[0]
+        moved = t or used
+        advance(t, first, moved, h, w, a[k], own, table, index[t], norm_h, norm_x, scale_h, offset_h, scale_x, offset_x)
         for j in range(n):
             offset_h[j] += offset_x[j]
         for b in range(batch):
@@ -62,13 +58,10 @@ def unsquash(d, h, up, later, bounded):
 @entry
 @no_type_check
 def backward(first, table, index, start, w, norms, room, out, up, ends, d_table):
-    """Turns `room.a` into the gradients to the recurrent products, and `room.g` into those to the input products.
-
-    `up` is the gradient to the outputs `out`; `ends` hold that to the last state, and then to the first.
-    """
+    """Turns products into gradients to them; `ends[0]` holds that to the last state, and then to the first."""
     norm_x, norm_h, _ = norms
-    a, g, d_h = room.a, room.g, ends[0]
     steps, batch, n = up.shape
+    a, g, d_h = room.a, room.g, ends[0]
     own = np.arange(batch)
     work = np.empty((4, n), np.float32)
     for t in range(steps - 1, -1, -1):
