@@ -55,8 +55,8 @@ def staircase(quantizer: Quantizer) -> Figure:
     u, matrix, site, scale = _ramp(quantizer)
     ax.plot(u, u, color=PALE, lw=1, label="w itself")
     if quantizer.levels:
-        mean = torch.stack([quantizer(matrix, site, sample=True)[0] for _ in range(200)]).mean(0) / scale
-        ax.plot(u, mean, color=COLORS["gru"], lw=1, label="mean of 200 samples")
+        mean = torch.stack([quantizer(matrix, site, sample=True)[0] for _ in range(100)]).mean(0) / scale
+        ax.plot(u, mean, color=COLORS["gru"], lw=1, label="mean of 100 samples")
     nearest = quantizer(matrix, site, sample=False)[0] / scale
     ax.plot(u, nearest, color=INK, lw=2, label="nearest", drawstyle="steps-mid")
     ax.set(xlabel="w / α", ylabel="Q(w) / α")
@@ -71,7 +71,7 @@ def sampling_law(quantizer: Quantizer) -> Figure:
         ax.text(0.5, 0.5, "full precision: nothing to sample", ha="center", transform=ax.transAxes, color=INK)
         return figure
     u, matrix, site, _ = _ramp(quantizer)
-    taken = torch.stack([quantizer.encode(matrix, site, sample=True)[0][0] for _ in range(400)])
+    taken = torch.stack([quantizer.encode(matrix, site, sample=True)[0][0] for _ in range(200)])
     levels = quantizer.codebook(matrix, site)[0].numpy()
     place = quantizer.normalize(matrix, quantizer.scale(matrix, site), site)[0].numpy()
     shown = np.flatnonzero((abs(levels) <= 1.5) & (abs(levels) >= (0.2 if len(levels) > 16 else 0)))
@@ -79,7 +79,7 @@ def sampling_law(quantizer: Quantizer) -> Figure:
         law = np.interp(place, levels, np.arange(len(levels)) == code)
         ax.plot(u, law, color=color, lw=5, alpha=0.25)
         ax.plot(u, (taken == int(code)).float().mean(0), color=color, lw=1, label=f"{levels[code]:.3g}")
-    ax.set(xlabel="w / α", ylabel="share of 400 samples", ylim=(-0.03, 1.03))
+    ax.set(xlabel="w / α", ylabel="share of 200 samples", ylim=(-0.03, 1.03))
     ax.legend(title="level", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 

@@ -100,8 +100,9 @@ def probe(spec: RunSpec) -> None:
 
 
 def save(record: Record) -> None:
-    """Files a record."""
+    """Files a record; if another was to be replaced, it now is."""
     write(path(record.run), json.dumps(dataclasses.asdict(record), indent=1) + "\n")
+    _asked(record.run).unlink(missing_ok=True)
 
 
 def hold(name: str) -> FileLock:
