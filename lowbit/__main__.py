@@ -11,13 +11,18 @@ def main(words: list[str] | None = None) -> int:
     """Runs one command; 0 when all went well, 1 when runs failed, 2 when the input was wrong."""
     options = _parser().parse_args(words)
     try:
-        return options.command(options)
+        status = options.command(options)
+        sys.stdout.flush()
+        return status
     except InputError as error:
         print(f"lowbit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("lowbit: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader, as `head`, has what it wants; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,5 +1,9 @@
 """The command line: clear lines, no tracebacks."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from lowbit import paths, store
@@ -85,3 +89,12 @@ def test_status_lists_studies_and_pages(capsys):
 def test_local_data_are_listed_with_their_digests(capsys):
     assert main(["data"]) == 0
     assert "markov: train" in capsys.readouterr().out
+
+
+def test_a_reader_that_leaves_early_is_no_error(home):
+    words = [sys.executable, "-m", "lowbit", "run", "smoke", "--dry-run"]
+    environment = {**os.environ, "PYTHONPATH": str(paths.SOURCE)}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as told:
+        told.stdout.close()
+        assert told.stderr.read() == ""
+        assert told.wait() == 141
