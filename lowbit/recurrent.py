@@ -132,5 +132,7 @@ class Recurrent(nn.Module):
         if self.start == "zero":
             zero = self.bias_x.new_zeros(batch, self.hidden)
             return State((zero,) * self.cell.memories, 0)
-        noise = 0.1 * torch.randn_like(self.first) if self.start == "noisy" else 0.0
-        return State(tuple((self.first + noise).unsqueeze(1).expand(-1, batch, -1)), 0)
+        first = self.first.unsqueeze(1).expand(-1, batch, -1)
+        if self.start == "noisy":  # sequences that begin alike have no variance over the batch for many steps
+            first = first + 0.1 * torch.randn_like(first[0])  # one draw a sequence, for all memories
+        return State(tuple(first), 0)

@@ -245,3 +245,12 @@ def test_a_learned_start_state_gets_a_gradient_and_noise_only_where_asked(start)
     first.sum().backward()
     assert layer.first.grad.abs().min() > 0
     assert torch.equal(first, layer(x)[0]) == (start == "learned")
+
+
+def test_noise_tells_sequences_apart_that_are_alike():
+    layer = Recurrent(3, 4, Design(cells.build("lstm"), FULL, "batch_step", start="noisy"), steps=300)
+    x = torch.zeros(300, 16, 3)
+    y, _ = layer(x)
+    y[-1].square().sum().backward()
+    assert y.std(dim=1).min() > 1e-3
+    assert all(p.grad.isfinite().all() for p in (layer.weight_h, layer.first))
