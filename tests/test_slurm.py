@@ -4,7 +4,9 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -123,5 +125,12 @@ def test_a_cluster_makes_the_same_records(cluster, home, monkeypatch):
     assert len(outcome.executed) == 3
     assert all(pages.is_current(page) for page in outcome.executed)
     made = [store.load(run).digest for run in runs]
+
+    words = ["--snakefile", "runs/batch/Snakefile", "--directory", "runs/batch", "--dry-run"]  # as the guide says
+    tried = subprocess.run(
+        [Path(sys.executable).parent / "snakemake", *words], cwd=home, capture_output=True, text=True
+    )
+    assert tried.returncode == 0, tried.stderr
+    assert "Nothing to be done" in tried.stdout + tried.stderr
     monkeypatch.setenv("LOWBIT_HOME", str(home / "local"))
     assert [train.recall(run).digest for run in runs] == made
