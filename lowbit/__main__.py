@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from lowbit.registry import InputError
 
@@ -107,11 +108,9 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from pathlib import Path
-
     from lowbit import intake
 
-    taken = intake.take(Path(options.folder))
+    taken = intake.take(options.folder)
     for each in taken:
         print(f"{each.verdict}: {each.file.name}" + (f" ({each.reason})" if each.reason else ""))
     return 1 if any(each.verdict == "refused" for each in taken) else 0
