@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from lowbit.registry import InputError
 
@@ -54,9 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("folder")
     add("clean", _clean, "remove what no later batch needs; failed notebooks and unfinished runs stay")
     train = add("train", _train, "train one spec without Jupyter and file its record")
-    train.add_argument("spec", nargs="*", metavar="FIELD=VALUE", help="as in dataset=markov quantizer=ternary")
     look = add("diagnose", _diagnose, "look into the trained network of one spec and file what was measured")
-    look.add_argument("spec", nargs="*", metavar="FIELD=VALUE", help="as in dataset=markov quantizer=ternary")
+    for command in (train, look):
+        command.add_argument("spec", nargs="*", metavar="FIELD=VALUE", help="as in dataset=markov quantizer=ternary")
     data = add("data", _data, "download and check datasets (default: say what is there)")
     data.add_argument("datasets", nargs="*", metavar="DATASET")
     rtl = add("rtl", _rtl, "write the Verilog of a machine's engine, its memories as ports, to standard output")

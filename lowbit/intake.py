@@ -37,12 +37,12 @@ class Verdict(NamedTuple):
     reason: str
 
 
-def take(folder: Path) -> list[Taken]:
+def take(folder: Path | str) -> list[Taken]:
     """Files the records below a folder; one that fails a check, or differs from one on file, is refused.
 
     Raises `InputError` where there is no record at all.
     """
-    files = sorted(file for file in folder.rglob("*.json") if file.parent.name != "diagnosis")
+    files = sorted(file for file in Path(folder).rglob("*.json") if file.parent.name != "diagnosis")
     if not files:
         raise InputError(f"no records in {folder}")
     return [_take(file) for file in files]
