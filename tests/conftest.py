@@ -1,4 +1,4 @@
-"""Types and shapes are checked while tests run, and nothing is written to the checkout."""
+"""Shapes are checked while tests run, and nothing is written to the checkout."""
 
 import os
 from pathlib import Path

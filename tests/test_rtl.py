@@ -30,7 +30,7 @@ def agrees(loaded, x):
     return same and taken == cycles.count(loaded.machine, Workload.of(loaded), len(x)).cycles
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     lane=st.sampled_from(LANES),
     lanes=st.integers(4, 9),

@@ -110,7 +110,7 @@ def check(home, fates, monkeypatch):
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize(
     ("fates", "kills", "pause", "limit"),
-    [pytest.param((2, 1, 1), 1, (5, 8), 120, id="few"), pytest.param((36, 3, 1), 12, (4, 15), 600, id="many")],
+    [pytest.param((3, 1, 1), 2, (3, 9), 120, id="few"), pytest.param((36, 3, 1), 12, (4, 15), 600, id="many")],
 )
 def test_a_batch_survives_what_it_may_meet(home, monkeypatch, fates, kills, pause, limit):
     healthy, raising, hanging = fates

@@ -170,7 +170,7 @@ def test_first_weights_follow_from_the_seed_alone():
 
 
 def test_a_markov_lstm_comes_within_a_twentieth_bit_of_the_entropy():
-    record = train.train(RunSpec(quantizer="full", budget="tour(updates=400, valid_limit=2000)"))
+    record = train.train(RunSpec(quantizer="full", budget="tour"))
     entropy = record.data["entropy_bits"]
     assert entropy - 0.02 < record.metrics["deployed"] < entropy + 0.05
     assert dataclasses.asdict(record)["curve"]
