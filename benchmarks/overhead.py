@@ -10,10 +10,10 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from lowbit import batch, pages, paths, plan, study
+from lowbit import batch, pages, paths, plan, study, templates
 from lowbit.engine import THREADS
 from lowbit.spec import RunSpec, fields
-from lowbit.study import Page
+from lowbit.templates import Page
 
 TINY = "smoke(updates=4, evaluate_every=2, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
 
@@ -40,7 +40,7 @@ def main(count: int = 20, jobs: int = 2) -> None:
     """Both ways in turn, each in a root of its own."""
     runs = [RunSpec(budget=TINY, seed=seed) for seed in range(count)]
     study.STUDIES["trivial"] = lambda: runs
-    study.pages = lambda runs: ([Page("train", run) for run in runs], [])
+    templates.pages = lambda runs: ([Page("train", run) for run in runs], [])
     os.environ.update(dict.fromkeys(THREADS, "1"))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(paths.SOURCE), os.environ.get("PYTHONPATH")]))
 

@@ -11,7 +11,7 @@ from lowbit import engine, journal, pages, paths, store
 from lowbit.journal import Entry
 from lowbit.plan import Plan
 from lowbit.registry import InputError
-from lowbit.study import Page
+from lowbit.templates import Page
 
 TICK = 0.3  # seconds between two looks at the journal
 

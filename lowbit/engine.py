@@ -18,8 +18,7 @@ from pathlib import Path
 
 from lowbit import journal, paths, store, warm
 from lowbit.registry import InputError
-from lowbit.spec import RunSpec
-from lowbit.study import Page
+from lowbit.templates import TEMPLATES, Page
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 WARM = ("lowbit.ready", "papermill", "ipykernel.kernelapp")
@@ -71,7 +70,7 @@ def threads(jobs: int) -> int:
 def work(name: str) -> str:
     """Executes a page of the stage that runs now, by its name; gives the error, or ""."""
     told = json.loads((folder() / "pages.json").read_text())[name]
-    return journal.work(Page(told["template"], RunSpec(**told["spec"])), told["limit"])
+    return journal.work(Page(told["template"], TEMPLATES[told["template"]].spec(**told["spec"])), told["limit"])
 
 
 def folder() -> Path:
@@ -89,6 +88,7 @@ def write(todo: list[Page], threads: int) -> None:
         asked = resources(page.spec.folder)
         limit = math.ceil(60 * asked["minutes"])
         told[page.name] = {"template": page.template, "spec": dataclasses.asdict(page.spec), "limit": limit}
+        told[page.name]["memory_mb"] = asked["memory_mb"]
         rule, parts = f"{page.template}_{page.spec.folder}", {"threads": threads, "command": command}
         rules[rule] = RULE.format(name=rule, resources=_asked(asked), log=paths.runs() / "logs", **parts)
         targets.append(f"done/{rule}/{page.name}")
@@ -168,5 +168,5 @@ def _memory_mb() -> int:
     import psutil
 
     told = json.loads((folder() / "pages.json").read_text()).values()
-    largest = max(resources(RunSpec(**each["spec"]).folder)["memory_mb"] for each in told)
+    largest = max(each["memory_mb"] for each in told)
     return max(largest, psutil.virtual_memory().available >> 20)

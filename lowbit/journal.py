@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lowbit import pages, paths, store
 from lowbit.registry import InputError
-from lowbit.study import Page
+from lowbit.templates import Page
 
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -1,14 +1,14 @@
 """Pages: one template executed by papermill with the fields of one spec, put in its place whole or not at all."""
 
+import dataclasses
 import hashlib
-import inspect
 import json
 import os
 import tempfile
 from pathlib import Path
 
-from lowbit import diagnose, paths, quantizers, spec, store, warm
-from lowbit.study import Page
+from lowbit import paths, store, warm
+from lowbit.templates import TEMPLATES, Page
 
 
 def is_current(page: Page) -> bool:
@@ -23,18 +23,8 @@ def is_current(page: Page) -> bool:
 
 
 def fingerprint(page: Page) -> str:
-    """A digest of what a page is made from: template, spec, and its quantizer or its records and diagnoses."""
-    if page.template == "quantizer":
-        sources = [inspect.getsource(type(quantizers.build(page.spec.quantizer)))]
-    elif page.template == "train":
-        record = store.load(page.spec)
-        sources = [record.digest, repr(record.machine)] if record else []
-    else:
-        found = [*store.scan(page.spec.folder).records]
-        if page.template == "diagnose":
-            found += diagnose.scan(page.spec.folder).found
-        sources = [each.digest for each in found if each.spec["dataset"] == page.spec.dataset]
-    told = [template(page).read_text(), repr(page.spec), *sources]
+    """A digest of what a page is made from: template, spec, and what it shows."""
+    told = [template(page).read_text(), repr(page.spec), *TEMPLATES[page.template].sources(page.spec)]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
@@ -53,7 +43,7 @@ def execute(page: Page, limit: int | None = None) -> str:
         notebook = nbformat.read(template(page), as_version=4)
         _personalize(notebook, page)
         store.write(part, nbformat.writes(notebook))
-        values = {field: getattr(page.spec, field) for field in spec.fields()}
+        values = dataclasses.asdict(page.spec)
         with tempfile.TemporaryDirectory(prefix="lowbit-") as folder:
             settings = {"progress_bar": False, "cwd": paths.root(), "execution_timeout": limit, **_kernel(folder)}
             papermill.execute_notebook(part, part, values, **settings)
@@ -112,7 +102,7 @@ def template(page: Page) -> Path:
 
 def _personalize(notebook, page: Page) -> None:
     """Fills the heading and makes the names of figures unique to the page; papermill fills code cells only."""
-    values = {field: getattr(page.spec, field) for field in spec.fields()}
+    values = dataclasses.asdict(page.spec)
     notebook.cells[0].source = notebook.cells[0].source.format(**values)
     for cell in notebook.cells:
         figure = cell.metadata.get("mystnb", {}).get("figure")

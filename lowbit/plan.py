@@ -4,10 +4,10 @@ import re
 import statistics
 from typing import NamedTuple
 
-from lowbit import journal, pages, provenance, store, study
+from lowbit import journal, pages, provenance, store, study, templates
 from lowbit.registry import InputError, parse
 from lowbit.spec import REGISTRIES, RunSpec, fields
-from lowbit.study import Page
+from lowbit.templates import TEMPLATES, Page
 
 COMMA = re.compile(r",(?![^(]*\))")  # outside of parentheses
 
@@ -35,10 +35,10 @@ def make(name: str, only: dict[str, str] | None = None, fresh: bool = False, sta
     `fresh` replaces all records, and goes on where an earlier `fresh` was interrupted; `stale` those from other code.
     """
     runs = chosen(study.build(name), only or {})
-    stages = study.pages(runs)
+    stages = templates.pages(runs)
     if only:
         kept = {parse(run.quantizer)[0] for run in runs}
-        stages = tuple([p for p in stage if p.template != "quantizer" or p.spec.quantizer in kept] for stage in stages)
+        stages = tuple([p for p in stage if _is_about(p, kept)] for stage in stages)
     again = [run for run in runs if store.is_asked_again(run)]
     if fresh and not again:
         again = [run for run in runs if store.load(run) is not None]
@@ -47,12 +47,11 @@ def make(name: str, only: dict[str, str] | None = None, fresh: bool = False, sta
     current, drawn, trained = [], [], []
     changed = set()  # data and budgets that will have other records
     for page in (page for stage in stages for page in stage):
-        about = page.spec.dataset, page.spec.folder
         if page.template == "train" and (page.spec in again or store.current(page.spec) is None):
             trained.append(page)
-            changed.add(about)
+            changed.add((page.spec.dataset, page.spec.folder))
         else:
-            over = page.template in ("compare", "diagnose") and about in changed
+            over = TEMPLATES[page.template].over and (page.spec.dataset, page.spec.folder) in changed
             (current if pages.is_current(page) and not over else drawn).append(page)
     retries = study.RETRIES.get(name, 0)
     return Plan(stages, current, drawn, trained, again, _seconds(trained, drawn), retries)
@@ -90,7 +89,7 @@ def states(name: str) -> dict[str, list[Page]]:
     found: dict[str, list[Page]] = {}
     for state in ("done", "recorded", "running", "interrupted", "failed", "open"):
         found[state] = []
-    for page in (page for stage in study.pages(study.build(name)) for page in stage):
+    for page in (page for stage in templates.pages(study.build(name)) for page in stage):
         told = journal.state(page)
         if pages.is_current(page):
             told = "done"
@@ -98,6 +97,13 @@ def states(name: str) -> dict[str, list[Page]]:
             told = "recorded" if page.template == "train" and store.load(page.spec) else "open"
         found[told].append(page)
     return found
+
+
+def _is_about(page: Page, kept: set[str]) -> bool:
+    """Whether a page belongs to a part of a study, with the quantizers that the part has."""
+    if page.template == "quantizer":
+        return page.spec.quantizer in kept
+    return isinstance(page.spec, RunSpec)
 
 
 def _names(value: str) -> set[str]:

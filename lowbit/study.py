@@ -1,14 +1,13 @@
-"""Studies by name: which runs and which pages belong together; a new experiment is a line here."""
+"""Studies by name: which runs belong together; a new experiment is a line here."""
 
 import dataclasses
 import functools
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 
-from lowbit import cells, datasets, norm, paths, quantizers, store
+from lowbit import cells, datasets, norm, quantizers, store
 from lowbit.registry import InputError, parse
-from lowbit.spec import RunSpec, slug
+from lowbit.spec import RunSpec
 
 Runs = Callable[[], list[RunSpec]]
 STUDIES: dict[str, Runs] = {}
@@ -178,32 +177,3 @@ def variants() -> list[RunSpec]:
         run("lstm(normalize_cell=True)"),
         *grid(dataset=["warpeace", "warpeace(symbols=83)"], budget=["brief"], quantizer=["full", "ternary"]),
     ]
-
-
-@dataclasses.dataclass(frozen=True)
-class Page:
-    """One template executed with one spec's fields as its parameters."""
-
-    template: str  # train, quantizer, compare or diagnose
-    spec: RunSpec
-
-    @property
-    def name(self) -> str:
-        """Where it lies below `pages`, without suffix."""
-        if self.template == "quantizer":
-            return f"quantizers/{slug(self.spec.quantizer)}"
-        if self.template in ("compare", "diagnose"):
-            return f"{self.template}/{slug(self.spec.dataset)}-{self.spec.folder}"
-        return f"runs/{self.spec.key}"
-
-    @property
-    def path(self) -> Path:
-        """The executed notebook."""
-        return paths.book() / "pages" / f"{self.name}.ipynb"
-
-
-def pages(runs: list[RunSpec]) -> tuple[list[Page], list[Page]]:
-    """A page for every run and quantizer, and then those that look over all records of a dataset and budget."""
-    first = [Page("train", run) for run in runs] + [Page("quantizer", fitting(q)) for q in quantizers.names()]
-    pairs = [RunSpec(dataset=d, budget=b) for d, b in dict.fromkeys((run.dataset, run.folder) for run in runs)]
-    return first, [Page(template, pair) for template in ("compare", "diagnose") for pair in pairs]

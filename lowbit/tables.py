@@ -9,7 +9,7 @@ from lowbit.datasets import Recipe
 from lowbit.quantizers import Quantizer
 from lowbit.report import ACT_BITS, deviation, markdown, reported, seeds, spread
 from lowbit.spec import RunSpec, fields
-from lowbit.study import Page
+from lowbit.templates import Page
 
 
 def texts() -> dict[str, str]:

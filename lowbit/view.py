@@ -5,7 +5,7 @@ import io
 from lowbit.batch import Progress
 from lowbit.journal import Entry
 from lowbit.plan import Plan
-from lowbit.study import Page
+from lowbit.templates import Page
 
 BAR = 30  # characters
 SHOWN = 4  # pages at work

@@ -7,11 +7,11 @@ import os
 import nbformat
 import pytest
 
-from lowbit import batch, engine, journal, pages, paths, plan, store, study
+from lowbit import batch, engine, journal, pages, paths, plan, store, study, templates
 from lowbit.__main__ import main
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec
-from lowbit.study import Page
+from lowbit.templates import Page
 
 TINY = "smoke(updates=4, evaluate_every=2, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
 
@@ -21,14 +21,16 @@ def pair(monkeypatch):
     """A study of two runs and a page that compares them."""
     runs = [RunSpec(budget=TINY), RunSpec(budget=TINY, seed=1)]
     monkeypatch.setitem(study.STUDIES, "pair", lambda: runs)
-    monkeypatch.setattr(study, "pages", lambda runs: ([Page("train", run) for run in runs], [Page("compare", runs[0])]))
+    monkeypatch.setattr(
+        templates, "pages", lambda runs: ([Page("train", run) for run in runs], [Page("compare", runs[0])])
+    )
     monkeypatch.setenv("PYTHONPATH", str(paths.SOURCE) + os.pathsep + os.environ.get("PYTHONPATH", ""))
     return runs
 
 
 def test_a_batch_executes_recalls_replaces_and_reports(pair, capsys):
     good, bad = pair
-    first, second, both = (page.name for stage in study.pages(pair) for page in stage)
+    first, second, both = (page.name for stage in templates.pages(pair) for page in stage)
     store.path(bad).mkdir(parents=True)  # a record can never be written there
     told = []
     outcome = batch.run(plan.make("pair"), 2, watch=lambda *each: told.append(each))

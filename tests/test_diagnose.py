@@ -8,10 +8,10 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lowbit import diagnose, diagrams, measure, pages, paths, store, study, train, trained
+from lowbit import diagnose, diagrams, measure, pages, paths, store, study, templates, train, trained
 from lowbit.__main__ import main
 from lowbit.spec import RunSpec
-from lowbit.study import Page
+from lowbit.templates import Page
 
 TINY = "smoke(updates=4, evaluate_every=2, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
 SPEC = RunSpec(budget=TINY, quantizer="ternary(stochastic=True)")
@@ -97,7 +97,7 @@ def test_a_page_follows_its_records_and_diagnoses():
 
 
 def test_every_dataset_and_budget_of_a_study_has_its_page():
-    _, last = study.pages([SPEC, RunSpec(), RunSpec(dataset="digits")])
+    _, last = templates.pages([SPEC, RunSpec(), RunSpec(dataset="digits")])
     assert {page.name for page in last if page.template == "diagnose"} == {
         "diagnose/markov-smoke",
         "diagnose/digits-smoke",

@@ -11,7 +11,7 @@ PROOF = """
 import sys
 from lowbit import pages, quantizers, study, tables
 from lowbit.spec import RunSpec
-from lowbit.study import Page
+from lowbit.templates import Page
 
 if __name__ == "__main__":
     assert "octal" in quantizers.names()

@@ -19,6 +19,7 @@ FLOORS = [
     {"train", "study", "measure"},
     {"trained", "intake"},
     {"diagnose", "inference"},
+    {"templates"},
     {"figures", "report", "pages"},
     {"journal"},
     {"plan", "engine"},

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lowbit import batch, pages, paths, plan, store, study, train
+from lowbit import batch, pages, paths, plan, store, study, templates, train
 from lowbit.spec import RunSpec
-from lowbit.study import Page
+from lowbit.templates import Page
 
 TINY = "smoke(updates=4, evaluate_every=2, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
 PACKAGES = ["libhwloc15", "liblua5.1-0", "libmunge2", "munge", "slurm-wlm-basic-plugins"]
@@ -118,7 +118,9 @@ def is_idle():
 def test_a_cluster_makes_the_same_records(cluster, home, monkeypatch):
     runs = [RunSpec(budget=TINY), RunSpec(budget=TINY, quantizer="full")]
     monkeypatch.setitem(study.STUDIES, "pair", lambda: runs)
-    monkeypatch.setattr(study, "pages", lambda runs: ([Page("train", run) for run in runs], [Page("compare", runs[0])]))
+    monkeypatch.setattr(
+        templates, "pages", lambda runs: ([Page("train", run) for run in runs], [Page("compare", runs[0])])
+    )
     monkeypatch.setenv("PYTHONPATH", str(paths.SOURCE) + os.pathsep + os.environ.get("PYTHONPATH", ""))
     outcome = batch.run(plan.make("pair"), os.cpu_count(), "slurm")
     assert outcome.failed == {}

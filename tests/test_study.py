@@ -1,9 +1,9 @@
 import pytest
 
-from lowbit import cells, datasets, norm, quantizers, study
+from lowbit import cells, datasets, norm, quantizers, study, templates
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec
-from lowbit.study import Page
+from lowbit.templates import Page
 
 
 def test_an_unknown_study_is_told_with_the_known_ones():
@@ -30,7 +30,7 @@ def test_tour_has_every_quantizer_and_every_cell_on_real_text():
 @pytest.mark.parametrize("name", sorted(study.STUDIES))
 def test_a_study_has_each_run_and_each_page_once(name):
     runs = study.build(name)
-    pages = [page for stage in study.pages(runs) for page in stage]
+    pages = [page for stage in templates.pages(runs) for page in stage]
     assert len(runs) == len(set(runs))
     assert len({page.name for page in pages}) == len(pages)
 

@@ -13,7 +13,7 @@ import pytest
 
 from lowbit import journal, pages, paths, store, train
 from lowbit.spec import RunSpec
-from lowbit.study import Page
+from lowbit.templates import Page
 
 SIZES = "evaluate_every=20, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300"
 DRIVER = """
@@ -25,15 +25,15 @@ if __name__ == "__main__":
     sys.exit(main(["run", "tortured", "--jobs", "{jobs}"]))
 """
 STUDY = """
-from lowbit import study
+from lowbit import study, templates
 from lowbit.spec import RunSpec
-from lowbit.study import Page
+from lowbit.templates import Page
 
 @study.study
 def tortured():
     return [RunSpec(budget=budget, seed=seed) for budget, seed in {runs!r}]
 
-study.pages = lambda runs: ([Page("train", run) for run in runs], [])
+templates.pages = lambda runs: ([Page("train", run) for run in runs], [])
 """
 
 

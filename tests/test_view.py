@@ -6,7 +6,7 @@ from lowbit import view
 from lowbit.batch import Progress
 from lowbit.journal import Entry
 from lowbit.spec import RunSpec
-from lowbit.study import Page
+from lowbit.templates import Page
 
 PAGE = Page("train", RunSpec())
 DONE = Entry("done", 0.0, 1, True, seconds=3.0)

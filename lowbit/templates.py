@@ -1,0 +1,75 @@
+"""Pages and what they are made from: each template with its parameters, its place and what it shows."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lowbit import diagnose, paths, quantizers, store
+from lowbit.spec import RunSpec, slug
+from lowbit.study import fitting
+
+
+class Template(NamedTuple):
+    """A notebook with parameters."""
+
+    spec: type  # a frozen dataclass of names and numbers, which are the parameters; its `folder` says what to spend
+    place: Callable[[Any], str]  # of the page of a spec: where it lies below `pages`, without suffix
+    sources: Callable[[Any], list[str]]  # what it shows; a change makes the page one of the past
+    over: bool = False  # it looks over all records of a dataset and budget
+
+
+def _record(run: RunSpec) -> list[str]:
+    record = store.load(run)
+    return [record.digest, repr(record.machine)] if record else []
+
+
+def _records(run: RunSpec) -> list[str]:
+    return [each.digest for each in store.scan(run.folder).records if each.spec["dataset"] == run.dataset]
+
+
+def _diagnoses(run: RunSpec) -> list[str]:
+    found = diagnose.scan(run.folder).found
+    return _records(run) + [each.digest for each in found if each.spec["dataset"] == run.dataset]
+
+
+def _code(run: RunSpec) -> list[str]:
+    return [inspect.getsource(type(quantizers.build(run.quantizer)))]
+
+
+def _pair(run: RunSpec) -> str:
+    return f"{slug(run.dataset)}-{run.folder}"
+
+
+TEMPLATES = {
+    "train": Template(RunSpec, lambda run: f"runs/{run.key}", _record),
+    "quantizer": Template(RunSpec, lambda run: f"quantizers/{slug(run.quantizer)}", _code),
+    "compare": Template(RunSpec, lambda run: f"compare/{_pair(run)}", _records, over=True),
+    "diagnose": Template(RunSpec, lambda run: f"diagnose/{_pair(run)}", _diagnoses, over=True),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """One template executed with one spec's fields as its parameters."""
+
+    template: str  # a key of TEMPLATES
+    spec: Any
+
+    @property
+    def name(self) -> str:
+        """Where it lies below `pages`, without suffix."""
+        return TEMPLATES[self.template].place(self.spec)
+
+    @property
+    def path(self) -> Path:
+        """The executed notebook."""
+        return paths.book() / "pages" / f"{self.name}.ipynb"
+
+
+def pages(runs: list[RunSpec]) -> tuple[list[Page], list[Page]]:
+    """A page for every run and quantizer, and then those that look over all records of a dataset and budget."""
+    first = [Page("train", run) for run in runs] + [Page("quantizer", fitting(q)) for q in quantizers.names()]
+    pairs = [RunSpec(dataset=d, budget=b) for d, b in dict.fromkeys((run.dataset, run.folder) for run in runs)]
+    return first, [Page(name, pair) for name, template in TEMPLATES.items() if template.over for pair in pairs]
