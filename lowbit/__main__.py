@@ -227,14 +227,14 @@ def _synthesize(options: argparse.Namespace) -> int:
 
 
 def _tables(options: argparse.Namespace) -> int:
-    from lowbit import drawings, figures, findings, paths, store, tables
+    from lowbit import drawings, figures, findings, paths, rankings, store, tables
 
     _report_problems()
     print("changed: " + (", ".join(tables.write()) or "nothing"))
     told = findings.gather(store.frame(store.scan(*store.COMMITTED).records))
     figures.style()
     store.write(paths.book() / "tables" / "losses.svg", figures.svg(findings.losses(told)))
-    for draw in (drawings.timeline, drawings.utilisation, drawings.parts):
+    for draw in (drawings.timeline, drawings.utilisation, drawings.parts, rankings.standings):
         store.write(paths.book() / "tables" / f"{draw.__name__}.svg", figures.svg(draw()))
     return 0
 

@@ -4,7 +4,7 @@ import inspect
 
 import pandas as pd
 
-from lowbit import blueprints, datasets, findings, paths, quantizers, store
+from lowbit import blueprints, datasets, findings, paths, quantizers, rankings, store
 from lowbit.datasets import Recipe
 from lowbit.quantizers import Quantizer
 from lowbit.report import ACT_BITS, deviation, markdown, reported, seeds, spread
@@ -22,6 +22,8 @@ def texts() -> dict[str, str]:
         "datasets.md": markdown(pd.DataFrame([_dataset_row(name) for name in datasets.names()])),
         "recipes.md": _recipes(),
         "reported.md": _reported(),
+        "methods.md": markdown(rankings.methods()),
+        "variants.md": markdown(rankings.variants()),
         **blueprints.texts(),
     }
 

@@ -24,7 +24,7 @@ FLOORS = [
     {"journal"},
     {"plan", "engine"},
     {"batch", "worker"},
-    {"findings", "diagrams", "blueprints", "drawings", "view", "clean"},
+    {"findings", "rankings", "diagrams", "blueprints", "drawings", "view", "clean"},
     {"tables"},
     {"__main__", "ready"},
 ]

@@ -114,17 +114,20 @@ def is_idle():
     return False
 
 
+PAIR = [RunSpec(budget=TINY), RunSpec(budget=TINY, quantizer="full")]
+SMOKE = [run for run in study.build("smoke") if run.folder == "smoke"]
+
+
 @pytest.mark.slow
-def test_a_cluster_makes_the_same_records(cluster, home, monkeypatch):
-    runs = [RunSpec(budget=TINY), RunSpec(budget=TINY, quantizer="full")]
-    monkeypatch.setitem(study.STUDIES, "pair", lambda: runs)
-    monkeypatch.setattr(
-        templates, "pages", lambda runs: ([Page("train", run) for run in runs], [Page("compare", runs[0])])
-    )
+@pytest.mark.parametrize("runs", [PAIR, SMOKE], ids=["pair", "smoke"])
+def test_a_cluster_makes_the_same_records(cluster, home, monkeypatch, runs):
+    monkeypatch.setitem(study.STUDIES, "runs", lambda: runs)
+    both = [Page("train", run) for run in runs], [Page("compare", runs[0])]
+    monkeypatch.setattr(templates, "pages", lambda runs: both)
     monkeypatch.setenv("PYTHONPATH", str(paths.SOURCE) + os.pathsep + os.environ.get("PYTHONPATH", ""))
-    outcome = batch.run(plan.make("pair"), os.cpu_count(), "slurm")
+    outcome = batch.run(plan.make("runs"), os.cpu_count(), "slurm")
     assert outcome.failed == {}
-    assert len(outcome.executed) == 3
+    assert len(outcome.executed) == len(runs) + 1
     assert all(pages.is_current(page) for page in outcome.executed)
     made = [store.load(run).digest for run in runs]
 
