@@ -25,8 +25,8 @@ def here(name):
 
 
 def drawn(levels, rows, cols, seed=0):
-    whole = np.random.default_rng(seed).choice(np.array(levels, np.int8), (rows, cols))
-    return Grid(whole, levels, np.ones(rows, np.float32))
+    codes = np.random.default_rng(seed).integers(0, len(levels), (rows, cols)).astype(np.uint8)
+    return Grid(codes, levels, np.ones(rows, np.float32))
 
 
 def exact(grid, q):
@@ -54,7 +54,7 @@ def test_no_sum_overflows_on_the_way(name, levels, bits):
     member, grid = here(name), drawn(levels, 3, 2000)
     if not member.fits(grid, bits):
         pytest.skip("such a matrix is for other kernels")
-    grid.whole[0], grid.whole[1] = levels[0], levels[-1]
+    grid.codes[0], grid.codes[1] = 0, len(levels) - 1
     made, top = Product(member, grid, bits), 2 ** (bits - 1) - 1
     for q in (np.full(2000, top), np.full(2000, -top), np.where(grid.whole[2] < 0, -top, top)):
         np.testing.assert_array_equal(made(q.astype(np.int16)), exact(grid, q))
@@ -73,7 +73,7 @@ def test_a_kernel_that_errs_is_not_taken(monkeypatch):
     grid = drawn((-1, 1), 40, 30)
     best, second, *_ = (member for member in choose.members() if member.fits(grid, 8))
     laid = type(best).layout
-    wrong = Grid(-grid.whole, grid.levels, grid.scale)
+    wrong = Grid(1 - grid.codes, grid.levels, grid.scale)
     monkeypatch.setattr(type(best), "layout", lambda self, grid, bits: laid(self, wrong, bits))
     assert choose.product(grid, 8).member == second
     with pytest.raises(InputError, match="cannot multiply"):
@@ -83,6 +83,19 @@ def test_a_kernel_that_errs_is_not_taken(monkeypatch):
 def test_features_can_be_narrowed(monkeypatch):
     monkeypatch.setattr(compiled, "features", lambda: frozenset())
     assert [type(member).__name__ for member in choose.members()] == ["Reference"]
+
+
+def test_machine_code_that_changed_on_disk_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    code = compiled.code("reference.multiply")
+    (file,) = tmp_path.glob("*/reference.multiply-*.o")
+    whole = file.read_bytes()
+    assert compiled.code("reference.multiply") == code
+    assert whole.endswith(code)
+    damaged = whole[:-1] + bytes([whole[-1] ^ 1])
+    file.write_bytes(damaged)
+    assert compiled.code("reference.multiply") != damaged[-len(code) :]
+    assert file.read_bytes() != damaged
 
 
 def test_packed_kernels_read_few_bits_a_weight():

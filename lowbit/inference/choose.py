@@ -8,10 +8,11 @@ from lowbit.inference.matvec import Member, Product
 from lowbit.registry import InputError
 
 BITS = (8, 12)  # of activations in whole numbers
+ROWS = 512  # that are checked at a time: their float64 stay in the fast caches
 
 
-def product(grid: Grid, bits: int, kernel: str = "") -> Product:
-    """The matrix laid out for `kernel`, or for the best of those that equal the reference here.
+def product(grid: Grid, bits: int, kernel: str = "") -> Product | None:
+    """The matrix laid out for `kernel`, or for the best of those that equal the reference here; None without any.
 
     Raises `InputError` where the kernel that was asked for cannot.
     """
@@ -21,7 +22,9 @@ def product(grid: Grid, bits: int, kernel: str = "") -> Product:
             made = Product(member, grid, bits)
             if right(made, grid, bits):
                 return made
-    known = ", ".join(_name(member) for member in usable)
+    if not kernel:
+        return None
+    known = ", ".join(member.name for member in usable) or "none"
     raise InputError(f"kernel {kernel!r} cannot multiply this matrix on this machine; known: {known}")
 
 
@@ -35,12 +38,10 @@ def members() -> list[Member]:
 def right(made: Product, grid: Grid, bits: int) -> bool:
     """Whether a product equals the reference on drawn activations and on the largest sum that there can be."""
     top = 2 ** (bits - 1) - 1
-    cols = grid.whole.shape[1]
-    drawn = np.random.default_rng(0).integers(-top, top + 1, cols).astype(np.int16)
-    extreme = (np.where(grid.whole[0] < 0, -top, top)).astype(np.int16)
-    exact = grid.whole.astype(np.float64)  # whole numbers below 2^53
-    return all((made(q) == exact @ q.astype(np.float64)).all() for q in (drawn, extreme))
-
-
-def _name(member: Member) -> str:
-    return type(member).__name__.lower()
+    levels = np.array(grid.levels, np.float64)  # whole numbers below 2^53
+    drawn = np.random.default_rng(0).integers(-top, top + 1, grid.codes.shape[1]).astype(np.int16)
+    extreme = np.where(levels[grid.codes[0]] < 0, -top, top).astype(np.int16)
+    both = np.stack((drawn, extreme), axis=1).astype(np.float64)
+    exact = np.concatenate([levels[grid.codes[r : r + ROWS]] @ both for r in range(0, len(grid.codes), ROWS)])
+    # A wide sum is rounded to float32, once.
+    return all((made(q) == y.astype(made(q).dtype)).all() for q, y in ((drawn, exact[:, 0]), (extreme, exact[:, 1])))

@@ -143,8 +143,8 @@ class Fixed:
     def _readout(self, values: np.ndarray, bias: np.ndarray) -> Affine:
         """The readout in eight bits a weight, one scale a row."""
         largest = np.maximum(np.abs(values).max(axis=1), np.finfo(np.float32).tiny)
-        whole = np.rint(values / largest[:, None] * 127).astype(np.int8)
-        found = Grid(whole, tuple(range(-127, 128)), (largest / 127).astype(np.float32))
+        codes = (np.rint(values / largest[:, None] * 127) + 127).astype(np.uint8)
+        found = Grid(codes, tuple(range(-127, 128)), (largest / 127).astype(np.float32))
         return affine(found, np.full(len(values), 2.0 ** (1 - self.bits)), bias)
 
 

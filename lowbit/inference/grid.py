@@ -1,11 +1,13 @@
 """Low-bit matrices as whole numbers times one scale a row: what integer arithmetic can multiply exactly."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int8, UInt8
+from jaxtyping import Float32, Integer, UInt8
 
-LARGEST = 128  # of the whole numbers, without sign: they are kept in eight bits
+LARGEST = 128  # of whole numbers that eight bits hold, without sign
+WIDEST = 2**36  # of those whose sums of a few thousand are exact in 64 bits with any activations
 
 
 class Matrix(NamedTuple):
@@ -30,9 +32,15 @@ class Matrix(NamedTuple):
 class Grid(NamedTuple):
     r"""$w = s_r\, i$ with a whole number $i$ for each weight and one scale $s_r$ for each row."""
 
-    whole: Int8[np.ndarray, "rows cols"]
-    levels: tuple[int, ...]  # that `whole` takes its values from, ascending
+    codes: UInt8[np.ndarray, "rows cols"]
+    levels: tuple[int, ...]  # the whole number of each code, ascending
     scale: Float32[np.ndarray, " rows"]
+
+    @property
+    def whole(self) -> Integer[np.ndarray, "rows cols"]:
+        """The whole numbers, in the fewest bytes that hold them all."""
+        kind = np.result_type(*(np.min_scalar_type(-abs(level) - 1) for level in self.levels))
+        return np.array(self.levels, kind)[self.codes]
 
 
 def shortest(book: Float32[np.ndarray, "rows levels"], gates: int) -> Float32[np.ndarray, "blocks levels"]:
@@ -49,24 +57,43 @@ def shortest(book: Float32[np.ndarray, "rows levels"], gates: int) -> Float32[np
     return book
 
 
-def grid(matrix: Matrix) -> Grid | None:
+def grid(matrix: Matrix, largest: int = LARGEST) -> Grid | None:
     """The matrix as whole numbers; None where its levels are no multiples of one step, the same in all rows.
+
+    Above `LARGEST` only those levels count that some weight has, and the smallest of them is the step.
 
     >>> found = grid(Matrix(np.array([[0, 1, 2]], np.uint8), np.array([[-0.3, 0.0, 0.3]], np.float32)))
     >>> found.levels, found.whole.tolist()
     ((-1, 0, 1), [[-1, 0, 1]])
+    >>> powers = Matrix(np.array([[1, 3, 2]], np.uint8), np.array([[-8, -2, 2**-9, 4]], np.float32))
+    >>> grid(powers), grid(powers, WIDEST).levels
+    (None, (-1024, 1, 2048))
     """
     if matrix.codes is None:
         return None
-    book = matrix.book.astype(np.float64)
+    tops = range(1, LARGEST + 1)
+    found = _multiples(matrix.codes, matrix.book.astype(np.float64), tops, LARGEST)
+    if found is None and largest > LARGEST:
+        used = np.flatnonzero(np.bincount(matrix.codes.ravel()))
+        book = matrix.book[:, used[0] : used[-1] + 1].astype(np.float64)
+        sizes = np.abs(book[book != 0])
+        top = sizes.max() / sizes.min() if len(sizes) else 0
+        found = _multiples(
+            matrix.codes - used[0].astype(np.uint8), book, (round(top),) if top < largest else (), largest
+        )
+    return found
+
+
+def _multiples(codes: np.ndarray, book: np.ndarray, tops: Iterable[int], bound: int) -> Grid | None:
+    """Whole numbers whose largest, without sign, is one of `tops`; those of levels stay below `bound`."""
     largest = np.abs(book).max(axis=1, keepdims=True)
     if not largest.all():
         return None
     shares = book / largest
-    for top in range(1, LARGEST + 1):
+    for top in tops:
         whole = np.rint(shares * top)
-        if np.abs(whole - shares * top).max() < 1e-5 * top and (whole == whole[0]).all() and whole[0].max() < LARGEST:
-            scale = np.repeat(largest[:, 0] / top, len(matrix.codes) // len(book))
-            levels = whole[0].astype(np.int8)
-            return Grid(levels[matrix.codes], tuple(levels.tolist()), scale.astype(np.float32))
+        near = np.abs(whole - shares * top).max() < min(1e-5 * top, 1e-3)
+        if near and (whole == whole[0]).all() and whole[0].max() < bound:
+            scale = np.repeat(largest[:, 0] / top, len(codes) // len(book))
+            return Grid(codes, tuple(int(level) for level in whole[0]), scale.astype(np.float32))
     return None

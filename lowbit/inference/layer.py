@@ -1,12 +1,17 @@
 """One recurrent layer of a packed model: its two products and its cell over time."""
 
+import ctypes
+
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from lowbit.inference import choose, file, plain
-from lowbit.inference.grid import Matrix, grid
+from lowbit.inference import choose, compiled, file, plain
+from lowbit.inference.compiled import at
+from lowbit.inference.grid import WIDEST, Matrix, grid
 
 FLOAT = 32  # bits of activations that are not rounded
+CELL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)  # as the functions of `native.cells`
+INPUTS = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 13)
 
 
 class Layer:
@@ -18,11 +23,12 @@ class Layer:
 
     def __init__(self, arrays: dict[str, np.ndarray], cell: str, bits: int, kernel: str, symbols: bool, first: bool):
         self.cell, self.bits, self.first = cell, bits, first
-        self.arrays = {name: array for name, array in arrays.items() if array.dtype == np.float32}
-        self.scale_x, self.shift_x, self.scale_h = (arrays[name] for name in ("scale_x", "shift_x", "scale_h"))
+        self.arrays = {n: np.ascontiguousarray(array) for n, array in arrays.items() if array.dtype == np.float32}
+        self.scale_x, self.shift_x, self.scale_h = (self.arrays[n] for n in ("scale_x", "shift_x", "scale_h"))
         x, h = (file.matrix(part, arrays) for part in ("input", "recurrent"))
         self.units = h.book.shape[1] if h.codes is None else h.codes.shape[1]
-        self.top = np.float32(2 ** (bits - 1) - 1)
+        self.memories = (2 if cell == "lstm" else 1, self.units)  # the shape of a state
+        self.top = 2 ** (bits - 1) - 1
         self.unit = np.float32(2.0 ** (1 - bits))  # of a rounded h
         self.table = None
         self.x = self.h = None  # products of whole numbers
@@ -31,61 +37,71 @@ class Layer:
             self.table = np.stack([rows * a + b for a, b in zip(self.scale_x, self.shift_x, strict=True)])
         else:
             self.x, self.factor_x, self.values_x = self._product(x, kernel)
+            self.scale_x = self.scale_x * self.factor_x
         self.h, self.factor_h, self.values_h = self._product(h, kernel)
         self.scale = self.scale_h * self.factor_h * (self.unit if self.h is not None else 1)
         if "scale_c" not in self.arrays:
             self.arrays["scale_c"] = np.ones((1, self.units), np.float32)
             self.arrays["shift_c"] = np.zeros((1, self.units), np.float32)
+        self.gates = np.empty(len(self.shift_x[0]), np.float32)  # room for a step
+        if self.h is not None:
+            self.step, self.plan = CELL(compiled.address(f"cells.{cell}")), self._plan()
 
     def _product(self, matrix: Matrix, kernel: str):
         """A product of whole numbers with the factor of each row, or the values where there is none."""
-        found = grid(matrix) if self.bits != FLOAT else None
-        if found is None:
-            return None, np.float32(1), matrix.values
-        return choose.product(found, self.bits, kernel), found.scale, None
+        found = grid(matrix, WIDEST) if self.bits != FLOAT else None
+        made = choose.product(found, self.bits, kernel) if found is not None else None
+        return (None, np.float32(1), matrix.values) if made is None else (made, found.scale, None)
 
     def start(self) -> Float32[np.ndarray, "memories units"]:
         """The state before a sequence."""
-        memories = 2 if self.cell == "lstm" else 1
-        return self.arrays.get("first", np.zeros((memories, self.units), np.float32)).copy()
+        return self.arrays.get("first", np.zeros(self.memories, np.float32)).copy()
 
     def run(
         self,
-        x: Integer[np.ndarray, " time"] | Float32[np.ndarray, "time inputs"],
-        state: Float32[np.ndarray, "memories units"],
+        x: Integer[np.ndarray, "time *batch"] | Float32[np.ndarray, "time *batch inputs"],
+        state: Float32[np.ndarray, "*batch memories units"],
         t: int,
-    ) -> Float32[np.ndarray, "time units"]:
+    ) -> Float32[np.ndarray, "time *batch units"]:
         """h of every step; `state`, after `t` steps, is overwritten by that after the last."""
-        if self.table is None:
-            table, rows = self._inputs(x, t)[None], np.arange(len(x))
-        else:
-            table, rows = self.table, x
-        out = np.empty((len(rows), self.units), np.float32)
+        shape = (len(x), *state.shape[:-2])
+        states = state.reshape(-1, *state.shape[-2:])
+        x = x.reshape(len(x), len(states), *x.shape[len(shape) :])
+        table, rows = (self.table, x) if self.table is not None else self._inputs(x, t)
+        out = np.empty((len(x), len(states), self.units), np.float32)
         if self.h is None:
-            plain.run(self, table, rows, t, state, out)
-            return out
-        from lowbit.inference import loops
+            plain.run(self, table, rows, t, states, out)
+            return out.reshape(*shape, self.units)
+        if self.table is None:
+            self.plan[2:5] = table.shape[1], at(table), len(table)
+        rows = np.ascontiguousarray(rows, np.int64)
+        given = at(rows), *rows.shape, t, at(state), at(out)
+        self.step(at(self.h.parts), at(self.plan), *given)
+        return out.reshape(*shape, self.units)
 
-        given = (self.h.parts, table, rows, t, self.unit, self.top, self.scale)
-        if self.cell == "lstm":
-            loops.lstm(*given, self.arrays["scale_c"], self.arrays["shift_c"], state, out)
-        elif self.cell == "gru":
-            loops.gru(*given, self.arrays["shift_h"], state, out)
-        else:
-            loops.rnn(*given, state, out)
-        return out
+    def _plan(self) -> Integer[np.ndarray, " entries"]:
+        """What the compiled cell reads: sizes, and where arrays are."""
+        table = np.empty((0, 0, 0), np.float32) if self.table is None else self.table
+        cell = [self.arrays[name] for name in {"lstm": ("scale_c", "shift_c"), "gru": ("shift_h",)}.get(self.cell, ())]
+        told = [self.units, self.bits, table.shape[1], at(table), len(table)]
+        told += [at(self.scale), len(self.scale), at(self.gates), len(cell[0]) if cell else 0]
+        return np.array([*told, *(at(each) for each in cell)], np.int64)
 
-    def _inputs(self, x: Float32[np.ndarray, "time inputs"], t: int) -> Float32[np.ndarray, "time rows"]:
+    def _inputs(self, x: Float32[np.ndarray, "time batch inputs"], t: int):
+        """The input products of all steps as a table, with the row of each step and sequence."""
+        rows = np.arange(x.shape[0] * x.shape[1]).reshape(x.shape[:2])
         if self.x is None:
             slots = np.minimum(t + np.arange(len(x)), len(self.scale_x) - 1)
-            return (x @ self.values_x.T) * self.scale_x[slots] + self.shift_x[slots]
-        from lowbit.inference import loops
+            z = (x @ self.values_x.T) * self.scale_x[slots, None] + self.shift_x[slots, None]
+        else:
+            x, units = np.ascontiguousarray(x), np.ascontiguousarray(self._units(x))
+            z = np.empty((*x.shape[:2], len(self.gates)), np.float32)
+            sizes = z.shape[2], x.shape[2], at(self.scale_x), at(self.shift_x), len(self.scale_x)
+            given = at(x), at(units), self.top, *x.shape[:2], t, at(z)
+            INPUTS(compiled.address("cells.inputs"))(at(self.x.parts), *sizes, *given)
+        return z.reshape(1, -1, len(self.gates)), rows
 
-        out = np.empty((len(x), self.scale_x.shape[1]), np.float32)
-        loops.inputs(self.x.parts, x, self._units(x), self.top, self.scale_x * self.factor_x, self.shift_x, t, out)
-        return out
-
-    def _units(self, x: Float32[np.ndarray, "time inputs"]) -> Float32[np.ndarray, " time"]:
+    def _units(self, x: Float32[np.ndarray, "time batch inputs"]) -> Float32[np.ndarray, "time batch"]:
         if not self.first:
-            return np.full(len(x), self.unit)
-        return np.maximum(np.abs(x).max(axis=1), np.finfo(np.float32).tiny * 2**13) / self.top
+            return np.full(x.shape[:2], self.unit)
+        return np.maximum(np.abs(x).max(axis=2), np.finfo(np.float32).tiny * 2**13) / np.float32(self.top)

@@ -55,7 +55,7 @@ class Model:
         for n, layer in enumerate(self.layers):
             for part, made in (("input", layer.x), ("recurrent", layer.h)):
                 if part == "recurrent" or layer.table is None:
-                    told[f"layers.{n}.{part}"] = type(made.member).__name__.lower() if made else "float32"
+                    told[f"layers.{n}.{part}"] = made.member.name if made else "float32"
         return told
 
     def start(self, batch: int | None = None) -> State:
@@ -77,23 +77,19 @@ class Model:
     ) -> tuple[Float32[np.ndarray, "time *batch outputs"], State]:
         """What it says to each of many steps."""
         x = self._checked(np.asarray(x), state)
-        layers = tuple(each.copy() for each in state.layers)
-        if layers[0].ndim == 2:
-            y = self._sequence(x, layers, state.t)
-        else:
-            batch = range(len(layers[0]))
-            y = np.stack([self._sequence(x[:, b], [each[b] for each in layers], state.t) for b in batch], axis=1)
-        return y, State(layers, state.t + len(x))
-
-    def _sequence(self, x: np.ndarray, layers, t: int) -> Float32[np.ndarray, "time outputs"]:
-        x = np.ascontiguousarray(x if self.embedding is None else self.embedding[x])
-        for layer, state in zip(self.layers, layers, strict=True):
-            x = layer.run(x, state, t)
-        y = (self.readout @ x[0])[None] if len(x) == 1 else x @ self.readout.T
-        return y + self.bias
+        layers = tuple(np.array(each, np.float32, order="C") for each in state.layers)
+        if self.embedding is not None:
+            x = self.embedding[x]
+        for layer, each in zip(self.layers, layers, strict=True):
+            x = layer.run(x, each, state.t)
+        y = (self.readout @ x.ravel()).reshape(1, *x.shape[1:-1], -1) if x.size == x.shape[-1] else x @ self.readout.T
+        return y + self.bias, State(layers, state.t + len(x))
 
     def _checked(self, x: np.ndarray, state: State) -> np.ndarray:
-        shape = (len(x), *state.layers[0].shape[:-2])
+        batch = state.layers[0].shape[:-2]
+        if [each.shape for each in state.layers] != [(*batch, *layer.memories) for layer in self.layers]:
+            raise InputError("this state is none of this model: take that of `start` or of the step before")
+        shape = (len(x), *batch)
         inputs = self.about["inputs"]
         if not self.about["symbols"]:
             if x.shape != (*shape, inputs):

@@ -7,33 +7,36 @@ from jaxtyping import Float32, Integer
 def run(
     layer,
     table: Float32[np.ndarray, "slots symbols rows"],
-    rows: Integer[np.ndarray, " time"],
+    rows: Integer[np.ndarray, "time *batch"],
     t: int,
-    state: Float32[np.ndarray, "memories units"],
-    out: Float32[np.ndarray, "time units"],
+    state: Float32[np.ndarray, "*batch memories units"],
+    out: Float32[np.ndarray, "time *batch units"],
 ) -> None:
     """Steps of a layer; `state` is overwritten, `out` takes h of each step."""
+    h, c = state[..., 0, :], state[..., -1, :]
     for n, row in enumerate(rows):
         slot = min(t + n, len(layer.scale) - 1)
-        x, z = table[min(slot, len(table) - 1), row], product(layer, state[0]) * layer.scale[slot]
+        x, z = table[min(slot, len(table) - 1), row], product(layer, h) * layer.scale[slot]
         if layer.cell == "lstm":
-            i, f, g, o = np.split(x + z, 4)
-            state[1] = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+            i, f, g, o = np.split(x + z, 4, axis=-1)
+            c[...] = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
             slot = min(slot, len(layer.arrays["scale_c"]) - 1)
-            c = state[1] * layer.arrays["scale_c"][slot] + layer.arrays["shift_c"][slot]
-            state[0] = sigmoid(o) * np.tanh(c)
+            h[...] = sigmoid(o) * np.tanh(c * layer.arrays["scale_c"][slot] + layer.arrays["shift_c"][slot])
         elif layer.cell == "gru":
-            (x_r, x_z, x_n), (r, u, inner) = np.split(x, 3), np.split(z + layer.arrays["shift_h"][slot], 3)
+            parts = np.split(x, 3, axis=-1), np.split(z + layer.arrays["shift_h"][slot], 3, axis=-1)
+            (x_r, x_z, x_n), (r, u, inner) = parts
             candidate = np.tanh(x_n + sigmoid(x_r + r) * inner)
-            state[0] = candidate + sigmoid(x_z + u) * (state[0] - candidate)
+            h[...] = candidate + sigmoid(x_z + u) * (h - candidate)
         else:
-            state[0] = np.tanh(x + z)
-        out[n] = state[0]
+            h[...] = np.tanh(x + z)
+        out[n] = h
 
 
-def product(layer, h: Float32[np.ndarray, " units"]) -> Float32[np.ndarray, " rows"]:
+def product(layer, h: Float32[np.ndarray, "*batch units"]) -> Float32[np.ndarray, "*batch rows"]:
     """The recurrent product: of whole numbers, or of float32 where the weights are none."""
-    return layer.values_h @ h if layer.h is None else layer.h(rounded(h, layer.bits)).astype(np.float32)
+    if layer.h is None:
+        return h @ layer.values_h.T
+    return np.apply_along_axis(lambda q: layer.h(q).astype(np.float32), -1, rounded(h, layer.bits))
 
 
 def rounded(h: Float32[np.ndarray, "..."], bits: int) -> Integer[np.ndarray, "..."]:

@@ -1,18 +1,20 @@
 """What a kernel is: which matrices it multiplies, how it lays them out, and a compiled function."""
 
 import abc
+import ctypes
 import dataclasses
 import functools
 import math
 from typing import ClassVar
 
-import numba
 import numpy as np
-from jaxtyping import Int16, Int32, Integer, UInt8
+from jaxtyping import Float32, Int16, Int32, Integer, UInt8
 
 from lowbit.inference import compiled
 from lowbit.inference.grid import Grid
-from lowbit.inference.vectors import pointer
+
+# Addresses of: sizes (int64), weights, activations (int16), room for intermediate values, sums.
+PRODUCT = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)
 
 
 class Layout:
@@ -27,10 +29,11 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Member(abc.ABC):
-    r"""A kernel for $y_r = \sum_k i_{rk} q_k$ in 32 bits, exact."""
+    r"""A kernel for $y_r = \sum_k i_{rk} q_k$, exact; `multiply` in the file of its name in `native` is its code."""
 
     rank: ClassVar[int]  # the fitting kernel of the highest rank is taken
     needs: ClassVar[frozenset[str]] = frozenset()  # features of the processor, as LLVM names them
+    wide: ClassVar[bool] = False  # whether sums leave 32 bits: they come as float32, rounded once, else as int32
 
     @abc.abstractmethod
     def fits(self, grid: Grid, bits: int) -> bool:
@@ -41,9 +44,14 @@ class Member(abc.ABC):
         """The matrix as the kernel reads it."""
 
     @property
-    @abc.abstractmethod
+    def name(self) -> str:
+        """As it is registered."""
+        return type(self).__name__.lower()
+
+    @property
     def address(self) -> int:
-        """Of the compiled function, with the signature `compiled.PRODUCT`."""
+        """Of the compiled function, with the signature `PRODUCT`."""
+        return compiled.address(f"{self.name}.multiply")
 
 
 class Product:
@@ -51,18 +59,26 @@ class Product:
 
     def __init__(self, member: Member, grid: Grid, bits: int):
         self.member, self.bits = member, bits
-        self.rows, self.cols = grid.whole.shape
-        laid = member.layout(grid, bits)
-        self.nbytes = laid.weights.nbytes
+        self.rows, self.cols = grid.codes.shape
+        self.laid = member.layout(grid, bits)
         self.x = compiled.aligned(np.zeros(self.cols + 256, np.int16))  # zeros behind the last, as kernels read on
-        self.parts = (member.address, laid.sizes, laid.weights, laid.room, self.x, np.zeros(laid.rows, np.int32))
+        self.y = compiled.aligned(np.zeros(self.laid.rows, np.int32))
+        self.z = compiled.aligned(np.zeros(self.laid.rows, np.float32))
+        arrays = (self.laid.sizes, self.laid.weights, self.x, self.laid.room, self.y, self.z)
+        # What the cells read: the kernel, its five arrays, room for the sums in float32.
+        self.parts = np.array([member.address, *(compiled.at(each) for each in arrays), member.wide], np.int64)
 
-    def __call__(self, q: Int16[np.ndarray, " cols"]) -> Int32[np.ndarray, " rows"]:
+    @property
+    def nbytes(self) -> int:
+        """Of the weights as the kernel reads them."""
+        return self.laid.weights.nbytes
+
+    def __call__(self, q: Int16[np.ndarray, " cols"]) -> Int32[np.ndarray, " rows"] | Float32[np.ndarray, " rows"]:
         """The product with one vector; overwritten by the next call."""
         self.x[: self.cols] = q
-        address, sizes, weights, room, x, y = self.parts
-        compiled.call_at(address, sizes, weights, x, room, y)
-        return y[: self.rows]
+        kernel, sizes, weights, x, room, y, z, wide = self.parts.tolist()
+        PRODUCT(kernel)(sizes, weights, x, room, z if wide else y)
+        return (self.z if wide else self.y)[: self.rows]
 
 
 def affine(levels: tuple[int, ...]) -> tuple[int, int, int]:
@@ -78,8 +94,8 @@ def affine(levels: tuple[int, ...]) -> tuple[int, int, int]:
 def codes(grid: Grid) -> UInt8[np.ndarray, "rows cols"]:
     """Each weight as a multiple of the step, from 0."""
     step, base, _ = affine(grid.levels)
-    of = ((np.arange(256).astype(np.uint8).view(np.int8).astype(np.int16) - base) // step).astype(np.uint8)
-    return of[grid.whole.view(np.uint8)]
+    multiples = [(level - base) // step for level in grid.levels]
+    return grid.codes if multiples == list(range(len(multiples))) else np.array(multiples, np.uint8)[grid.codes]
 
 
 def padded(
@@ -99,17 +115,3 @@ def fields(codes: Integer[np.ndarray, "rows cols"], width: int, block: int) -> U
     for place in range(count):
         packed |= chunks[:, :, place] << width * place
     return packed.reshape(-1, block, *packed.shape[1:]).transpose(0, 2, 1, 3)
-
-
-@compiled.inner
-def halves(x, cols, split, room):
-    """Activations as bytes, where `split` the upper part and the six lowest bits; gives their sum."""
-    q = numba.carray(pointer(x), cols, np.int16)
-    high = numba.carray(pointer(room), cols, np.int8)
-    low = numba.carray(pointer(room + cols + 64), cols, np.int8)
-    total = np.int32(0)
-    for k in range(cols):
-        total += np.int32(q[k])
-        high[k] = q[k] >> 6 if split else q[k]
-        low[k] = q[k] & 63
-    return np.int64(total)

@@ -5,21 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from lowbit.inference import compiled, matvec
+from lowbit.inference import matvec
 from lowbit.inference.grid import Grid
 from lowbit.inference.matvec.base import Layout, Member, codes, padded
-from lowbit.inference.vectors import (
-    add16,
-    load,
-    mul16,
-    pairs512,
-    pick512,
-    read,
-    right16,
-    splat,
-    spread16,
-    store,
-)
 
 ROWS = 128  # of a block: four registers of 32 rows
 LARGE = 6_000_000  # weights: from here on fewer bits save more time than fewer instructions
@@ -37,7 +25,7 @@ class Lookup(Member):
 
     def fits(self, grid: Grid, bits: int) -> bool:
         """Binary weights, and ternary ones with activations of more than eight bits or beyond the fast caches."""
-        return grid.levels == (-1, 1) or (grid.levels == (-1, 0, 1) and (bits > 8 or grid.whole.size > LARGE))
+        return grid.levels == (-1, 1) or (grid.levels == (-1, 0, 1) and (bits > 8 or grid.codes.size > LARGE))
 
     def layout(self, grid: Grid, bits: int) -> Layout:
         """The factors that make a table, then 16-bit words: blocks of rows, words, rows."""
@@ -55,55 +43,3 @@ class Lookup(Member):
         weights = np.concatenate((factors.ravel().view(np.uint16), lanes.ravel()))
         safe = max(1, (2**15 - 1) // (WORD * group * (2 ** (bits - 1) - 1)))  # words before 16 bits could overflow
         return Layout([rows, words, group, safe], weights, rows, room=words * WORD * 64)
-
-    @property
-    def address(self) -> int:
-        """AVX-512."""
-        return _multiply.address
-
-
-@compiled.inner
-def _tables5(factors, x, tables, count):
-    f0, f1, f2 = load(factors, 16), load(factors + 64, 16), load(factors + 128, 16)
-    f3, f4 = load(factors + 192, 16), load(factors + 256, 16)
-    for _ in range(count):
-        low = add16(mul16(f0, spread16(x, 16)), mul16(f1, spread16(x + 2, 16)))
-        high = add16(mul16(f2, spread16(x + 4, 16)), mul16(f3, spread16(x + 6, 16)))
-        store(tables, add16(add16(low, high), mul16(f4, spread16(x + 8, 16))))
-        x, tables = x + 10, tables + 64
-
-
-@compiled.inner
-def _tables3(factors, x, tables, count):
-    f0, f1, f2 = load(factors, 16), load(factors + 64, 16), load(factors + 128, 16)
-    for _ in range(count):
-        low = add16(mul16(f0, spread16(x, 16)), mul16(f1, spread16(x + 2, 16)))
-        store(tables, add16(low, mul16(f2, spread16(x + 4, 16))))
-        x, tables = x + 6, tables + 64
-
-
-@compiled.product
-def _multiply(sizes, weights, x, room, y):
-    rows, words, group, safe = read(sizes), read(sizes + 8), read(sizes + 16), read(sizes + 24)
-    if group == 5:
-        _tables5(weights, x, room, WORD * words)
-    else:
-        _tables3(weights, x, room, WORD * words)
-    weights += 64 * group
-    even, odd = splat(np.int32(1), 16), splat(np.int32(1 << 16), 16)
-    for _ in range(rows // ROWS):
-        low = high = splat(np.int32(0), 64)
-        table, word = room, 0
-        while word < words:
-            until = min(word + safe, words)
-            sums = splat(np.int32(0), 64)
-            while word < until:
-                first, second, third = load(table, 16), load(table + 64, 16), load(table + 128, 16)
-                index = load(weights, 64)
-                found = add16(pick512(first, index), pick512(second, right16(index, 5)))
-                sums = add16(sums, add16(found, pick512(third, right16(index, 10))))
-                weights, table, word = weights + 256, table + 192, word + 1
-            low, high = pairs512(low, sums, even), pairs512(high, sums, odd)
-        store(y, low)
-        store(y + 2 * ROWS, high)
-        y += 4 * ROWS

@@ -113,6 +113,18 @@ def read(context, address):
 
 
 @intrinsic
+def call(context, address, sizes, weights, x, room, y):
+    """Calls the product at an address, on arrays at theirs."""
+
+    def generate(target, builder, signature, arguments):
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 5)
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return target.get_dummy_value()
+
+    return types.void(*[types.int64] * 6), generate
+
+
+@intrinsic
 def store(context, address, vector):
     """Puts a vector to an address."""
 
