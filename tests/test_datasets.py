@@ -435,6 +435,16 @@ def test_the_two_readings_of_war_and_peace_are_one_text():
         assert np.array_equal(codes[::97], [alphabet.index(symbol) for symbol in text[::97]])
 
 
+@pytest.mark.parametrize("choice", ["warpeace", "warpeace(symbols=83)", "linux_kernel"])
+def test_the_alphabet_of_a_text_spells_it(choice):
+    text = real(choice)
+    content = fetch(text.files[0]).read_bytes()
+    codes = text.splits["test"][0][:2000]
+    spelt = "".join(text.alphabet[code] for code in codes)
+    assert len(text.alphabet) == text.outputs
+    assert spelt.encode("latin-1") in content.replace(b"\r", b"" if "83" in choice else b"\r")
+
+
 def test_war_and_peace_has_two_readings_only():
     with pytest.raises(InputError, match="no reading of 84 symbols; known: 83, 87"):
         Warpeace(84)

@@ -79,7 +79,8 @@ def test_the_parts_behind_one_another_are_the_text(monkeypatch):
     parts = text8.parts(TEXT)
     assert [len(parts[split][0]) for split in SPLITS] == [20, 4, 6]
     codes = np.concatenate([parts[split][0] for split in SPLITS])
-    assert bytes(text8.ALPHABET[code] for code in codes) == TEXT
+    for dataset in (Text8(), Books27()):
+        assert "".join(dataset.alphabet[code] for code in codes).encode() == TEXT
 
 
 def test_another_text_of_books_is_refused(monkeypatch):

@@ -58,3 +58,8 @@ class Books27(Text):
         if hashlib.sha256(text).hexdigest() != SHA256:
             raise InputError(f"{self.title}: the text made of {books.ARCHIVE.name} is not the one that is known")
         return text8.parts(text)
+
+    @property
+    def alphabet(self) -> str:
+        """The blank and the letters."""
+        return text8.ALPHABET.decode()

@@ -1,6 +1,7 @@
 """A large program text in C, put together from the public sources of Linux."""
 
 import dataclasses
+import functools
 import hashlib
 import posixpath
 import tarfile
@@ -78,3 +79,8 @@ class LinuxKernel(Text):
         codes = np.searchsorted(np.unique(text), text).astype(np.uint8)
         first, last = self.counts["train"], self.counts["train"] + self.counts["valid"]
         return {"train": (codes[:first],), "valid": (codes[first:last],), "test": (codes[last:],)}
+
+    @functools.cached_property
+    def alphabet(self) -> str:
+        """The bytes of the text in their order, as Latin-1 names them."""
+        return bytes(sorted(set(fetch(self.files[0]).read_bytes()))).decode("latin-1")

@@ -63,3 +63,8 @@ class Text8(Text):
             return parts(packed.read(path, "text8", sum(COUNTS.values())))
         except packed.SPOILT as error:
             raise InputError(f"{path}: {error}") from None
+
+    @property
+    def alphabet(self) -> str:
+        """The blank and the letters."""
+        return ALPHABET.decode()

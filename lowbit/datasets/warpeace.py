@@ -1,6 +1,7 @@
 """One long novel, by bytes or by characters."""
 
 import dataclasses
+import functools
 from typing import ClassVar
 
 import numpy as np
@@ -65,3 +66,10 @@ class Warpeace(Text):
         codes = np.searchsorted(np.unique(text), text).astype(np.uint8)
         first, last = self.counts["train"], self.counts["train"] + self.counts["valid"]
         return {"train": (codes[:first],), "valid": (codes[first:last],), "test": (codes[last:],)}
+
+    @functools.cached_property
+    def alphabet(self) -> str:
+        """The characters of the text in their order, or its bytes as Latin-1 names them."""
+        content = fetch(self.files[0]).read_bytes()
+        text = content.decode("latin-1") if self.symbols == 87 else content.decode().replace("\r", "")
+        return "".join(sorted(set(text)))
