@@ -13,7 +13,9 @@ from lowbit.inference.grid import Grid
 from lowbit.inference.matvec.base import Product, affine
 from lowbit.registry import InputError
 
+POWERS = tuple(sorted(sign * 2**k for k in range(21) for sign in (-1, 1)))  # what an exponential quantizer uses
 GRIDS = [(-1, 1), (-1, 0, 1), (-3, -1, 1, 3), (-4, -2, -1, 0, 1, 2, 4), tuple(range(-7, 8)), tuple(range(-128, 128))]
+ODD = [(-70_000, -3, 0, 1, 129, 32_768), (-(2**33), 1, 2**33)]
 
 
 def here(name):
@@ -29,8 +31,10 @@ def drawn(levels, rows, cols, seed=0):
     return Grid(codes, levels, np.ones(rows, np.float32))
 
 
-def exact(grid, q):
-    return grid.whole.astype(np.int64) @ q.astype(np.int64)
+def exact(member, grid, q):
+    """The sums in 64 bits, as float32 where they leave 32."""
+    y = grid.whole.astype(np.int64) @ q.astype(np.int64)
+    return y.astype(np.float32) if member.wide else y
 
 
 @pytest.mark.parametrize("name", matvec.names())
@@ -38,16 +42,16 @@ def exact(grid, q):
 @settings(deadline=None, max_examples=40)
 def test_every_kernel_equals_the_reference(name, data, rows, cols, bits):
     member = here(name)
-    grid = drawn(data.draw(st.sampled_from(GRIDS)), rows, cols, data.draw(st.integers(0, 99)))
+    grid = drawn(data.draw(st.sampled_from([*GRIDS, POWERS, *ODD])), rows, cols, data.draw(st.integers(0, 99)))
     if not member.fits(grid, bits):
         return
     top = 2 ** (bits - 1) - 1
     q = np.random.default_rng(rows).integers(-top, top + 1, cols).astype(np.int16)
-    np.testing.assert_array_equal(Product(member, grid, bits)(q), exact(grid, q))
+    np.testing.assert_array_equal(Product(member, grid, bits)(q), exact(member, grid, q))
 
 
 @pytest.mark.parametrize("bits", choose.BITS)
-@pytest.mark.parametrize("levels", GRIDS, ids=len)
+@pytest.mark.parametrize("levels", [*GRIDS, POWERS, *ODD], ids=len)
 @pytest.mark.parametrize("name", matvec.names())
 def test_no_sum_overflows_on_the_way(name, levels, bits):
     """All activations at their bound, and all weights at theirs, alike or against each other."""
@@ -57,7 +61,7 @@ def test_no_sum_overflows_on_the_way(name, levels, bits):
     grid.codes[0], grid.codes[1] = 0, len(levels) - 1
     made, top = Product(member, grid, bits), 2 ** (bits - 1) - 1
     for q in (np.full(2000, top), np.full(2000, -top), np.where(grid.whole[2] < 0, -top, top)):
-        np.testing.assert_array_equal(made(q.astype(np.int16)), exact(grid, q))
+        np.testing.assert_array_equal(made(q.astype(np.int16)), exact(member, grid, q))
 
 
 @pytest.mark.parametrize("bits", choose.BITS)
@@ -67,6 +71,12 @@ def test_a_kernel_is_found_for_every_grid(levels, bits):
     best = choose.product(grid, bits)
     ranks = [member.rank for member in choose.members() if member.fits(grid, bits)]
     assert best.member.rank == max(ranks)
+
+
+def test_levels_far_apart_are_multiplied_where_the_processor_can():
+    here("planes")
+    assert choose.product(drawn(POWERS, 70, 90), 8).member.name == "planes"
+    assert choose.product(drawn((-(2**47), 1), 70, 90), 12) is None
 
 
 def test_a_kernel_that_errs_is_not_taken(monkeypatch):

@@ -81,6 +81,11 @@ class Product:
         return (self.z if wide else self.y)[: self.rows]
 
 
+def narrow(grid: Grid, bits: int) -> bool:
+    """Whether 32 bits hold every sum."""
+    return (grid.codes.shape[1] * max(map(abs, grid.levels))) << (bits - 1) < 2**31
+
+
 def affine(levels: tuple[int, ...]) -> tuple[int, int, int]:
     """Step, offset and the largest code: levels as `step * code + offset` with codes from 0.
 

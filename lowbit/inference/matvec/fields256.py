@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from lowbit.inference import matvec
 from lowbit.inference.grid import Grid
-from lowbit.inference.matvec.base import Layout, Member, affine, codes, fields
+from lowbit.inference.matvec.base import Layout, Member, affine, codes, fields, narrow
 
 ROWS = 32
 
@@ -20,7 +20,7 @@ class Fields256(Member):
 
     def fits(self, grid: Grid, bits: int) -> bool:
         """Levels that are at most 16 multiples of a step; activations of up to 13 bits, in two halves above 8."""
-        return bits <= 13 and affine(grid.levels)[2] < 16
+        return bits <= 13 and affine(grid.levels)[2] < 16 and narrow(grid, bits)
 
     def layout(self, grid: Grid, bits: int) -> Layout:
         """Blocks of rows, chunks of columns, rows, then 4 bytes of which each holds a few columns."""

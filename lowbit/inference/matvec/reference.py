@@ -7,7 +7,7 @@ import numpy as np
 
 from lowbit.inference import matvec
 from lowbit.inference.grid import LARGEST, Grid
-from lowbit.inference.matvec.base import Layout, Member
+from lowbit.inference.matvec.base import Layout, Member, narrow
 
 
 @matvec.register
@@ -19,8 +19,7 @@ class Reference(Member):
 
     def fits(self, grid: Grid, bits: int) -> bool:
         """Wherever eight bits hold a weight and 32 a sum."""
-        largest = max(map(abs, grid.levels))
-        return largest <= LARGEST and grid.codes.shape[1] * largest << (bits - 1) < 2**31
+        return max(map(abs, grid.levels)) <= LARGEST and narrow(grid, bits)
 
     def layout(self, grid: Grid, bits: int) -> Layout:
         """Row by row."""

@@ -223,6 +223,9 @@ pairs512 = _of_registers(
 pick512 = _of_registers(
     "llvm.x86.avx512.permvar.hi.512", 16, (I16, I16, I16), "Of a table of 32 entries, those that 5 bits name."
 )
+find512 = _of_registers(
+    "llvm.x86.avx512.permvar.qi.512", 16, (I8, I8, I8), "Of a table of 64 bytes, those that 6 bits name."
+)
 bytes256 = _of_registers(
     "llvm.x86.avx2.pmadd.ub.sw", 8, (I16, I8, I8), "Sums of two products of unsigned and signed bytes, 16 bits."
 )
