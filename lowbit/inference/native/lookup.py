@@ -1,5 +1,6 @@
 """Sums of a few activations in a table, looked up 32 rows at a time: AVX-512."""
 
+import numba
 import numpy as np
 
 from lowbit.inference.matvec.lookup import ROWS, WORD
@@ -10,6 +11,7 @@ from lowbit.inference.native.vectors import (
     mul16,
     pairs512,
     pick512,
+    pointer,
     read,
     right16,
     splat,
@@ -38,6 +40,14 @@ def _tables3(factors, x, tables, count):
         x, tables = x + 6, tables + 64
 
 
+@inner
+def _turned(sizes, blocks):
+    """The first block and the step to the next: there and back, so that the last ones are still in the caches."""
+    turn = numba.carray(pointer(sizes), 5, np.int64)
+    turn[4] = 1 - turn[4]
+    return (blocks - 1, -1) if turn[4] else (0, 1)
+
+
 def multiply(sizes, weights, x, room, y):
     """Tables of all groups first, then blocks of 128 rows."""
     rows, words, group, safe = read(sizes), read(sizes + 8), read(sizes + 16), read(sizes + 24)
@@ -47,19 +57,22 @@ def multiply(sizes, weights, x, room, y):
         _tables3(weights, x, room, WORD * words)
     weights += 64 * group
     even, odd = splat(np.int32(1), 16), splat(np.int32(1 << 16), 16)
-    for _ in range(rows // ROWS):
+    blocks, size = rows // ROWS, 256 * words
+    first, step = _turned(sizes, blocks)
+    weights, y = weights + size * first, y + 4 * ROWS * first
+    for _ in range(blocks):
         low = high = splat(np.int32(0), 64)
-        table, word = room, 0
+        table, word, at = room, 0, weights
         while word < words:
             until = min(word + safe, words)
             sums = splat(np.int32(0), 64)
             while word < until:
                 first, second, third = load(table, 16), load(table + 64, 16), load(table + 128, 16)
-                index = load(weights, 64)
+                index = load(at, 64)
                 found = add16(pick512(first, index), pick512(second, right16(index, 5)))
                 sums = add16(sums, add16(found, pick512(third, right16(index, 10))))
-                weights, table, word = weights + 256, table + 192, word + 1
+                at, table, word = at + 256, table + 192, word + 1
             low, high = pairs512(low, sums, even), pairs512(high, sums, odd)
         store(y, low)
         store(y + 2 * ROWS, high)
-        y += 4 * ROWS
+        weights, y = weights + size * step, y + 4 * ROWS * step
