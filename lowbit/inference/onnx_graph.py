@@ -6,7 +6,7 @@ import numpy as np
 
 from lowbit import packing
 from lowbit.inference import file
-from lowbit.inference.grid import Matrix, grid
+from lowbit.inference.grid import LARGEST, WIDEST, Matrix, grid
 from lowbit.registry import InputError, parse
 
 OPSET = 17  # of the operators
@@ -154,10 +154,13 @@ class Layer:
         add, constant, kinds = self.graph.add, self.graph.constant, self.graph.onnx.TensorProto
         matrix = file.matrix(part, self.arrays)
         top = 2.0 ** (BITS - 1) - 1
-        found = grid(matrix)
+        found = grid(matrix, WIDEST)
         if found is None:
             return add("MatMul", [x, self.graph.turned(self.graph.weights(part, matrix))])
         rounded = add("Clip", [add("Round", [add("Div", [x, unit])]), constant(-top), constant(top)])
+        if max(map(abs, found.levels)) > LARGEST:
+            z = add("MatMul", [rounded, self.graph.turned(self.graph.weights(part, matrix))])
+            return add("Mul", [z, unit])
         codes = add("Cast", [self.graph.codes(matrix)], to=kinds.INT64)
         whole = add("Gather", [constant(found.levels, np.int8), codes], axis=0)
         # Activations count from 128, as unsigned bytes: the one kind that every version takes with signed weights.

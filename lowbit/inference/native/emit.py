@@ -18,6 +18,11 @@ def inner(function: Callable) -> Callable:
     return numba.njit(**OPTIONS, fastmath={"contract"})(inspect.unwrap(function))
 
 
+def reordered(function: Callable) -> Callable:
+    """As `inner`, where sums of floats may be added up in any order."""
+    return numba.njit(**OPTIONS, fastmath={"contract", "reassoc", "nsz"})(inspect.unwrap(function))
+
+
 def emit(function: Callable, symbol: str) -> bytes:
     """The object code of a function whose parameters are int64, for this processor, in C's convention."""
     function = inspect.unwrap(function)
