@@ -1,6 +1,7 @@
 """One recurrent layer of a packed model: its two products and its cell over time."""
 
 import ctypes
+import math
 
 import numpy as np
 from jaxtyping import Float32, Integer
@@ -46,6 +47,7 @@ class Layer:
         self.gates = np.empty(len(self.shift_x[0]), np.float32)  # room for a step
         if self.h is not None:
             self.step, self.plan = CELL(compiled.address(f"cells.{cell}")), self._plan()
+            self.fixed = at(self.h.parts), at(self.plan)
 
     def _product(self, matrix: Matrix, kernel: str):
         """A product of whole numbers with the factor of each row, or the values where there is none."""
@@ -64,20 +66,16 @@ class Layer:
         t: int,
     ) -> Float32[np.ndarray, "time *batch units"]:
         """h of every step; `state`, after `t` steps, is overwritten by that after the last."""
-        shape = (len(x), *state.shape[:-2])
-        states = state.reshape(-1, *state.shape[-2:])
-        x = x.reshape(len(x), len(states), *x.shape[len(shape) :])
         table, rows = (self.table, x) if self.table is not None else self._inputs(x, t)
-        out = np.empty((len(x), len(states), self.units), np.float32)
+        out = np.empty((*rows.shape, self.units), np.float32)
         if self.h is None:
-            plain.run(self, table, rows, t, states, out)
-            return out.reshape(*shape, self.units)
+            plain.run(self, table, rows, t, state, out)
+            return out
         if self.table is None:
             self.plan[2:5] = table.shape[1], at(table), len(table)
         rows = np.ascontiguousarray(rows, np.int64)
-        given = at(rows), *rows.shape, t, at(state), at(out)
-        self.step(at(self.h.parts), at(self.plan), *given)
-        return out.reshape(*shape, self.units)
+        self.step(*self.fixed, at(rows), len(rows), math.prod(state.shape[:-2]), t, at(state), at(out))
+        return out
 
     def _plan(self) -> Integer[np.ndarray, " entries"]:
         """What the compiled cell reads: sizes, and where arrays are."""
@@ -87,15 +85,16 @@ class Layer:
         told += [at(self.scale), len(self.scale), at(self.gates), len(cell[0]) if cell else 0]
         return np.array([*told, *(at(each) for each in cell)], np.int64)
 
-    def _inputs(self, x: Float32[np.ndarray, "time batch inputs"], t: int):
+    def _inputs(self, x: Float32[np.ndarray, "time *batch inputs"], t: int):
         """The input products of all steps as a table, with the row of each step and sequence."""
-        rows = np.arange(x.shape[0] * x.shape[1]).reshape(x.shape[:2])
+        rows = np.arange(math.prod(x.shape[:-1])).reshape(x.shape[:-1])
+        x = np.ascontiguousarray(x).reshape(len(x), -1, x.shape[-1])
+        z = np.empty((*x.shape[:2], len(self.gates)), np.float32)
         if self.x is None:
             slots = np.minimum(t + np.arange(len(x)), len(self.scale_x) - 1)
-            z = (x @ self.values_x.T) * self.scale_x[slots, None] + self.shift_x[slots, None]
+            z[...] = (x @ self.values_x.T) * self.scale_x[slots, None] + self.shift_x[slots, None]
         else:
-            x, units = np.ascontiguousarray(x), np.ascontiguousarray(self._units(x))
-            z = np.empty((*x.shape[:2], len(self.gates)), np.float32)
+            units = self._units(x)
             sizes = z.shape[2], x.shape[2], at(self.scale_x), at(self.shift_x), len(self.scale_x)
             given = at(x), at(units), self.top, *x.shape[:2], t, at(z)
             INPUTS(compiled.address("cells.inputs"))(at(self.x.parts), *sizes, *given)

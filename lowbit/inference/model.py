@@ -1,14 +1,20 @@
 """A packed model that streams: one step after the other, with a state that is handed on."""
 
+import ctypes
+import math
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from lowbit.inference import choose, file
+from lowbit.inference import choose, compiled, file
+from lowbit.inference.compiled import at
 from lowbit.inference.layer import FLOAT, Layer
 from lowbit.registry import InputError, parse
+
+SAY = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)  # as `native.cells.readout`
+FEW = 16  # vectors
 
 
 class State(NamedTuple):
@@ -39,8 +45,10 @@ class Model:
         self.embedding = None
         if "embedding" in arrays or "embedding.codes" in arrays:
             self.embedding = file.matrix("embedding", arrays).values
-        self.readout = file.matrix("readout.weight", arrays).values
-        self.bias = arrays["readout.bias"]
+        self.readout = np.ascontiguousarray(file.matrix("readout.weight", arrays).values)
+        self.bias = np.ascontiguousarray(arrays["readout.bias"])
+        self.say = SAY(compiled.address("cells.readout"))
+        self.fixed = at(self.readout), at(self.bias), *self.readout.shape
         cell = parse(about["cell"], "cell")[0]
         coded = about["symbols"] and self.embedding is None
         self.layers = [
@@ -82,12 +90,20 @@ class Model:
             x = self.embedding[x]
         for layer, each in zip(self.layers, layers, strict=True):
             x = layer.run(x, each, state.t)
-        y = (self.readout @ x.ravel()).reshape(1, *x.shape[1:-1], -1) if x.size == x.shape[-1] else x @ self.readout.T
-        return y + self.bias, State(layers, state.t + len(x))
+        return self._said(x), State(layers, state.t + len(x))
+
+    def _said(self, h: Float32[np.ndarray, "time *batch units"]) -> Float32[np.ndarray, "time *batch outputs"]:
+        """The readout; that of few vectors is compiled, as a library would wake its threads for it."""
+        count = math.prod(h.shape[:-1])
+        if count > FEW:
+            return h @ self.readout.T + self.bias
+        y = np.empty((*h.shape[:-1], len(self.bias)), np.float32)
+        self.say(*self.fixed, at(h), count, at(y))
+        return y
 
     def _checked(self, x: np.ndarray, state: State) -> np.ndarray:
         batch = state.layers[0].shape[:-2]
-        if [each.shape for each in state.layers] != [(*batch, *layer.memories) for layer in self.layers]:
+        if any(each.shape != (*batch, *layer.memories) for layer, each in zip(self.layers, state.layers, strict=True)):
             raise InputError("this state is none of this model: take that of `start` or of the step before")
         shape = (len(x), *batch)
         inputs = self.about["inputs"]

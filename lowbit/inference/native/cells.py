@@ -7,7 +7,7 @@ it, `layer` as `inference.layer.Layer`. So is every array, by its address.
 import numba
 import numpy as np
 
-from lowbit.inference.native.emit import inner
+from lowbit.inference.native.emit import inner, reordered
 from lowbit.inference.native.vectors import call, pointer, read
 
 ONE, HALF, QUARTER, BOUND = np.float32(1), np.float32(0.5), np.float32(0.25), np.float32(4.5)
@@ -69,6 +69,25 @@ def _product(product, x, step, top, rows):
     if not wide:
         _floats(numba.carray(pointer(y), rows, np.int32), sums)
     return sums
+
+
+@reordered
+def _dot(a, b):
+    total = np.float32(0)
+    for k in range(len(a)):
+        total += a[k] * b[k]
+    return total
+
+
+def readout(weights, bias, outputs, units, h, count, out):
+    """Weights (outputs units) times each of `count` vectors, plus the bias, in float32."""
+    rows = numba.carray(pointer(weights), (outputs, units), np.float32)
+    b = numba.carray(pointer(bias), outputs, np.float32)
+    given = numba.carray(pointer(h), (count, units), np.float32)
+    y = numba.carray(pointer(out), (count, outputs), np.float32)
+    for r in range(outputs):
+        for n in range(count):
+            y[n, r] = _dot(rows[r], given[n]) + b[r]
 
 
 def inputs(product, rows, cols, scale, shift, slots, x, units, top, steps, batch, t, out):
