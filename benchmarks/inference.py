@@ -1,15 +1,21 @@
 """Batch-1 inference side by side: packed LSTMs against float32 and int8 of torch and onnxruntime, in one process.
 
-    python benchmarks/inference.py --units 1000 --rounds 15 --out inference.json
+    python benchmarks/inference.py
 
-Each contestant runs steps of one sequence of symbols in turn, round after round, so that all meet the same noise.
-The time of a step is told as median and quartiles over rounds. Peers are the extra `bench`; those that are not
-installed are left out. `NUMBA_CPU_FEATURES=-avx512f,...` shows a processor without AVX-512.
+Each contestant runs steps of one sequence of symbols in turn, round after round, so that all meet the same noise. The
+record goes to `results/benchmarks` after each size, so that what ends this leaves what is done. Peers are the extra
+`bench`; those that are not installed are left out. With one thread a time is the processor's time for this process,
+to which other programs add little. A second process is told to leave AVX-512 alone; its peers are not.
 """
 
 import argparse
+import dataclasses
+import importlib.util
 import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -20,7 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lowbit import cells, models, quantizers, store
+from lowbit import cells, models, quantizers, roofline, speed, store
 from lowbit.datasets import Recipe
 from lowbit.inference import choose, compiled, deploy, model
 from lowbit.recurrent import Design
@@ -29,6 +35,21 @@ from lowbit.spec import RunSpec
 SYMBOLS = 50  # of the Penn Treebank by characters
 STEPS = 100  # of a call, where a contestant takes more than one
 OURS = ("binary", "ternary", "uniform(bits=4)", "pow2(fraction_bits=3)", "uniform(bits=8)")
+NARROW = "AVX2"  # what is left without AVX-512
+BARS = {  # of a step with activations of 8 bits: instructions, quantizer and units, then group and times
+    ("all", "binary", 1000): {"float32": 22, "int8": 6},
+    ("all", "ternary", 1000): {"float32": 15, "int8": 4},
+    ("all", "uniform(bits=4)", 1000): {"int8": 1},
+    ("all", "pow2(fraction_bits=3)", 1000): {"int8": 1},
+    ("all", "binary", 2000): {"float32": 35},
+    ("all", "ternary", 2000): {"float32": 20},
+    (NARROW, "binary", 1000): {"float32": 6},
+    (NARROW, "ternary", 1000): {"float32": 6},
+}
+SMALLER = {("binary", 1000): 21, ("ternary", 1000): 15}  # times smaller than float32 a file was to be
+BEYOND = 0.5  # seconds that the first step of a later process may take beyond its imports
+
+Calls = dict[str, tuple[dict, Callable[[], int]]]  # by contestant: what is known of it, and what takes steps
 
 
 def network(quantizer: str, units: int, cell: str = "lstm") -> tuple[RunSpec, models.Network]:
@@ -51,13 +72,13 @@ def bare(quantizer: str, units: int, cell: str = "lstm") -> models.Network:
     return models.Network(SYMBOLS, SYMBOLS, Recipe(hidden=units, updates=1, steps=4), design)
 
 
-def ours(quantizer: str, bits: int, kernel: str, units: int, folder: Path) -> dict[str, Callable[[], int]]:
-    """A packed model over many steps a call, and one step a call with the readout."""
-    file = folder / f"{quantizer}-{units}.safetensors"
+def ours(quantizer: str, bits: int, units: int, folder: Path) -> Calls:
+    """A packed model over many steps a call, and with 8 bits also one step a call with the readout."""
+    file = folder / _file(quantizer, units)
     if not file.exists():
         spec, made = network(quantizer, units)
         deploy.write(made, spec, file)
-    packed = model.load(file, bits, kernel)
+    packed = model.load(file, bits)
     (layer,), x = packed.layers, np.arange(STEPS) % SYMBOLS
     state = layer.start()
 
@@ -68,37 +89,57 @@ def ours(quantizer: str, bits: int, kernel: str, units: int, folder: Path) -> di
     whole = [packed.start()]
 
     def with_readout() -> int:
-        for symbol in x:
+        for symbol in x.tolist():
             _, whole[0] = packed.step(symbol, whole[0])
         return STEPS
 
-    name = f"{quantizer}, {bits}-bit activations, {packed.kernels['layers.0.recurrent']}"
-    return {name: layer_alone, f"{name}, step by step with readout": with_readout}
+    about = {"group": "ours", "quantizer": quantizer, "bits": bits, "kernel": packed.kernels["layers.0.recurrent"]}
+    about["weight_bytes"] = layer.h.nbytes
+    found = {f"{quantizer}, {bits}-bit activations": (about, layer_alone)}
+    if bits == choose.BITS[0]:
+        found[f"{quantizer}, {bits}-bit activations, with readout"] = (about | {"group": "readout"}, with_readout)
+    return found
 
 
-def torch_peers(units: int) -> dict[str, Callable[[], int]]:
-    """`nn.LSTM` in float32, by oneDNN and by torch's own code, and its dynamic int8."""
-    lstm, x = nn.LSTM(SYMBOLS, units).eval(), _one_hot()
+def torch_peers(units: int) -> Calls:
+    """`nn.LSTM` in float32, by oneDNN and by torch's own code, a loop over `nn.LSTMCell`, and dynamic int8."""
+    lstm, cell, x = nn.LSTM(SYMBOLS, units).eval(), nn.LSTMCell(SYMBOLS, units), _one_hot()
+    float32, int8 = (
+        {"group": name, "weight_bytes": n * 4 * units**2} for name, n in (("float32", 4), ("torch int8", 1))
+    )
 
     def run(module, onednn: bool) -> Callable[[], int]:
         def call() -> int:
-            with torch.inference_mode(), torch.backends.mkldnn.flags(enabled=onednn):
+            torch.backends.mkldnn.enabled = onednn
+            with torch.inference_mode():
                 module(x)
             return STEPS
 
         return call
 
-    found = {"torch float32, oneDNN": run(lstm, True), "torch float32, native": run(lstm, False)}
+    def loop() -> int:
+        state, torch.backends.mkldnn.enabled = None, True
+        with torch.inference_mode():
+            for row in x:
+                state = cell(row, state)
+        return STEPS
+
+    found = {
+        "torch float32, oneDNN": (float32, run(lstm, True)),
+        "torch float32, native": (float32, run(lstm, False)),
+        "torch float32, a loop over LSTMCell": (float32, loop),
+    }
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found["torch dynamic int8"] = run(torch.ao.quantization.quantize_dynamic(lstm, {nn.LSTM}), True)
+            made = torch.ao.quantization.quantize_dynamic(lstm, {nn.LSTM})
+            found["torch int8, dynamic"] = (int8, run(made, True))
     except (AttributeError, RuntimeError):  # gone from this version, or no engine here
         pass
     return found
 
 
-def onnx_peers(units: int, folder: Path, threads: int) -> dict[str, Callable[[], int]]:
+def onnx_peers(units: int, folder: Path, threads: int) -> Calls:
     """onnxruntime's LSTM in float32 and in dynamic int8, many steps a call and one."""
     try:
         import onnx
@@ -111,10 +152,11 @@ def onnx_peers(units: int, folder: Path, threads: int) -> dict[str, Callable[[],
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     found = {}
-    for name, file in (("float32", "float.onnx"), ("int8", "int8.onnx")):
+    for name, file, size in (("float32", "float.onnx", 4), ("int8", "int8.onnx", 1)):
         session = onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
         for steps in (STEPS, 1):
-            found[f"onnxruntime {name}, {steps} a call"] = _run_onnx(session, units, steps)
+            about = {"group": name, "weight_bytes": size * 4 * units**2}
+            found[f"onnxruntime {name}, {steps} a call"] = about, _run_onnx(session, units, steps)
     return found
 
 
@@ -156,72 +198,151 @@ def _one_hot() -> torch.Tensor:
     return nn.functional.one_hot(torch.arange(STEPS) % SYMBOLS, SYMBOLS).float()[:, None]
 
 
-def measure(contestants: dict[str, Callable[[], int]], rounds: int, threads: int) -> dict[str, dict[str, float]]:
-    """Microseconds a step: quartiles over rounds in which each runs for some 20 ms, in an order that changes.
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
 
-    With one thread they are the processor's time for this process, to which other programs add nothing.
-    """
+
+def _file(quantizer: str, units: int) -> str:
+    return f"{quantizer}-{units}.safetensors"
+
+
+def measure(contestants: Calls, rounds: int, threads: int) -> dict[str, list[float]]:
+    """Seconds a step of each round, in which each runs for some 20 ms, in an order that changes."""
     clock = time.process_time if threads == 1 else time.perf_counter
     order, random = list(contestants), np.random.default_rng(0)
     times = {name: [] for name in order}
-    for call in contestants.values():
+    for _, call in contestants.values():
         call()
     for _ in range(rounds):
         random.shuffle(order)
         for name in order:
             began, steps = clock(), 0
             while clock() - began < 0.02:
-                steps += contestants[name]()
-            times[name].append(1e6 * (clock() - began) / steps)
-    return {
-        name: dict(zip(("quartile1", "median", "quartile3"), statistics.quantiles(each, n=4), strict=True))
-        for name, each in times.items()
+                steps += contestants[name][1]()
+            times[name].append(float(f"{(clock() - began) / steps:.4g}"))
+    return times
+
+
+def contest(units: int, chosen: list[str], rounds: int, threads: int, folder: Path) -> speed.Case:
+    """All that can be had at one size, with the instructions that this process may use."""
+    instructions = "all" if "avx512f" in compiled.features() else NARROW
+    contestants = torch_peers(units) | onnx_peers(units, folder, threads)
+    for quantizer in chosen:
+        for bits in choose.BITS:
+            contestants |= ours(quantizer, bits, units, folder)
+    about = {"cell": "lstm", "units": units, "symbols": SYMBOLS, "instructions": instructions}
+    notes = {name: told for name, (told, _) in contestants.items()}
+    bars = {
+        f"{quantizer}, {choose.BITS[0]}-bit activations": BARS.get((instructions, quantizer, units), {})
+        for quantizer in chosen
     }
+    return speed.Case(about, threads, measure(contestants, rounds, threads), notes, bars)
 
 
-def sizes(units: int, folder: Path) -> dict[str, float]:
-    """How many times smaller a packed file is than the float32 values of the same network."""
-    found = {}
-    for quantizer in OURS:
-        file = folder / f"{quantizer}-{units}.safetensors"
-        if file.exists():
-            with torch.device("meta"):
-                made = bare(quantizer, units)
-            found[quantizer] = 4 * sum(p.numel() for p in made.parameters()) / file.stat().st_size
-    return found
+def files(units: int, chosen: list[str], folder: Path) -> list[dict]:
+    """The bytes of the packed files of one size, and of the float32 values of the same network."""
+    rows = []
+    for quantizer in chosen:
+        with torch.device("meta"):
+            full = 4 * sum(p.numel() for p in bare(quantizer, units).parameters())
+        size = (folder / _file(quantizer, units)).stat().st_size
+        row = {"quantizer": quantizer, "units": units, "bytes": size, "float32_bytes": full}
+        rows.append(row | ({"bar": SMALLER[quantizer, units]} if (quantizer, units) in SMALLER else {}))
+    return rows
+
+
+START = """
+import time
+began = time.perf_counter()
+import lowbit.inference.model as model
+imported = time.perf_counter()
+packed = model.load({file!r})
+packed.step(7, packed.start())
+done = time.perf_counter()
+import sys
+print(imported - began, done - imported, "torch" in sys.modules)
+"""
+
+
+def starts(quantizer: str, file: Path, repeats: int = 3) -> list[dict]:
+    """Seconds to the first step of a process: its imports, and beyond; where nothing is compiled yet, and after."""
+    told = []
+    with tempfile.TemporaryDirectory() as cache:
+        for _ in range(1 + repeats):
+            words = [sys.executable, "-c", START.format(file=str(file))]
+            settings = {"env": os.environ | {"NUMBA_CACHE_DIR": cache}, "check": True}
+            told.append(subprocess.run(words, capture_output=True, text=True, **settings).stdout.split())
+    rows = []
+    for name, runs in (("empty", told[:1]), ("filled", told[1:])):
+        imports, beyond = (round(statistics.median(float(run[i]) for run in runs), 3) for i in (0, 1))
+        row = {"quantizer": quantizer, "cache": name, "import_seconds": imports, "seconds": beyond}
+        rows.append(row | {"torch": runs[0][2] == "True", "bar": BEYOND})
+    return rows
+
+
+def narrow(options: argparse.Namespace, folder: Path) -> list[speed.Case]:
+    """The same contests in a process that may not use AVX-512; none where this machine has none."""
+    import llvmlite.binding as llvm
+
+    if "avx512f" not in compiled.features():
+        return []
+    has = (name for name, there in llvm.get_host_cpu_features().items() if there)
+    words = ",".join(f"{'-' if name.startswith(('avx512', 'amx', 'avx10')) else '+'}{name}" for name in has)
+    told = folder / "narrow.json"
+    given = ["--quantizers", "binary", "ternary", "--units", *map(str, options.units), "--rounds", str(options.rounds)]
+    command = [sys.executable, __file__, *given, "--only-cases", str(told)]
+    subprocess.run(command, check=True, env=os.environ | {"NUMBA_CPU_FEATURES": words})
+    return [speed.Case(**each) for each in json.loads(told.read_text())]
+
+
+def show(case: speed.Case) -> None:
+    """A line for each contestant."""
+    print(f"{case.about['units']} units, instructions: {case.about['instructions']}")
+    for name in case.seconds:
+        ratios = [case.ratio(name, group) for group in ("float32", "int8")]
+        told = "".join(f"{ratio.median:7.1f} x" if ratio else "      –  " for ratio in ratios)
+        print(f"{1e6 * case.time(name).median:9.1f} us {told}  {name}", flush=True)
+
+
+def run(options: argparse.Namespace, folder: Path) -> None:
+    """Measures, tells as it goes, and files the record after each size."""
+    settings = {"rounds": options.rounds, "threads": options.threads}
+    absent = [f"{name}: not installed" for name in ("onnx", "onnxruntime") if not _installed(name)]
+    told = speed.Benchmark("inference", roofline.machine(), settings, roofline.limits(), absent, [], {}, False)
+    told.tables["files"] = []
+    for units in options.units:
+        told.cases.append(contest(units, options.quantizers, options.rounds, options.threads, folder))
+        told.tables["files"] += files(units, options.quantizers, folder)
+        speed.save(told)
+        show(told.cases[-1])
+    units = 1000 if 1000 in options.units else options.units[0]
+    told.tables["start_up"] = [row for q in options.quantizers[:2] for row in starts(q, folder / _file(q, units))]
+    speed.save(told)
+    print(*told.tables["files"], *told.tables["start_up"], sep="\n", flush=True)
+    told.cases.extend(narrow(options, folder))
+    print(f"left out: {absent or 'nothing'}\n{speed.save(dataclasses.replace(told, complete=True))}")
 
 
 def main() -> None:
-    """Prints a table of times and ratios, and writes them with the machine's description."""
+    """Reads the words of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--units", type=int, default=1000)
+    parser.add_argument("--units", type=int, nargs="+", default=(256, 512, 1000, 2000))
     parser.add_argument("--quantizers", nargs="+", default=OURS)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1, help="of the peers")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--only-cases", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        contestants = torch_peers(options.units) | onnx_peers(options.units, folder, options.threads)
-        peers = list(contestants)
-        for quantizer in options.quantizers:
-            for bits in choose.BITS:
-                contestants |= ours(quantizer, bits, "", options.units, folder)
-                if quantizer in ("binary", "ternary") and "avx512f" in compiled.features():
-                    contestants |= ours(quantizer, bits, "fields256", options.units, folder)
-        times = measure(contestants, options.rounds, options.threads)
-        small = sizes(options.units, folder)
-    float32 = min(times[name]["median"] for name in peers if "float32" in name)
-    int8 = min((times[name]["median"] for name in peers if "onnxruntime int8" in name), default=float("nan"))
-    for name, each in times.items():
-        each |= {"times_float32": float32 / each["median"], "times_int8": int8 / each["median"]}
-        print(f"{each['median']:9.1f} us  {each['times_float32']:6.1f} x  {each['times_int8']:6.1f} x int8  {name}")
-    print({name: round(ratio, 1) for name, ratio in small.items()})
-    told = {"units": options.units, "threads": options.threads, "machine": store.machine(), "smaller": small}
-    told["features"] = sorted(compiled.features())
-    if options.out:
-        store.write(options.out, json.dumps(told | {"microseconds": times}, indent=1) + "\n")
+        if not options.only_cases:
+            run(options, folder)
+            return
+        found = []
+        for units in options.units:
+            found.append(contest(units, options.quantizers, options.rounds, options.threads, folder))
+            show(found[-1])
+        store.write(options.only_cases, json.dumps([dataclasses.asdict(case) for case in found]))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,24 @@
 """What sharing norm statistics over time, and rounding activations, costs a trained model of text.
 
-    python benchmarks/shared_statistics.py dataset=ptb_char quantizer=binary budget=cpu --symbols 20000
+    python benchmarks/shared_statistics.py dataset=ptb_char budget=cpu --quantizers binary ternary --symbols 20000
 
 Bits per symbol of the packed model on the test split: as one stream, and in segments that each start at zero, where
-the first steps weigh most. The run is recalled, or trained where it has no record.
+the first steps weigh most. A run is recalled, and trained again where its network is not at hand. The record goes to
+`results/benchmarks` after each row.
 """
 
 import argparse
-import json
+import dataclasses
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from lowbit import evaluate, store, trained
+from lowbit import evaluate, roofline, speed, trained
 from lowbit import spec as specs
 from lowbit.inference import choose, deploy, fixed, model
+from lowbit.inference.layer import FLOAT
 
 KEPT = (0, 1, 2, 4, 8, 16, 10**6)  # first steps with statistics of their own; the last: all of them
 STEPS = 100  # of a segment
@@ -50,36 +53,42 @@ def whole(path: Path, act_bits: int, codes: np.ndarray) -> float:
     return bits(np.array(logits), codes[1:])
 
 
-def main() -> None:
-    """Prints and writes one row a choice."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("spec", nargs="+", metavar="FIELD=VALUE")
-    parser.add_argument("--symbols", type=int, default=20_000)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    spec = specs.read(dict(word.split("=", 1) for word in options.spec))
-    network = trained.network(spec)
-    evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
-    codes = spec.data.splits["test"][0][: options.symbols + 1].astype(np.int64)
-    rows = []
-
-    def tell(kept: int, act_bits: int, score: dict[str, float]) -> None:
-        rows.append({"kept": kept, "act_bits": act_bits, "bytes": path.stat().st_size, **score})
-        print(rows[-1], flush=True)
-
+def rows(run: specs.RunSpec, symbols: int) -> Iterator[dict]:
+    """A row for each number of steps with statistics of their own, and of bits of activations."""
+    network = trained.network(run)
+    evaluate.calibrate(network, run.data, run.recipe, sample=False)
+    codes = run.data.splits["test"][0][: symbols + 1].astype(np.int64)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         for kept in KEPT:
-            deploy.write(network, spec, path, kept)
-            for act_bits in (32, *choose.BITS) if kept == 0 else (32,):
+            deploy.write(network, run, path, kept)
+            about = {"quantizer": run.quantizer, "kept": min(kept, run.recipe.steps), "bytes": path.stat().st_size}
+            for act_bits in (FLOAT, *choose.BITS) if kept == 0 else (FLOAT,):
                 packed = model.load(path, act_bits)
-                tell(kept, act_bits, {"stream": stream(packed, codes), "segments": segments(packed, codes)})
-            if kept == 0:
-                for act_bits in choose.BITS:
-                    tell(kept, act_bits, {"whole": whole(path, act_bits, codes[:2001])})
-    if options.out:
-        told = {"spec": spec.key, "symbols": len(codes) - 1, "machine": store.machine(), "rows": rows}
-        store.write(options.out, json.dumps(told, indent=1) + "\n")
+                row = about | {"act_bits": act_bits, "stream": stream(packed, codes)}
+                if act_bits != FLOAT:
+                    row["whole"] = whole(path, act_bits, codes[:2001])
+                yield row | {"segments": segments(packed, codes)}
+
+
+def main() -> None:
+    """Tells as it goes, and files the record after each row."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("spec", nargs="*", metavar="FIELD=VALUE", default=["dataset=ptb_char", "budget=cpu"])
+    parser.add_argument("--quantizers", nargs="+", default=["binary", "ternary"])
+    parser.add_argument("--symbols", type=int, default=20_000)
+    options = parser.parse_args()
+    given = dict(word.split("=", 1) for word in options.spec)
+    runs = [specs.read(given | {"quantizer": quantizer}) for quantizer in options.quantizers]
+    settings = {**dataclasses.asdict(runs[0]), "symbols": options.symbols, "steps": STEPS}
+    settings |= {"quantizer": ", ".join(options.quantizers), "unit": runs[0].data.metric.unit}
+    told = speed.Benchmark("statistics", roofline.machine(), settings, {}, [], [], {"kept": []}, False)
+    for run in runs:
+        for row in rows(run, options.symbols):
+            told.tables["kept"].append(row)
+            print(row, flush=True)
+            speed.save(told)
+    print(speed.save(dataclasses.replace(told, complete=True)))
 
 
 if __name__ == "__main__":

@@ -1,81 +1,131 @@
-"""Training speed beside torch's own layers: one process, models in turn, ratios of each round.
+"""Training speed beside torch's own layers: one process, models in turn, the seconds of each round.
 
-    python benchmarks/training.py --out benchmarks/training.json
+    python benchmarks/training.py
 
 Every model does the same work: one update of a network with a readout at each step (or the last), its loss, Adam.
-A ratio is the peer's time over ours in the same round, so that what slows the machine slows both. Time by the clock
-and time of the processor differ where others use the machine; the second leaves out what the process waited.
+The record goes to `results/benchmarks` after each case, so that what ends this leaves what is done. With one thread
+a time is the processor's time for this process, to which other programs add little; with more it is the clock's.
 """
 
 import argparse
 import dataclasses
-import json
 import os
+import re
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lowbit import cells, kernels, models, quantizers, store
+from lowbit import cells, kernels, models, quantizers, roofline, speed
 from lowbit.datasets import Recipe
 from lowbit.recurrent import Design
 
 LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 HALF = "fused(products='bfloat16')"
+EAGER = 1.5  # the bar of every fused loop against the loop under autograd
+MEMORY = 1.3  # the bar of peak memory, times that of torch's layer
+ROUNDS = 5  # at least, however long they take
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One shape, our ways to train it, and torch's."""
+    """One shape, our ways to train it with their bars against torch's layer, and its peers."""
 
     cell: str
     norm: str
     hidden: int
+    ours: tuple[tuple[str, float | None], ...] = (("fused", None),)
     steps: int = 100
     batch: int = 64
     symbols: int = 50  # 0: one feature a step and one class a sequence, as sequential MNIST
     quantizer: str = "ternary"
-    ours: tuple[str, ...] = ("fused",)
+    threads: tuple[int, ...] = (1,)
+    memory: bool = False  # whether peak memory is measured
 
     @property
     def name(self) -> str:
-        """What was measured."""
+        """What is measured."""
         return f"{self.cell} {self.norm} {self.quantizer} {self.hidden} units, {self.steps} steps, batch {self.batch}"
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Every contestant and the group it stands for."""
+        peers = {"torch": "torch"}
+        if self.norm not in ("none", "weight"):
+            peers["reference"] = "eager"
+        if self.cell.startswith("lstm") and self.quantizer in ("binary", "ternary") and self.hidden == 512:
+            peers["brevitas"] = "brevitas"
+        return peers | {name: "ours" for name, _ in self.ours}
+
+    @property
+    def bars(self) -> dict[str, dict[str, float]]:
+        """How many times faster than a group each of ours was to be."""
+        eager = {"eager": EAGER} if "reference" in self.groups else {}
+        return {name: eager | ({"torch": bar} if bar else {}) for name, bar in self.ours}
 
 
 LSTM = "lstm(normalize_cell=True)"
+
+
+def main_cases(hidden: int, half: float | None, **more) -> Case:
+    """The layer of the bars: an LSTM with norms of every step and of the cell, ternary weights."""
+    return Case(LSTM, "batch_step", hidden, (("fused", 1.0), (HALF, half)), threads=(1, 2), memory=True, **more)
+
+
 CASES = [
-    *(Case(LSTM, "batch_step", hidden, ours=("fused", HALF)) for hidden in (128, 256, 512, 1000)),
-    Case(LSTM, "batch_step", 512, quantizer="binary", ours=("fused", HALF)),
-    Case(LSTM, "batch_step", 512, quantizer="full", ours=("fused", HALF)),
-    Case(LSTM, "batch_step", 100, 784, 100, 0),
+    main_cases(256, None),
+    main_cases(512, 1.7),
+    main_cases(1000, 2.0),
+    Case(LSTM, "batch_step", 100, (("fused", 1.0),), 784, 100, 0, memory=True),
+    *(Case(cell, "batch_step", hidden, (("fused", 0.9),)) for cell in ("gru", "rnn") for hidden in (256, 512)),
+    *(Case(cell, "none", 512, (("library", 0.95),), memory=True) for cell in LAYERS),
+    Case("lstm", "weight", 512, (("library", None),)),
     Case(LSTM, "layer", 512),
-    *(Case(cell, "batch_step", hidden) for cell in ("gru", "rnn") for hidden in (256, 512)),
-    *(Case(cell, "none", 512, ours=("library",)) for cell in LAYERS),
-    Case("lstm", "weight", 512, ours=("library",)),
+    Case(LSTM, "batch_step", 512, (("fused", None), (HALF, None)), quantizer="binary"),
+    Case(LSTM, "batch_step", 512, (("fused", None), (HALF, None)), quantizer="full"),
+    Case(LSTM, "batch_step", 128, (("fused", None), (HALF, None))),
 ]
 
 
 class Peer(nn.Module):
-    """torch's layer under a readout, in full precision and without a norm."""
+    """A layer of torch, or made like one, under a readout and without a norm."""
 
-    def __init__(self, case: Case):
+    def __init__(self, case: Case, layer: nn.Module):
         super().__init__()
-        self.symbols = case.symbols
-        self.layer = LAYERS[cells.build(case.cell).__class__.__name__.lower()](case.symbols or 1, case.hidden)
+        self.symbols, self.layer = case.symbols, layer
         self.readout = nn.Linear(case.hidden, case.symbols or 10)
 
     def forward(self, x):
         """Logits of each step, or of the last."""
         out, _ = self.layer(F.one_hot(x, self.symbols).float() if self.symbols else x)
         return self.readout(out if self.symbols else out[-1])
+
+
+def plain(case: Case) -> nn.Module:
+    """torch's own layer, in float32."""
+    return Peer(case, LAYERS[cells.build(case.cell).__class__.__name__.lower()](case.symbols or 1, case.hidden))
+
+
+def brevitas(case: Case) -> nn.Module:
+    """The quantized LSTM of Brevitas with our levels, no norm, and all but its weights in float32."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from brevitas import quant
+        from brevitas.nn import QuantLSTM
+
+    weights = getattr(quant, f"Signed{case.quantizer.capitalize()}WeightPerTensorConst")
+    others = ("bias", "io", "gate_acc", "sigmoid", "tanh", "cell_state")
+    plain = {f"{name}_quant": None for name in others}
+    return Peer(case, QuantLSTM(case.symbols or 1, case.hidden, weight_quant=weights, **plain))
 
 
 def ours(case: Case, kernel: str) -> nn.Module:
@@ -85,7 +135,7 @@ def ours(case: Case, kernel: str) -> nn.Module:
     task = "char-lm" if case.symbols else "classify"
     network = models.registry[task](case.symbols or 1, case.symbols or 10, recipe, design)
     for layer in network.recurrent().values():
-        layer.kernels = (kernels.build(kernel), kernels.build("reference"))
+        layer.kernels = (kernels.build(kernel),)  # which fails where it does not agree with the reference
     return network
 
 
@@ -110,102 +160,132 @@ def update(case: Case, network: nn.Module) -> Callable[[], None]:
 
 
 def build(case: Case, name: str) -> Callable[[], None]:
-    """The update of one model by its name: torch, or one of our kernels."""
+    """The update of one contestant."""
     torch.manual_seed(0)
-    return update(case, Peer(case) if name == "torch" else ours(case, name))
+    made = {"torch": plain, "brevitas": brevitas}.get(name)
+    return update(case, made(case) if made else ours(case, name))
 
 
-def timed(step: Callable[[], None]) -> tuple[float, float]:
-    """Seconds of one call: by the clock, and of the processor."""
-    began = time.perf_counter(), time.process_time()
-    step()
-    return time.perf_counter() - began[0], time.process_time() - began[1]
+def here(case: Case) -> tuple[Case, list[str]]:
+    """The case with those of ours that this machine can run, and what is left out."""
+    lacking = {name: kernels.build(name).missing() for name, _ in case.ours}
+    able = tuple(each for each in case.ours if not lacking[each[0]])
+    return dataclasses.replace(case, ours=able), [f"{name}: {need}" for name, need in lacking.items() if need]
 
 
-def measure(case: Case, rounds: int) -> dict:
-    """Median and quartiles of seconds, and of the ratios to torch's layer and to the eager loop."""
-    names = ["torch", *case.ours, *(["reference"] if case.norm not in ("none", "weight") else [])]
-    steps = {name: build(case, name) for name in names}
+def measure(case: Case, threads: int, rounds: int, seconds: float) -> tuple[speed.Case, list[str]]:
+    """The contest of a case, and the peers that are absent; rounds end when `seconds` have passed."""
+    torch.set_num_threads(threads)
+    steps, absent = {}, []
+    for name in case.groups:
+        try:
+            steps[name] = build(case, name)
+        except ModuleNotFoundError as error:
+            absent.append(f"{name}: {error.name} is not installed")
     for step in steps.values():
         step()
         step()
-    taken = {name: [] for name in names}
+    names, taken = list(steps), {name: [] for name in steps}
+    clock = time.process_time if threads == 1 else time.perf_counter
+    until = time.perf_counter() + seconds
     for turn in range(rounds):
+        if turn >= ROUNDS and time.perf_counter() > until:
+            break
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            taken[name].append(timed(steps[name]))
-    told = {"case": dataclasses.asdict(case), "threads": torch.get_num_threads(), "rounds": rounds}
-    for i, clock in enumerate(("clock", "processor")):
-        seconds = {name: np.array(values)[:, i] for name, values in taken.items()}
-        told[clock] = {"seconds": {name: quartiles(values) for name, values in seconds.items()}}
-        for peer in ("torch", "reference"):
-            if peer in seconds:
-                told[clock][f"times {peer}"] = {
-                    name: quartiles(seconds[peer] / seconds[name]) for name in names if name not in (peer, "torch")
-                }
-    return told
+            taken[name].append(timed(steps[name], clock))
+    about = {name: getattr(case, name) for name in ("cell", "norm", "quantizer", "hidden", "steps", "batch", "symbols")}
+    notes = {name: {"group": case.groups[name]} for name in names}
+    return speed.Case(about, threads, taken, notes, case.bars), absent
 
 
-def quartiles(values) -> list[float]:
-    """First quartile, median, third quartile."""
-    return [round(float(value), 5) for value in np.quantile(values, (0.25, 0.5, 0.75))]
+def timed(step: Callable[[], None], clock: Callable[[], float]) -> float:
+    """Seconds of one call, in whole microseconds."""
+    began = clock()
+    step()
+    return round(clock() - began, 6)
 
 
 def memory(case: Case, name: str) -> float:
     """MiB that the updates of one model add to the peak of its process, which has run a tiny one before."""
-    small = dataclasses.replace(case, hidden=8, steps=4, batch=8)
-    build(small, name)()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    build(dataclasses.replace(case, hidden=8, steps=4, batch=8), name)()
+    before = peak_mib()
     step = build(case, name)
-    for _ in range(3):
-        step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    step()
+    step()
+    return peak_mib() - before
+
+
+def peak_mib() -> float:
+    """The most memory that this process had; `ru_maxrss` would tell of the process that started it as well."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def first_use(case: Case, name: str) -> float:
     """Seconds of the first update of a tiny network in this process."""
-    return timed(build(dataclasses.replace(case, hidden=8, steps=4, batch=8), name))[0]
+    return timed(build(dataclasses.replace(case, hidden=8, steps=4, batch=8), name), time.perf_counter)
 
 
-def alone(what: str, number: int, name: str, **environment: str) -> float:
-    """A measurement in a process of its own."""
-    words = [sys.executable, __file__, "--alone", what, str(number), name]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env=os.environ | environment)
-    return float(done.stdout)
+def alone(what: Callable[[Case, str], float], number: int, name: str, **environment: str) -> tuple[float, float]:
+    """Seconds of the imports, and a measurement with one thread, of a process of its own."""
+    code = (
+        "import time; began = time.perf_counter(); import training; print(time.perf_counter() - began);"
+        f"training.torch.set_num_threads(1); print(training.{what.__name__}(training.CASES[{number}], {name!r}))"
+    )
+    settings = {"cwd": Path(__file__).parent, "env": os.environ | environment, "check": True}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, **settings)
+    imports, found = map(float, done.stdout.split())
+    return imports, found
+
+
+def starts(repeats: int = 3) -> list[dict]:
+    """The first update of a process where nothing is compiled yet, and after that."""
+    number, name = 0, CASES[0].ours[0][0]
+    with tempfile.TemporaryDirectory() as folder:
+        told = [alone(first_use, number, name, NUMBA_CACHE_DIR=folder) for _ in range(1 + repeats)]
+    later = [statistics.median(each) for each in zip(*told[1:], strict=True)]
+    keys = ("import_seconds", "seconds")
+    return [
+        {"cache": cache, **dict(zip(keys, (round(each, 3) for each in found), strict=True))}
+        for cache, found in (("empty", told[0]), ("filled", later))
+    ]
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measures, tells as it goes, and files the record after each case."""
+    torch.set_num_threads(1)
+    settings = {"rounds": options.rounds, "seconds": options.seconds, "memory_bar": MEMORY}
+    told = speed.Benchmark("training", roofline.machine(), settings, roofline.limits(), [], [], {}, False)
+    torch.set_flush_denormal(True)  # else gradients that vanish over 784 steps slow torch's layer tenfold
+    chosen = [(number, case, threads) for number, case in enumerate(CASES) for threads in case.threads]
+    for number, case, threads in sorted(chosen, key=lambda each: each[2]):
+        if options.only not in case.name or threads > min(options.threads, os.cpu_count()):
+            continue
+        case, lacking = here(case)
+        entry, absent = measure(case, threads, options.rounds, options.seconds)
+        if case.memory and threads == 1:
+            for name in entry.names("torch") + entry.names("ours"):
+                entry.notes[name]["peak_mib"] = round(alone(memory, number, name)[1], 1)
+        told.absent[:] = sorted({*told.absent, *lacking, *absent})
+        told.cases.append(entry)
+        file = speed.save(told)
+        ratios = {name: entry.ratio(name, "torch").median for name in entry.names("ours")}
+        print(f"{case.name}, {threads} threads, times torch:", ratios, flush=True)
+    told.tables["first_use"] = starts()
+    speed.save(dataclasses.replace(told, complete=True))
+    print("first use:", *told.tables["first_use"], "\nleft out:", told.absent or "nothing", f"\n{file}")
 
 
 def main() -> None:
-    """Measures, tells as it goes, and writes JSON."""
+    """Reads the words of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=15, help="of a case, at most")
+    parser.add_argument("--seconds", type=float, default=20, help=f"of a case, once it has {ROUNDS} rounds")
+    parser.add_argument("--threads", type=int, default=2, help="at most")
     parser.add_argument("--only", default="", help="cases whose name contains this")
-    parser.add_argument("--out")
-    parser.add_argument("--alone", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.alone:
-        torch.set_num_threads(1)
-        what, number, name = options.alone
-        print({"memory": memory, "first_use": first_use}[what](CASES[int(number)], name))
-        return
-    torch.set_flush_denormal(True)  # else gradients that vanish over 784 steps slow torch's layer tenfold
-    told = {"machine": store.machine(), "cases": []}
-    chosen = [(i, case) for i, case in enumerate(CASES) if options.only in case.name]
-    for number, case in chosen:
-        for threads in options.threads:
-            torch.set_num_threads(threads)
-            entry = measure(case, options.rounds)
-            told["cases"].append(entry)
-            for clock in ("clock", "processor"):
-                ratios = {key: value for key, value in entry[clock].items() if key.startswith("times")}
-                print(case.name, f"{threads} threads", clock, ratios, flush=True)
-        entry["peak_mib"] = {name: alone("memory", number, name) for name in ("torch", *case.ours)}
-        print(case.name, "peak MiB", entry["peak_mib"], flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        number, case = chosen[0]
-        told["first_use_seconds"] = [alone("first_use", number, case.ours[0], NUMBA_CACHE_DIR=folder) for _ in range(2)]
-    print("first use, then cached:", told["first_use_seconds"], flush=True)
-    if options.out:
-        store.write(store.Path(options.out), json.dumps(told, indent=1) + "\n")
+    run(parser.parse_args())
 
 
 if __name__ == "__main__":

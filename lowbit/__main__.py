@@ -240,9 +240,9 @@ def _tables(options: argparse.Namespace) -> int:
 
 
 def _report_problems() -> None:
-    from lowbit import diagnose, store
+    from lowbit import diagnose, speed, store
 
-    for problem in [*store.scan().problems, *diagnose.scan().problems]:
+    for problem in [*store.scan().problems, *diagnose.scan().problems, *speed.scan().problems]:
         print(f"lowbit: {problem}", file=sys.stderr)
 
 

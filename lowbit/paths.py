@@ -32,6 +32,11 @@ def results() -> Path:
     return root() / "results"
 
 
+def benchmarks() -> Path:
+    """Records of benchmarks, one JSON a benchmark and machine."""
+    return results() / "benchmarks"
+
+
 def runs() -> Path:
     """Work in progress: checkpoints, failed notebooks, logs."""
     return root() / "runs"

@@ -144,6 +144,8 @@ def scan(*budgets: str) -> Scan:
     """The records of `budgets`, or of all; broken files are named among the problems and skipped."""
     records, problems = [], []
     for file in sorted(paths.results().glob("*/*.json")):
+        if file.parent == paths.benchmarks():
+            continue
         if budgets and file.parent.name not in budgets:
             continue
         record, problem = _read(file)

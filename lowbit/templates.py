@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lowbit import diagnose, paths, quantizers, store
+from lowbit import diagnose, paths, quantizers, speed, store
 from lowbit.spec import RunSpec, slug
+from lowbit.speed import Measured
 from lowbit.study import fitting
 
 
@@ -38,6 +39,10 @@ def _code(run: RunSpec) -> list[str]:
     return [inspect.getsource(type(quantizers.build(run.quantizer)))]
 
 
+def _benchmarks(*kinds: str) -> Callable[[Measured], list[str]]:
+    return lambda _: [each.digest for each in speed.scan(*kinds).found]
+
+
 def _pair(run: RunSpec) -> str:
     return f"{slug(run.dataset)}-{run.folder}"
 
@@ -47,6 +52,12 @@ TEMPLATES = {
     "quantizer": Template(RunSpec, lambda run: f"quantizers/{slug(run.quantizer)}", _code),
     "compare": Template(RunSpec, lambda run: f"compare/{_pair(run)}", _records, over=True),
     "diagnose": Template(RunSpec, lambda run: f"diagnose/{_pair(run)}", _diagnoses, over=True),
+    "training_speed": Template(
+        Measured, lambda of: f"speed/training-{of.measured}", _benchmarks("training", "bfloat16")
+    ),
+    "inference_speed": Template(
+        Measured, lambda of: f"speed/inference-{of.measured}", _benchmarks("inference", "statistics")
+    ),
 }
 
 
@@ -69,7 +80,9 @@ class Page:
 
 
 def pages(runs: list[RunSpec]) -> tuple[list[Page], list[Page]]:
-    """A page for every run and quantizer, and then those that look over all records of a dataset and budget."""
+    """A page for every run, quantizer and benchmark, then those that look over all records of a dataset and budget."""
     first = [Page("train", run) for run in runs] + [Page("quantizer", fitting(q)) for q in quantizers.names()]
+    for kind in ("training", "inference"):
+        first += [Page(f"{kind}_speed", Measured(each.measured)) for each in speed.scan(kind).found]
     pairs = [RunSpec(dataset=d, budget=b) for d, b in dict.fromkeys((run.dataset, run.folder) for run in runs)]
     return first, [Page(name, pair) for name, template in TEMPLATES.items() if template.over for pair in pairs]

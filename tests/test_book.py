@@ -62,7 +62,9 @@ def test_the_toc_names_every_chapter_once():
 
 
 def test_the_toc_takes_pages_from_where_they_are_executed():
-    assert set(entries(TOC, "glob")) == {f"pages/{kind}/*" for kind in ("compare", "diagnose", "quantizers", "runs")}
+    assert set(entries(TOC, "glob")) == {
+        f"pages/{kind}/*" for kind in ("compare", "diagnose", "quantizers", "runs", "speed")
+    }
 
 
 def test_the_chapters_include_every_generated_table_and_no_other():

@@ -19,13 +19,14 @@ FLOORS = [
     {"train", "study", "measure"},
     {"trained", "intake"},
     {"diagnose", "inference"},
-    {"templates"},
+    {"speed"},
+    {"templates", "roofline"},
     {"figures", "report", "pages"},
     {"journal"},
     {"plan", "engine"},
     {"batch", "worker"},
-    {"findings", "rankings", "diagrams", "blueprints", "drawings", "view", "clean"},
-    {"tables"},
+    {"findings", "rankings", "diagrams", "blueprints", "drawings", "view", "clean", "speedtables"},
+    {"tables", "speedplots"},
     {"__main__", "ready"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
