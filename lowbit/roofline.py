@@ -40,7 +40,7 @@ def caches() -> dict[str, int]:
 
 
 def limits() -> dict[str, list[dict]]:
-    """The machine's limits with the threads that torch has for products, and with one for reading.
+    """The limits of one core, where torch has one thread.
 
     `products`: billions of operations a second, a multiplication and an addition being two. `reads`: billions of
     bytes a second by the bytes that are read over and over.
@@ -76,13 +76,13 @@ def reading(size: int) -> float:
 
 
 def fastest(call: Callable[[], object], seconds: float = 0.2) -> float:
-    """Seconds of the fastest of many calls; others on the machine only ever slow one down."""
+    """Seconds of the processor for the fastest of many calls; others on the machine only ever slow one down."""
     call()
-    best, until = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        began = time.perf_counter()
+    best, until = float("inf"), time.process_time() + seconds
+    while time.process_time() < until:
+        began = time.process_time()
         call()
-        best = min(best, time.perf_counter() - began)
+        best = min(best, time.process_time() - began)
     return best
 
 

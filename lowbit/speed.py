@@ -14,11 +14,12 @@ from lowbit import paths, store
 from lowbit.registry import InputError
 
 NUMBER = (int, float)
+STARTS = {"import_seconds": NUMBER, "seconds": NUMBER, "bar": NUMBER}
 TABLES = {  # of each kind of benchmark, beside its cases: the columns of its tables
-    "training": {"first_use": {"cache": str, "import_seconds": NUMBER, "seconds": NUMBER}},
+    "training": {"first_use": {"cache": str, **STARTS}},
     "inference": {
         "files": {"quantizer": str, "units": int, "bytes": int, "float32_bytes": int},
-        "start_up": {"quantizer": str, "cache": str, "import_seconds": NUMBER, "seconds": NUMBER},
+        "start_up": {"quantizer": str, "cache": str, **STARTS},
     },
     "bfloat16": {
         "curves": {"products": str, "seed": int, "update": int, "train_nats": NUMBER, "valid": NUMBER},

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from lowbit import roofline
 from lowbit.figures import COLORS, INK, PALE, WIDTH
@@ -19,7 +19,7 @@ STYLES = {  # of the contestants of training: name, color, marker
     "library": ("torch's layer inside", COLORS["min_lstm"], "^"),
     "brevitas": ("Brevitas, no norm", COLORS["min_gru"], "v"),
     "reference": ("eager loop", COLORS["rnn"], "D"),
-    "torch": ("torch's layer", "#7a7a7a", "*"),
+    "torch": ("torch's layer", "#7a7a7a", "P"),
 }
 HUES = {  # of the quantizers of inference
     "binary": COLORS["lstm"],
@@ -59,7 +59,7 @@ def ratios(benchmark: Benchmark, group: str) -> Figure:
 def training_roofline(benchmark: Benchmark) -> Figure:
     """Operations a second of an update over operations a byte, under what the machine can do, with one thread."""
     figure, ax = plt.subplots(figsize=(WIDTH, 3.8))
-    reach = (4.0, 512.0)
+    reach = (4.0, 256.0)
     _roofs(ax, benchmark, reach, ("float32", "bfloat16"))
     for case in (case for case in benchmark.cases if case.threads == 1):
         for name in case.seconds:
@@ -92,7 +92,8 @@ def learning(benchmark: Benchmark | None) -> Figure:
     right.axvspan(-spread, spread, color=PALE, alpha=0.4, label="± between seeds")
     right.axvline(0, color=INK, lw=1, ls=":")
     right.set_yticks(both.index, [f"seed {seed}" for seed in both.index])
-    right.set(xlabel=f"bfloat16 − float32, {unit}", ylim=(-0.7, max(both.index, default=0) + 0.7))
+    right.xaxis.set_major_locator(MaxNLocator(3))
+    right.set(xlabel="bfloat16 − float32", ylim=(-0.7, max(both.index, default=0) + 0.7))
     right.tick_params(axis="x", labelsize=7)
     left.set(xlabel="update", ylabel=f"validation, {unit}")
     left.legend()
@@ -187,7 +188,7 @@ def _row(ax: Axes, place: int, case: Case, group: str) -> None:
         told, color, marker = STYLES[name]
         ratio, y = case.ratio(name, group), place + 0.16 * (number - (len(shown) - 1) / 2)
         ax.hlines(y, ratio.low, ratio.high, color=color, lw=2, alpha=0.6)
-        ax.plot(ratio.median, y, marker, color=color, ms=6 if marker != "*" else 8, label=told, zorder=3)
+        ax.plot(ratio.median, y, marker, color=color, ms=6, label=told, zorder=3)
         bar = case.bars.get(name, {}).get(group)
         if bar:
             ax.vlines(bar, y - 0.2, y + 0.2, color=color, lw=2.5)
@@ -205,13 +206,14 @@ def _roofs(ax: Axes, benchmark: Benchmark, reach: tuple[float, float], numbers: 
     for name, speed in roofline.levels(benchmark.machine, benchmark.limits).items():
         ax.plot(x, np.where(speed * x <= highest, speed * x, np.nan), color=PALE, lw=1.5, zorder=1)
         ax.annotate(name, (reach[0], speed * reach[0]), (3, 4), textcoords="offset points", size=8, color="#6b7080")
-    ax.set(xscale="log", yscale="log")
     _log(ax.xaxis, ax.set_xscale)
+    _log(ax.yaxis, ax.set_yscale, base=10)
 
 
-def _log(axis, scale) -> None:
-    scale("log", base=2)
-    axis.set_major_formatter(ScalarFormatter())
+def _log(axis, scale, base: int = 2) -> None:
+    scale("log", base=base)
+    axis.set_major_locator(LogLocator(base, (1, 1.5) if base == 2 else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 

@@ -119,6 +119,8 @@ def starts(benchmark: Benchmark) -> Markdown:
             "compiled code": {"empty": "none yet", "filled": "kept from before"}[row["cache"]],
             "imports, s": f"{row['import_seconds']:.2f}",
             "first use beyond them, s": f"{row['seconds']:.2f}",
+            "bar, s": f"{row['bar']:g}",
+            "met": "yes" if row["seconds"] <= row["bar"] else "no",
             **({"imports torch": "yes" if row["torch"] else "no"} if "torch" in row else {}),
         }
         for name in ("first_use", "start_up")

@@ -184,7 +184,7 @@ def test_an_update_has_three_products_of_every_weight_and_cell():
 
 def test_the_benchmark_of_training_makes_a_record_that_pages_show(trained):
     found, lacking = trained
-    tables = {"first_use": [{"cache": "empty", "import_seconds": 1.0, "seconds": 9.0}]}
+    tables = {"first_use": [{"cache": "empty", "import_seconds": 1.0, "seconds": 9.0, "bar": 20}]}
     whole = record("training", [found, dataclasses.replace(found, threads=2)], tables, complete=True, absent=lacking)
     speed.save(whole)
     assert speed.scan().problems == []
