@@ -79,22 +79,24 @@ def judged(benchmark: Benchmark) -> Markdown:
 
 
 def training(benchmark: Benchmark) -> Markdown:
-    """Every case of training: seconds of torch's layer, times faster ours are, and memory."""
+    """Every case of training: seconds of torch's layer, and how many times faster each contestant is."""
     rows = []
     for case in benchmark.cases:
-        for name in case.names("ours"):
-            rows.append(
-                {
-                    "layer": label(case),
-                    "threads": case.threads,
-                    "products": PRODUCTS.get(name, name),
-                    "torch's layer, s": f"{case.time('torch').median:.3f}",
-                    "times torch's": _told(case.ratio(name, "torch")),
-                    "times the eager loop": _told(case.ratio(name, "eager")),
-                    "times Brevitas": _told(case.ratio(name, "brevitas")),
-                    "memory, times torch's": _memory(case, name),
-                }
-            )
+        ours = {PRODUCTS[name]: case.ratio(name, "torch") for name in case.names("ours")}
+        others = {name: case.fastest(name) for name in ("eager", "brevitas")}
+        more = [f"{value:.2f}" for name in case.names("ours") if (value := _more(case, name))]
+        rows.append(
+            {
+                "layer": label(case),
+                "threads": case.threads,
+                "torch's layer, s": f"{case.time('torch').median:.3f}",
+                "ours": _told(ours.get("float32") or ours.get("torch's layer inside")),
+                "ours, bfloat16": _told(ours.get("bfloat16")),
+                "eager loop": _told(others["eager"] and case.ratio(others["eager"], "torch")),
+                "Brevitas": _told(others["brevitas"] and case.ratio(others["brevitas"], "torch")),
+                "memory of ours": ", ".join(more) or "–",
+            }
+        )
     return Markdown(markdown(pd.DataFrame(rows)))
 
 
@@ -226,8 +228,3 @@ def _micro(time: Quartiles) -> str:
 def _more(case: Case, name: str) -> float | None:
     ours, theirs = (case.notes[each].get("peak_mib") for each in (name, "torch"))
     return ours / theirs if ours and theirs else None
-
-
-def _memory(case: Case, name: str) -> str:
-    value = _more(case, name)
-    return "–" if value is None else f"{value:.2f}"

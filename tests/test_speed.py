@@ -193,6 +193,7 @@ def test_the_benchmark_of_training_makes_a_record_that_pages_show(trained):
         assert [ax.get_title() for ax in draw(whole).axes] != []
     assert isinstance(speedplots.training_roofline(whole), Figure)
     assert "1.00" in speedtables.memory(whole).data
+    assert speedtables.training(whole).data.count(f"{found.ratio('fused', 'torch').median:.2f}") >= 2
     met = speedtables.bars(whole).set_index(["bar", "against"])["met"]
     assert (met.loc["1e-09"] == "yes").all()
     if not lacking:
