@@ -75,15 +75,15 @@ class Case:
         return {name: eager | ({"torch": bar} if bar else {}) for name, bar in self.ours}
 
 
-def main_cases(hidden: int, half: float | None, **more) -> Case:
+def first_case(hidden: int, half: float | None) -> Case:
     """The layer of the bars: an LSTM with norms of every step and of the cell, ternary weights."""
-    return Case(LSTM, "batch_step", hidden, (("fused", 1.0), (HALF, half)), threads=(1, 2), memory=True, **more)
+    return Case(LSTM, "batch_step", hidden, (("fused", 1.0), (HALF, half)), threads=(1, 2), memory=True)
 
 
 CASES = [
-    main_cases(256, None),
-    main_cases(512, 1.7),
-    main_cases(1000, 2.0),
+    first_case(256, None),
+    first_case(512, 1.7),
+    first_case(1000, 2.0),
     Case(LSTM, "batch_step", 100, (("fused", 1.0),), 784, 100, 0, memory=True),
     *(Case(cell, "batch_step", hidden, (("fused", 0.9),)) for cell in ("gru", "rnn") for hidden in (256, 512)),
     *(Case(cell, "none", 512, (("library", 0.95),), memory=True) for cell in LAYERS),

@@ -42,7 +42,7 @@ def take(folder: Path | str) -> list[Taken]:
 
     Raises `InputError` where there is no record at all.
     """
-    files = sorted(file for file in Path(folder).rglob("*.json") if file.parent.name != "diagnosis")
+    files = sorted(file for file in Path(folder).rglob("*.json") if file.parent.name not in ("diagnosis", "benchmarks"))
     if not files:
         raise InputError(f"no records in {folder}")
     return [_take(file) for file in files]

@@ -218,7 +218,7 @@ def _told(ratio: Quartiles | None) -> str:
 
 
 def _digits(value: float) -> str:
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    return f"{value:.{3 if value < 1 else 2 if value < 10 else 1}f}"
 
 
 def _micro(time: Quartiles) -> str:
