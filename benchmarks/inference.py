@@ -224,8 +224,8 @@ def measure(contestants: Calls, rounds: int, threads: int) -> dict[str, list[flo
 
 
 def contest(units: int, chosen: list[str], rounds: int, threads: int, folder: Path) -> speed.Case:
-    """All that can be had at one size, with the instructions that this process may use."""
-    instructions = "all" if "avx512f" in compiled.features() else NARROW
+    """All that can be had at one size, with all instructions of the machine or those that are left to this process."""
+    instructions = NARROW if "NUMBA_CPU_FEATURES" in os.environ else "all"
     contestants = torch_peers(units) | onnx_peers(units, folder, threads)
     for quantizer in chosen:
         for bits in choose.BITS:
