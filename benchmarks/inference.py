@@ -132,7 +132,9 @@ def torch_peers(units: int) -> Calls:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = torch.ao.quantization.quantize_dynamic(lstm, {nn.LSTM})
+            (made,) = torch.ao.quantization.quantize_dynamic(
+                nn.Sequential(lstm), {nn.LSTM}
+            )  # it changes children alone
             found["torch int8, dynamic"] = (int8, run(made, True))
     except (AttributeError, RuntimeError):  # gone from this version, or no engine here
         pass
