@@ -132,9 +132,8 @@ def torch_peers(units: int) -> Calls:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            (made,) = torch.ao.quantization.quantize_dynamic(
-                nn.Sequential(lstm), {nn.LSTM}
-            )  # it changes children alone
+            outer = nn.Sequential(lstm)  # only what is inside of a module is quantized
+            (made,) = torch.ao.quantization.quantize_dynamic(outer, {nn.LSTM})
             found["torch int8, dynamic"] = (int8, run(made, True))
     except (AttributeError, RuntimeError):  # gone from this version, or no engine here
         pass
