@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -23,6 +23,7 @@ LIMITS = {
     "products": [{"numbers": name, "giga_operations": 10.0} for name in ("float32", "bfloat16", "int8")],
     "reads": [{"bytes": 2**power, "gigabytes": 100.0 - power} for power in (12, 15, 20, 25)],
 }
+unhurried = settings(deadline=None)  # the machine may be shared
 SECONDS = st.lists(st.floats(1e-6, 1e3), min_size=3, max_size=3)
 ABOUT = {"cell": "lstm", "units": 8, "instructions": "all"}
 
@@ -73,6 +74,7 @@ def inferred(tmp_path_factory):
     return made.contest(32, ["binary"], 2, 1, folder), made.files(32, ["binary"], folder)
 
 
+@unhurried
 @given(ours=SECONDS, theirs=SECONDS, slow=SECONDS)
 def test_what_slows_a_round_for_all_changes_no_ratio(ours, theirs, slow):
     quiet = case(ours=ours, theirs=theirs).ratio("ours", "theirs")
@@ -80,6 +82,7 @@ def test_what_slows_a_round_for_all_changes_no_ratio(ours, theirs, slow):
     assert noisy.ratio("ours", "theirs") == pytest.approx(quiet, rel=1e-6)
 
 
+@unhurried
 @given(each=st.lists(SECONDS, min_size=1, max_size=4))
 def test_a_ratio_is_against_the_fastest_of_a_group(each):
     seconds = {f"peer {number}": times for number, times in enumerate(each)} | {"ours": [1.0, 1.0, 1.0]}
