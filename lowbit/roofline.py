@@ -139,7 +139,7 @@ def _bytes() -> tuple[int, Callable]:
     """Products of a round, and a function of an address and rounds: eight registers of sums, so that none waits."""
     import numba
 
-    from lowbit.inference.vectors import add32, bytes512, load, store
+    from lowbit.inference.native.vectors import add32, bytes512, load, store
 
     @numba.njit
     def run(address, rounds):
