@@ -24,6 +24,13 @@ def tables(machine: Machine) -> tuple[Table, Table]:
 
 def step(program: Program, x: Int64[np.ndarray, "batch *inputs"], values: Values, t: int) -> Values:
     """The state after one step; `x` are symbols or rows of inputs, `t` chooses the slot of the norms."""
+    return FINISH[program.cell](program.machine, preactivations(program, x, values, t), values)
+
+
+def preactivations(
+    program: Program, x: Int64[np.ndarray, "batch *inputs"], values: Values, t: int
+) -> Int64[np.ndarray, "batch fields hidden"]:
+    """What all passes of a step add up to, scaled and shifted, before tables see it."""
     plan, wide = program.plan, program.machine.wide
     sums = np.zeros((len(x), plan.fields, program.hidden), np.int64)
     for each in program.passes:
@@ -34,7 +41,7 @@ def step(program: Program, x: Int64[np.ndarray, "batch *inputs"], values: Values
         for gate, field in enumerate(plan.h if each.recurrent else plan.x):
             part = added[:, gate * program.hidden : (gate + 1) * program.hidden]
             sums[:, field] = wide.saturate(sums[:, field] + part)
-    return FINISH[program.cell](program.machine, sums, values)
+    return sums
 
 
 def accumulate(

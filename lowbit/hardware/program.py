@@ -105,24 +105,45 @@ def _passes(
 ) -> tuple[Pass, ...]:
     master = {"input": layer.weight_x, "recurrent": layer.weight_h}[part]
     quantized = part in layer.quantized and layer.quantizer.levels
-    planes = layer.quantizer.planes(master, layer.site(part)) if quantized else _nearest(master, machine)
-    if master.shape[1] > machine.depth and not machine.acc_bits:
-        raise InputError(f"sums of {master.shape[1]} products are past the machine's depth of {machine.depth}")
+    planes = layer.quantizer.planes(master, layer.site(part)) if quantized else (nearest(master, machine),)
+    return sweeps(planes, scale, bias, machine, fraction, part == "recurrent")
+
+
+def sweeps(
+    planes: tuple[Plane, ...],
+    scale: Float[Tensor, "slots rows"],
+    bias: Float[Tensor, "slots rows"],
+    machine: Machine,
+    fraction: int,
+    recurrent: bool,
+) -> tuple[Pass, ...]:
+    """A pass for each plane of a matrix, whose product with numbers of `fraction` places is scaled and shifted.
+
+    Raises `InputError` for weights that the machine's lanes have no code for.
+    """
+    if planes[0].whole.shape[1] > machine.depth and not machine.acc_bits:
+        sums = planes[0].whole.shape[1]
+        raise InputError(f"sums of {sums} products are past the machine's depth of {machine.depth}")
     return tuple(
-        _pass(plane, scale, bias if number == 0 else torch.zeros_like(bias), machine, fraction, part == "recurrent")
+        _pass(plane, scale, bias if number == 0 else torch.zeros_like(bias), machine, fraction, recurrent)
         for number, plane in enumerate(planes)
     )
 
 
-def _nearest(w: Tensor, machine: Machine) -> tuple[Plane, ...]:
+def nearest(w: Float[Tensor, "rows cols"], machine: Machine) -> Plane:
     """Full precision, rounded to what the machine multiplies by, with one power of two for the matrix."""
     arithmetic = machine.arithmetic
     if not isinstance(arithmetic, Multiply):
         raise InputError(f"a {arithmetic.title} lane cannot carry full precision; multiply(bits=12) can")
-    top = (1 << (arithmetic.bits - 1)) - 1
+    return rounded(w, arithmetic.bits)
+
+
+def rounded(w: Float[Tensor, "rows cols"], bits: int) -> Plane:
+    """Signed whole numbers of so many bits and one power of two, the finest that the largest weight allows."""
+    top = (1 << (bits - 1)) - 1
     fraction = int(np.floor(np.log2(top / max(float(w.abs().max()), 2.0**-20))))
     whole = torch.floor(w.double() * 2.0**fraction + 0.5).clamp(-top, top).long()
-    return (Plane(whole, w.new_full((len(w),), 2.0**-fraction)),)
+    return Plane(whole, w.new_full((len(w),), 2.0**-fraction))
 
 
 def _pass(plane: Plane, scale: Tensor, bias: Tensor, machine: Machine, fraction: int, recurrent: bool) -> Pass:

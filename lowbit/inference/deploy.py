@@ -10,6 +10,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from lowbit import cells, evaluate, norm, trained
+from lowbit.hardware.program import rounded
 from lowbit.inference import file as files
 from lowbit.inference.grid import Matrix, shortest
 from lowbit.models import Network
@@ -22,22 +23,29 @@ from lowbit.store import Record
 CELLS = ("gru", "lstm", "lstm(normalize_cell=True)", "rnn")
 
 
-def pack(run: RunSpec | Record, file: str | Path, kept: int = 0) -> Path:
+def pack(run: RunSpec | Record, file: str | Path, kept: int = 0, bits: int = 0) -> Path:
     """Writes the trained network of a run as a packed model, which `lowbit.load` runs without torch.
 
     Norm statistics are gathered again, with nearest rounding, on training batches. All steps share them, but
-    for the first `kept` ones. Raises `InputError` for a network that cannot be packed.
+    for the first `kept` ones. Recurrent layers of full precision are rounded to `bits`, if any, as an engine's
+    lanes would have them. Raises `InputError` for a network that cannot be packed.
     """
     spec = run.run if isinstance(run, Record) else run
     network = trained.network(spec)
     evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
     x = next(spec.data.alone("test", spec.recipe.test_limit)).x
     symbols = isinstance(x, Tensor) and not x.is_floating_point()
-    return write(network, spec, file, kept, symbols, getattr(spec.data, "alphabet", ""))
+    return write(network, spec, file, kept, symbols, getattr(spec.data, "alphabet", ""), bits)
 
 
 def write(
-    network: Network, spec: RunSpec, file: str | Path, kept: int = 0, symbols: bool = True, alphabet: str = ""
+    network: Network,
+    spec: RunSpec,
+    file: str | Path,
+    kept: int = 0,
+    symbols: bool = True,
+    alphabet: str = "",
+    bits: int = 0,
 ) -> Path:
     """Writes a network whose norms have their statistics; `symbols` says that inputs are integers.
 
@@ -50,7 +58,7 @@ def write(
     if network.embedding is not None:
         arrays |= _coded("embedding", network.embedding.weight, "embedding", network)
     for number, layer in enumerate(network.layers):
-        arrays |= {f"layers.{number}.{name}": array for name, array in _layer(layer).items()}
+        arrays |= {f"layers.{number}.{name}": array for name, array in _layer(layer, bits).items()}
     inputs = network.layers[0].site_x.inputs if network.embedding is None else network.embedding.num_embeddings
     about = {
         "spec": dataclasses.asdict(spec),
@@ -89,7 +97,7 @@ def _check(network: Network, spec: RunSpec) -> None:
 
 
 @torch.no_grad()
-def _layer(layer: Recurrent) -> dict[str, np.ndarray]:
+def _layer(layer: Recurrent, bits: int) -> dict[str, np.ndarray]:
     weights = layer.round(sample=False)
     scale_x, shift_x = layer.norm_x.fold(weights.x)
     scale_h, shift_h = layer.norm_h.fold(weights.h)
@@ -105,7 +113,8 @@ def _layer(layer: Recurrent) -> dict[str, np.ndarray]:
     if hasattr(layer, "first"):
         arrays["first"] = _array(layer.first)
     for part, master in (("input", layer.weight_x), ("recurrent", layer.weight_h)):
-        arrays |= files.entries(part, _matrix(layer.quantizer, part in layer.quantized, master, layer.site(part)))
+        matrix = _matrix(layer.quantizer, part in layer.quantized, master, layer.site(part))
+        arrays |= files.entries(part, _rounded(matrix, bits) if bits and matrix.codes is None else matrix)
     return arrays
 
 
@@ -119,6 +128,12 @@ def _matrix(quantizer: Quantizer, quantized: bool, w: Tensor, site: Site) -> Mat
         return Matrix(None, _array(w))
     codes, book = quantizer.encode(w, site)
     return Matrix(codes.cpu().numpy(), shortest(_array(book), site.gates))
+
+
+def _rounded(matrix: Matrix, bits: int) -> Matrix:
+    plane, top = rounded(torch.from_numpy(matrix.book), bits), (1 << (bits - 1)) - 1
+    book = np.arange(-top, top + 1, dtype=np.float32) * float(plane.factor[0])
+    return Matrix((plane.whole.numpy() + top).astype(np.uint8 if bits <= 8 else np.uint16), book[None])
 
 
 def _array(values: Tensor) -> Float32[np.ndarray, "..."]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Integer, UInt8
+from jaxtyping import Float32, Integer, UInt8, UInt16
 
 LARGEST = 128  # of whole numbers that eight bits hold, without sign
 WIDEST = 2**36  # of those whose sums of a few thousand are exact in 64 bits with any activations
@@ -13,7 +13,7 @@ WIDEST = 2**36  # of those whose sums of a few thousand are exact in 64 bits wit
 class Matrix(NamedTuple):
     """Weights as codes and the level of each code; without codes, the weights themselves."""
 
-    codes: UInt8[np.ndarray, "rows cols"] | None
+    codes: UInt8[np.ndarray, "rows cols"] | UInt16[np.ndarray, "rows cols"] | None
     book: Float32[np.ndarray, "blocks levels"]  # ascending, for blocks of rows; the values where there are no codes
 
     @property
@@ -69,7 +69,7 @@ def grid(matrix: Matrix, largest: int = LARGEST) -> Grid | None:
     >>> grid(powers), grid(powers, WIDEST).levels
     (None, (-1024, 1, 2048))
     """
-    if matrix.codes is None:
+    if matrix.codes is None or matrix.book.shape[1] > 2 * LARGEST:
         return None
     tops = range(1, LARGEST + 1)
     found = _multiples(matrix.codes, matrix.book.astype(np.float64), tops, LARGEST)

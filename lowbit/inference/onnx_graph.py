@@ -79,7 +79,7 @@ class Graph:
         """Values in float32; codes are packed and their levels looked up."""
         if matrix.codes is None:
             return self.constant(matrix.book)
-        if len(matrix.book) > 1:
+        if len(matrix.book) > 1 or matrix.codes.dtype != np.uint8:
             return self.constant(matrix.values)
         codes = self.add("Cast", [self.codes(matrix)], to=self.onnx.TensorProto.INT64)
         return self.add("Gather", [self.constant(matrix.book[0]), codes], axis=0)

@@ -1,0 +1,65 @@
+"""A packed model for a machine: its layers as whole numbers, out of the file alone."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowbit import quantizers
+from lowbit.hardware import program
+from lowbit.hardware.accelerator import Machine
+from lowbit.hardware.fixed import Format
+from lowbit.hardware.network import reaching
+from lowbit.hardware.program import PLANS, Program
+from lowbit.inference import file
+from lowbit.inference.grid import Matrix
+from lowbit.quantizers.planes import Plane, split
+from lowbit.registry import InputError
+
+Arrays = dict[str, np.ndarray]
+
+
+def compiled(path: str | Path, machine: Machine) -> tuple[Program, ...]:
+    """A program for each layer of a packed model; raises `InputError` for what the machine lacks."""
+    arrays, about = file.read(Path(path))
+    if about["cell"] not in PLANS:
+        raise InputError(f"the datapath has no cell {about['cell']!r}; known: {', '.join(PLANS)}")
+    form = None
+    if "embedding" in arrays or "embedding.codes" in arrays:
+        form = reaching(float(np.abs(file.matrix("embedding", arrays).values).max()), machine.act_bits)
+    elif not about["symbols"]:
+        raise InputError("this packed model reads numbers, and a packed model does not say how large they get")
+    levels = quantizers.build(about["spec"]["quantizer"]).levels
+    found = []
+    for number in range(about["layers"]):
+        prefix = f"layers.{number}."
+        below = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        found.append(_program(below, about["cell"], levels, machine, form))
+        form = machine.activation
+    return tuple(found)
+
+
+def _program(arrays: Arrays, cell: str, levels: tuple[float, ...], machine: Machine, form: Format | None) -> Program:
+    scale_x, scale_h, shift_x = (torch.from_numpy(arrays[name].copy()) for name in ("scale_x", "scale_h", "shift_x"))
+    shift_h = torch.from_numpy(arrays.get("shift_h", np.zeros_like(arrays["shift_x"])))
+    x, h = (_planes(file.matrix(part, arrays), levels, machine) for part in ("input", "recurrent"))
+    fraction = machine.symbol.fraction if form is None else form.fraction
+    passes = program.sweeps(x, scale_x, shift_x, machine, fraction, False)
+    passes += program.sweeps(h, scale_h, shift_h, machine, machine.activation.fraction, True)
+    memories, hidden = 2 if cell == "lstm" else 1, h[0].whole.shape[1]
+    first = arrays.get("first", np.zeros((memories, hidden), np.float32))
+    formats = (machine.activation, machine.wide)[:memories]
+    start = np.stack([each.quantize(row) for each, row in zip(formats, first, strict=True)])
+    return Program(machine, cell, passes, start, form)
+
+
+def _planes(matrix: Matrix, levels: tuple[float, ...], machine: Machine) -> tuple[Plane, ...]:
+    if matrix.codes is None or matrix.book.shape[1] != len(levels):
+        return (program.nearest(torch.from_numpy(matrix.values.copy()), machine),)
+    planes = split(_tensor(matrix.codes), _tensor(matrix.levels), levels)
+    return planes
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))
