@@ -25,6 +25,7 @@ SCORES = (
 
 
 COMMITTED = ("brief", "cpu", "paper")  # budgets whose records are part of the study
+APART = ("benchmarks", "hardware")  # folders of results that hold other records than those of runs
 
 
 class Sealed:
@@ -144,9 +145,7 @@ def scan(*budgets: str) -> Scan:
     """The records of `budgets`, or of all; broken files are named among the problems and skipped."""
     records, problems = [], []
     for file in sorted(paths.results().glob("*/*.json")):
-        if file.parent == paths.benchmarks():
-            continue
-        if budgets and file.parent.name not in budgets:
+        if file.parent.name in APART or (budgets and file.parent.name not in budgets):
             continue
         record, problem = _read(file)
         if record is None:

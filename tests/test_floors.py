@@ -19,7 +19,7 @@ FLOORS = [
     {"train", "study", "measure"},
     {"trained", "intake"},
     {"diagnose", "inference"},
-    {"speed"},
+    {"speed", "onchip"},
     {"templates", "roofline"},
     {"figures", "report", "pages"},
     {"journal"},

@@ -1,0 +1,33 @@
+"""Packs the trained network of a run, runs it on machines over its test text, and files what was found.
+
+    python benchmarks/onchip.py dataset=ptb_char budget=cpu quantizer=ternary machine=ternary machine=streamed
+
+The model goes to `results/packed`, a record for each machine to `results/hardware`; pages are made from these.
+Without a machine it is the one of the quantizer's name. It needs the dataset, and Amaranth for the hardware itself.
+"""
+
+import sys
+
+from lowbit import spec, store
+from lowbit.inference import deploy
+from lowbit.onchip import measure, record
+from lowbit.onchip.pair import Pair, folder
+
+LANE_BITS = 12  # of weights in full precision, as the lanes of the machine `full` have them
+
+
+def main(words: list[str]) -> None:
+    """Prints each record's place."""
+    told = [word.split("=", 1) for word in words]
+    run = spec.read({field: value for field, value in told if field != "machine"})
+    machines = [value for field, value in told if field == "machine"] or [run.quantizer]
+    name = f"{run.dataset}-{run.cell}-{spec.slug(run.quantizer)}"
+    deploy.pack(run, folder() / f"{name}.safetensors", bits=LANE_BITS if run.quantizer == "full" else 0)
+    for machine in machines:
+        pair = Pair(name, machine)
+        store.write(record.path(pair), record.text(measure.measure(pair)))
+        print(record.path(pair))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

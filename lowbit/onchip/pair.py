@@ -1,0 +1,70 @@
+"""A packed network on a machine: what the pages on hardware are made for."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from lowbit import paths
+from lowbit.hardware import accelerator
+from lowbit.hardware.accelerator import Machine
+from lowbit.hardware.cycles import Workload
+from lowbit.hardware.program import Program
+from lowbit.inference import model, programs
+from lowbit.registry import InputError
+from lowbit.spec import slug
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Two names and nothing else: the parameters of a page."""
+
+    network: str = "ptb_char-lstm-ternary"  # a file of `results/packed`
+    machine: str = "ternary"  # of `data/machines.csv`, with options as in ternary(lanes=20)
+
+    @property
+    def folder(self) -> str:
+        """Where its record lies, and what its pages may take."""
+        return "hardware"
+
+    @property
+    def key(self) -> str:
+        """The name of its record and of its pages."""
+        return f"{self.network}-on-{slug(self.machine)}"
+
+    @property
+    def file(self) -> Path:
+        """The packed model."""
+        return folder() / f"{self.network}.safetensors"
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the packed model."""
+        return hashlib.sha256(self.file.read_bytes()).hexdigest()
+
+    @property
+    def built(self) -> Machine:
+        """The machine."""
+        return accelerator.build(self.machine)
+
+    def program(self, machine: Machine | None = None) -> Program:
+        """The first layer of the network for the machine, or for another; raises `InputError`."""
+        return programs.compiled(self.file, machine or self.built)[0]
+
+    def work(self) -> Workload:
+        """What cycles depend on."""
+        return Workload.of(self.program())
+
+    def written(self, steps: int) -> Int64[np.ndarray, " time"]:
+        """Symbols that the network writes by itself, so that it can be watched at work without any text."""
+        network = model.load(self.file, 32)
+        if not network.about["symbols"]:
+            raise InputError(f"{self.network} reads numbers, so it cannot read what it writes")
+        return network.generate(np.zeros(1, np.int64), steps).astype(np.int64)
+
+
+def folder() -> Path:
+    """Where packed models are."""
+    return paths.results() / "packed"

@@ -1,0 +1,113 @@
+"""Where rounding enters: a network in real numbers beside the same in whole numbers, stage by stage."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from lowbit.hardware import golden
+from lowbit.hardware.program import PLANS, Program
+from lowbit.inference import file
+
+Stages = dict[str, Float[np.ndarray, "batch values"]]
+
+
+def sigmoid(v: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Without overflow."""
+    return (1 + np.tanh(v / 2)) / 2
+
+
+GATES = {"lstm": (sigmoid, sigmoid, np.tanh, sigmoid), "gru": (sigmoid, sigmoid), "rnn": ()}
+
+
+class Real(NamedTuple):
+    """One layer of a packed model that reads symbols, in float64."""
+
+    cell: str
+    table: Float[np.ndarray, "symbols rows"]
+    weights: Float[np.ndarray, "rows hidden"]
+    scale: Float[np.ndarray, " rows"]
+    shift: Float[np.ndarray, " rows"]
+    start: Float[np.ndarray, "memories hidden"]
+
+    @classmethod
+    def of(cls, path: Path) -> "Real":
+        """The first layer of a file whose steps share their norms."""
+        arrays, about = file.read(path)
+        below = {
+            name.removeprefix("layers.0."): array.astype(np.float64)
+            for name, array in arrays.items()
+            if array.dtype == np.float32
+        }
+        x, h = (file.matrix(f"layers.0.{part}", arrays).values.astype(np.float64) for part in ("input", "recurrent"))
+        zero = np.zeros((2 if about["cell"] == "lstm" else 1, h.shape[1]))
+        shift_h = below.get("shift_h", np.zeros_like(below["shift_x"]))
+        table = x.T * below["scale_x"][0] + below["shift_x"][0]
+        return cls(about["cell"], table, h, below["scale_h"][0], shift_h[0], below.get("first", zero))
+
+    def run(self, symbols: Int64[np.ndarray, "time batch"]) -> Iterator[Stages]:
+        """The stages of every step."""
+        plan, hidden = PLANS[self.cell], self.weights.shape[1]
+        values = [np.repeat(row[None], symbols.shape[1], axis=0) for row in self.start]
+        for now in symbols:
+            sums = np.zeros((len(now), plan.fields, hidden))
+            for fields, part in (
+                (plan.x, self.table[now]),
+                (plan.h, values[0] @ self.weights.T * self.scale + self.shift),
+            ):
+                for field, each in zip(fields, np.split(part, plan.gates, axis=1), strict=True):
+                    sums[:, field] += each
+            gates = [gate(sums[:, field]) for field, gate in enumerate(GATES[self.cell])]
+            if self.cell == "lstm":
+                i, f, g, o = gates
+                values[1] = f * values[1] + i * g
+                values[0] = o * np.tanh(values[1])
+            elif self.cell == "gru":
+                n = np.tanh(sums[:, 2] + gates[0] * sums[:, 3])
+                values[0] = n + gates[1] * (values[0] - n)
+            else:
+                values[0] = np.tanh(sums[:, 0])
+            yield _stages(sums, gates, values)
+
+
+def whole(program: Program, symbols: Int64[np.ndarray, "time batch"]) -> Iterator[Stages]:
+    """The stages of every step as the engine has them."""
+    machine = program.machine
+    tables = {sigmoid: golden.tables(machine)[0], np.tanh: golden.tables(machine)[1]}
+    values = tuple(np.repeat(row[None], symbols.shape[1], axis=0) for row in program.start)
+    for t, now in enumerate(symbols):
+        sums = golden.preactivations(program, now, values, t)
+        values = golden.FINISH[program.cell](machine, sums, values)
+        gates = [tables[gate](sums[:, field]) for field, gate in enumerate(GATES[program.cell])]
+        reals = [form.real(value) for form, value in zip((machine.activation, machine.wide), values, strict=False)]
+        yield _stages(machine.wide.real(sums), [machine.activation.real(gate) for gate in gates], reals)
+
+
+def _stages(sums: np.ndarray, gates: list[np.ndarray], values: list[np.ndarray]) -> Stages:
+    told = {"pre-activation": sums.reshape(len(sums), -1)}
+    if gates:
+        told["gate"] = np.concatenate(gates, axis=1)
+    if len(values) > 1:
+        told["cell"] = values[1].copy()
+    return told | {"hidden": values[0].copy()}
+
+
+class Error(NamedTuple):
+    """How far whole numbers are from real ones."""
+
+    rms: float
+    largest: float
+
+
+def errors(real: Iterator[Stages], rounded: Iterator[Stages]) -> dict[str, Error]:
+    """By stage, over all steps, sequences and units; each telling goes on from its own state."""
+    squares: dict[str, list[float]] = {}
+    largest: dict[str, float] = {}
+    for a, b in zip(real, rounded, strict=True):
+        for stage in a:
+            off = np.abs(a[stage] - b[stage])
+            squares.setdefault(stage, []).append(float((off**2).mean()))
+            largest[stage] = max(largest.get(stage, 0.0), float(off.max()))
+    return {stage: Error(float(np.sqrt(np.mean(each))), largest[stage]) for stage, each in squares.items()}
