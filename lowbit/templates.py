@@ -1,12 +1,16 @@
 """Pages and what they are made from: each template with its parameters, its place and what it shows."""
 
 import dataclasses
+import hashlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lowbit import diagnose, paths, quantizers, speed, store
+from lowbit.hardware import technology
+from lowbit.onchip import record as onchip
+from lowbit.onchip.pair import Pair
 from lowbit.spec import RunSpec, slug
 from lowbit.speed import Measured
 from lowbit.study import fitting
@@ -19,6 +23,7 @@ class Template(NamedTuple):
     place: Callable[[Any], str]  # of the page of a spec: where it lies below `pages`, without suffix
     sources: Callable[[Any], list[str]]  # what it shows; a change makes the page one of the past
     over: bool = False  # it looks over all records of a dataset and budget
+    always: Callable[[], list] = list  # specs that have a page in every study
 
 
 def _record(run: RunSpec) -> list[str]:
@@ -43,21 +48,51 @@ def _benchmarks(*kinds: str) -> Callable[[Measured], list[str]]:
     return lambda _: [each.digest for each in speed.scan(*kinds).found]
 
 
-def _pair(run: RunSpec) -> str:
+def _measured(kind: str) -> Callable[[], list[Measured]]:
+    return lambda: [Measured(each.measured) for each in speed.scan(kind).found]
+
+
+def _about(run: RunSpec) -> str:
     return f"{slug(run.dataset)}-{run.folder}"
+
+
+def _engine(pair: Pair) -> list[str]:
+    benchmarks = sorted((paths.results() / "benchmarks").glob("simulators-*.json"))
+    files = [onchip.path(pair), pair.file, *benchmarks, paths.SOURCE / "data" / "machines.csv"]
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()]
+
+
+def _silicon(pair: Pair) -> list[str]:
+    prices = [file.read_text() for file in sorted(technology.folder().glob("*.csv"))]
+    dataset = pair.network.partition("-")[0]
+    scores = [each.digest for each in store.scan("cpu").records if each.spec["dataset"] == dataset]
+    return [*_engine(pair), *prices, *scores, (paths.notebooks() / "explorer.html").read_text()]
+
+
+def _holding() -> list[Pair]:
+    """Those whose weights are on the chip."""
+    return [pair for pair in onchip.on_file() if not pair.built.off_chip_bits_per_s]
 
 
 TEMPLATES = {
     "train": Template(RunSpec, lambda run: f"runs/{run.key}", _record),
     "quantizer": Template(RunSpec, lambda run: f"quantizers/{slug(run.quantizer)}", _code),
-    "compare": Template(RunSpec, lambda run: f"compare/{_pair(run)}", _records, over=True),
-    "diagnose": Template(RunSpec, lambda run: f"diagnose/{_pair(run)}", _diagnoses, over=True),
+    "compare": Template(RunSpec, lambda run: f"compare/{_about(run)}", _records, over=True),
+    "diagnose": Template(RunSpec, lambda run: f"diagnose/{_about(run)}", _diagnoses, over=True),
     "training_speed": Template(
-        Measured, lambda of: f"speed/training-{of.measured}", _benchmarks("training", "bfloat16")
+        Measured,
+        lambda of: f"speed/training-{of.measured}",
+        _benchmarks("training", "bfloat16"),
+        always=_measured("training"),
     ),
     "inference_speed": Template(
-        Measured, lambda of: f"speed/inference-{of.measured}", _benchmarks("inference", "statistics")
+        Measured,
+        lambda of: f"speed/inference-{of.measured}",
+        _benchmarks("inference", "statistics"),
+        always=_measured("inference"),
     ),
+    "datapath": Template(Pair, lambda pair: f"datapath/{pair.key}", _engine, always=onchip.on_file),
+    "area_energy": Template(Pair, lambda pair: f"area_energy/{pair.key}", _silicon, always=_holding),
 }
 
 
@@ -80,9 +115,8 @@ class Page:
 
 
 def pages(runs: list[RunSpec]) -> tuple[list[Page], list[Page]]:
-    """A page for every run, quantizer and benchmark, then those that look over all records of a dataset and budget."""
+    """A page for every run, quantizer, benchmark and engine, then those over all records of a dataset and budget."""
     first = [Page("train", run) for run in runs] + [Page("quantizer", fitting(q)) for q in quantizers.names()]
-    for kind in ("training", "inference"):
-        first += [Page(f"{kind}_speed", Measured(each.measured)) for each in speed.scan(kind).found]
+    first += [Page(name, spec) for name, template in TEMPLATES.items() for spec in template.always()]
     pairs = [RunSpec(dataset=d, budget=b) for d, b in dict.fromkeys((run.dataset, run.folder) for run in runs)]
     return first, [Page(name, pair) for name, template in TEMPLATES.items() if template.over for pair in pairs]

@@ -25,7 +25,7 @@ FLOORS = [
     {"journal"},
     {"plan", "engine"},
     {"batch", "worker"},
-    {"findings", "rankings", "diagrams", "blueprints", "drawings", "view", "clean", "speedtables"},
+    {"findings", "rankings", "diagrams", "blueprints", "charts", "drawings", "view", "clean", "speedtables"},
     {"tables", "speedplots"},
     {"__main__", "ready"},
 ]

@@ -6,6 +6,7 @@ all of it, for they could be gated. The gates of the unit behind the lanes are n
 told apart as a power. All is at the node and the voltage of the library: no step to another node is taken.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -69,12 +70,18 @@ def lane(machine: Machine, quantity: str, library: str) -> float:
 
 def unit(machine: Machine, quantity: str, library: str) -> float:
     """What is behind the lanes: a constant and a part for each bit of the accumulators, fitted to the ledger."""
+    fixed, each_bit = _unit_fit(quantity, library)
+    return fixed + each_bit * machine.lanes * machine.accumulator.bits
+
+
+@functools.cache
+def _unit_fit(quantity: str, library: str) -> tuple[float, float]:
     rows = [row for row in technology.prices() if row.item.startswith("engine ") and row.quantity == quantity]
     rows = [row for row in rows if row.library == library]
     built = [accelerator.build(row.item.removeprefix("engine ")) for row in rows]
     bits = np.array([[1.0, each.lanes * each.accumulator.bits] for each in built])
     fixed, each_bit = np.linalg.lstsq(bits, np.array([row.value for row in rows]), rcond=None)[0]
-    return float(fixed + each_bit * machine.lanes * machine.accumulator.bits)
+    return float(fixed), float(each_bit)
 
 
 def weights(machine: Machine, work: Workload) -> Bank:
