@@ -85,7 +85,7 @@ def test_every_chart_is_drawn(pair):
     for figure in (
         block.block(pair), time.timeline(watched), time.sums(watched), precision.errors(pair, found),
         precision.score(pair, found), chip.waterfall(pair), chip.cliff(pair), chip.sweep(pair), gates.split(),
-        gates.by_library(pair.built.lane), gates.by_bits(),
+        gates.by_library(pair.lane), gates.by_bits(),
     ):  # fmt: skip
         assert figure.get_figwidth() <= 6
     assert pair.machine in cards.summary(pair, found).data

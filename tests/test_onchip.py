@@ -97,6 +97,11 @@ def test_what_is_measured_is_filed_and_recalled(monkeypatch):
         record.recall(pair)
 
 
+def test_the_lane_of_a_pair_is_named_as_the_ledger_names_it():
+    assert Pair(machine="full").lane == "multiply"
+    assert Pair(machine="bits8").lane == "multiply(bits=8)"
+
+
 def test_without_a_record_it_is_said_what_makes_one():
     with pytest.raises(InputError, match="benchmarks.onchip"):
         record.recall(Pair())

@@ -43,7 +43,7 @@ def told(pair: Pair, library: str = "sg13g2") -> dict:
             "hidden": [[units, f"{units:,}"] for units in hidden],
         },
         "first": {
-            "lane": machine.lane if machine.lane in kinds else BASE,
+            "lane": pair.lane if pair.lane in kinds else BASE,
             "lanes": machine.lanes,
             "hidden": work.hidden,
         },

@@ -13,7 +13,7 @@ from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.cycles import Workload
 from lowbit.hardware.program import Program
 from lowbit.inference import model, programs
-from lowbit.registry import InputError
+from lowbit.registry import InputError, canonical
 from lowbit.spec import slug
 
 
@@ -48,6 +48,12 @@ class Pair:
     def built(self) -> Machine:
         """The machine."""
         return accelerator.build(self.machine)
+
+    @property
+    def lane(self) -> str:
+        """The machine's lane as the ledger has it."""
+        lane = self.built.arithmetic
+        return canonical(lane.title, lane)
 
     def program(self, machine: Machine | None = None) -> Program:
         """The first layer of the network for the machine, or for another; raises `InputError`."""
