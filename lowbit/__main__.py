@@ -46,8 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("study", nargs="?")
     why = add("why", _why, "say what befell a page: the failing cell, its notebook and its log")
     why.add_argument("key", help="of a run, or the name of a page")
-    again = add("verify", _verify, "make records of a study again on this machine and compare")
-    again.add_argument("study")
+    again = add("verify", _verify, "make records of a study, or rows of the ledger of gates, again and compare")
+    again.add_argument("study", nargs="?")
+    again.add_argument("--hardware", action="store_true", help="areas and energies, by synthesis")
     again.add_argument("--sample", type=int, default=5, help="how many, drawn at random (default: 5)")
     take = add("import", _import, "take in records that were made elsewhere, after checks")
     take.add_argument("folder")
@@ -98,10 +99,14 @@ def _why(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from lowbit import intake
+    from lowbit.hardware import ledger
 
+    if options.hardware == bool(options.study):
+        raise InputError("name a study, or say --hardware")
+    room, asked = (ledger, ()) if options.hardware else (intake, (options.study,))
     verdicts = []
-    for record in intake.sample(options.study, options.sample):
-        verdicts.append(intake.verify(record))
+    for each in room.sample(*asked, options.sample):
+        verdicts.append(room.verify(each))
         print(f"{verdicts[-1].verdict}: {verdicts[-1].key}: {verdicts[-1].reason}", flush=True)
     return 1 if any(each.verdict == "different" for each in verdicts) else 0
 
@@ -193,36 +198,17 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _rtl(options: argparse.Namespace) -> int:
-    from lowbit.hardware import accelerator, rtl
-    from lowbit.hardware.cycles import Workload
-    from lowbit.hardware.program import PLANS
+    from lowbit import workbench
 
-    rtl.need("amaranth")
-    from lowbit.hardware.rtl import text
-    from lowbit.hardware.rtl.engine import Build, Engine
-
-    if options.cell not in PLANS:
-        raise InputError(f"the datapath has no cell {options.cell!r}; known: {', '.join(PLANS)}")
-    work = Workload(options.cell, options.inputs, options.hidden)
-    build = Build(accelerator.build(options.machine), work, places=(16, 16), slots=100, steps=1 << 16)
-    print(text.verilog_of(Engine(build), "engine"), end="")
+    print(workbench.verilog(options.machine, options.cell, options.inputs, options.hidden), end="")
     return 0
 
 
 def _synthesize(options: argparse.Namespace) -> int:
-    from lowbit import store
-    from lowbit.hardware import libraries, rtl, technology
+    from lowbit import workbench
 
-    rtl.need("amaranth")
-    from lowbit.hardware import synth
-
-    library = libraries.build(options.library)
-    for design in synth.designs():
-        if options.part in (None, design.part):
-            found = synth.rows(synth.mapped(design, library))
-            path = technology.folder() / "synthesis.csv"
-            store.write(path, technology.table(technology.replaced(path, found)))
-            print(f"{found[0]['item']}: " + ", ".join(f"{row['quantity']} {row['value']}" for row in found), flush=True)
+    for line in workbench.synthesize(options.library, options.part):
+        print(line, flush=True)
     return 0
 
 

