@@ -25,7 +25,7 @@ LANES = ["binary", "ternary", "shift(span=5)", "odd(bits=2)", "multiply(bits=3)"
 
 def agrees(loaded, x):
     """Whether values and cycles are those of the golden model and of the closed form."""
-    outputs, taken = system.simulate(loaded, x[:, 0])
+    outputs, taken = system.run(system.load(loaded, x[:, 0]))
     same = np.array_equal(outputs, golden.run(loaded, x)[0][:, 0])
     return same and taken == cycles.count(loaded.machine, Workload.of(loaded), len(x)).cycles
 
@@ -92,7 +92,7 @@ def test_a_fault_is_seen(fault, monkeypatch):
     else:
         whole = hardware_lanes.PRODUCTS[Ternary]
         monkeypatch.setitem(hardware_lanes.PRODUCTS, Ternary, lambda *given: (whole(*given)[0], 0))
-    outputs, _ = system.simulate(loaded, x[:, 0], words)
+    outputs, _ = system.run(system.load(loaded, x[:, 0], words))
     assert not np.array_equal(outputs, golden.run(loaded, x)[0][:, 0])
 
 

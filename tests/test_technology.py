@@ -41,7 +41,7 @@ def values(item, library):
     return {row.quantity: row.value for row in technology.prices() if (row.item, row.library) == (item, library)}
 
 
-@pytest.mark.parametrize("library", ["sg13g2", "sky130"])
+@pytest.mark.parametrize("library", ["sg13g2", "sky130", "gf180"])
 def test_fewer_bits_need_less_area_and_glitches_only_add(library):
     lanes = [
         values(f"lane {name}", library) for name in ("binary", "shift", "multiply", "multiply(multiplier='array')")

@@ -11,20 +11,18 @@ from lowbit.hardware import image
 from lowbit.hardware.program import Program
 from lowbit.hardware.rtl.engine import Build, Engine
 
+Outcome = tuple[np.ndarray, int]  # outputs (time hidden) and cycles
+
 
 class System(wiring.Component):
     """Runs once when started; every output shows as it is written."""
 
-    start: In(1)
-    done: Out(1)
-    cycles: Out(32)
-    valid: Out(1)
-
     def __init__(self, program: Program, x: Int64[np.ndarray, "time *inputs"], words: Int64[np.ndarray, "words lanes"]):
         self.program, self.x, self.words = program, x, words
         self.engine = Engine(Build.of(program, len(x)))
-        self.unit, self.output = Signal(range(2 * program.hidden)), Signal(signed(program.machine.act_bits))
-        super().__init__()
+        ports = {"start": In(1), "done": Out(1), "cycles": Out(32), "valid": Out(1)}
+        ports |= {"unit": Out(range(2 * program.hidden)), "value": Out(signed(program.machine.act_bits))}
+        super().__init__(ports)
 
     def elaborate(self, platform: object) -> Module:
         """The engine and a memory for each of its ports."""
@@ -35,7 +33,7 @@ class System(wiring.Component):
         bits, act, wide = machine.arithmetic.weight_bits, machine.act_bits, machine.wide.bits
         m.d.comb += [engine.start.eq(self.start), self.done.eq(engine.done), self.cycles.eq(engine.cycles)]
         m.d.comb += [self.valid.eq(engine.output_enable), self.unit.eq(engine.output_address)]
-        m.d.comb += self.output.eq(engine.output)
+        m.d.comb += self.value.eq(engine.output)
 
         words = [_packed(row, bits) for row in self.words.tolist()]
         _read(m, _store(m, "words", machine.word_bits, words), engine.word_address, engine.word, engine.word_enable)
@@ -71,27 +69,32 @@ class System(wiring.Component):
         return m
 
 
-def simulate(
+def load(
     program: Program,
     x: Int64[np.ndarray, "time *inputs"],
     words: Int64[np.ndarray, "words lanes"] | None = None,
-) -> tuple[Int64[np.ndarray, "time hidden"], int]:
-    """Outputs and cycles of the engine under Amaranth's own simulator; `words` replaces the image of the weights."""
-    system = System(program, x, image.words(program) if words is None else words)
-    outputs, told = np.zeros((len(x), program.hidden), np.int64), []
+) -> System:
+    """An engine and its memories; `words` replaces the image of the weights."""
+    return System(program, x, image.words(program) if words is None else words)
+
+
+def run(system: System) -> Outcome:
+    """Outputs and cycles under Amaranth's own simulator."""
+    hidden = system.program.hidden
+    outputs, told = np.zeros((len(system.x), hidden), np.int64), []
 
     async def bench(context) -> None:
         context.set(system.start, 1)
         step = 0
-        ticks = context.tick().sample(system.valid, system.unit, system.output, system.done, system.cycles)
+        ticks = context.tick().sample(system.valid, system.unit, system.value, system.done, system.cycles)
         async for _, _, valid, unit, value, done, cycles in ticks:
             context.set(system.start, 0)
             if done:
                 told.append(cycles)
                 break
             if valid:
-                outputs[step, unit % program.hidden] = value
-                step += unit % program.hidden == program.hidden - 1
+                outputs[step, unit % hidden] = value
+                step += unit % hidden == hidden - 1
 
     simulator = Simulator(system)
     simulator.add_clock(1e-6)
