@@ -32,6 +32,19 @@ def test_energy_is_events_times_prices(hidden):
     assert spent.total_pj.low <= spent.total_pj.high
 
 
+def test_weights_from_outside_are_read_bit_by_bit_and_take_no_area():
+    work = Workload("lstm", 50, 512)
+    held, streamed = accelerator.build("ternary"), accelerator.build("streamed")
+    spent = cost.energy(streamed, work)
+    prices = [technology.price("memory", f"dram {end}", "read").value / 64 for end in ("least", "most")]
+    bits = cycles.count(streamed, work, 1).words * streamed.word_bits
+    assert spent.dram_pj == pytest.approx([bits * price for price in prices])
+    assert spent.weights_pj == cost.energy(held, work).dram_pj == (0, 0)
+    assert cost.area(streamed, work).weights_um2 == 0
+    assert spent.total_pj.low > cost.energy(held, work).total_pj.high
+    assert spent.lanes_pj == cost.energy(held, work).lanes_pj
+
+
 def test_large_layers_cost_what_their_weights_cost():
     """Of 64 lanes, whose words fill the macros without a rest."""
     work = [Workload("lstm", 50, hidden) for hidden in (128, 4000)]

@@ -3,7 +3,9 @@ r"""What an engine costs: counts (lowbit.hardware.cycles) times prices (lowbit.h
 Area is that of cells and macros; wires, pads and the clock tree are left out. Energy is that of the lanes, without
 and with glitches, of the words of weights from memory, and of the clock of the other registers, nothing of it to
 all of it, for they could be gated. The gates of the unit behind the lanes are not in it, nor is leakage, which is
-told apart as a power. All is at the node and the voltage of the library: no step to another node is taken.
+told apart as a power. All is at the node and the voltage of the library, where no step to another process is asked
+for (lowbit.hardware.scaling). A machine whose weights come from outside has no memory for them: each word is read
+from DRAM, at its price a bit, whatever the process; what DRAM takes while idle is left out.
 """
 
 import functools
@@ -11,29 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lowbit.hardware import accelerator, cycles, memory, technology
+from lowbit.hardware import accelerator, cycles, memory, scaling, technology
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.cycles import Workload
+from lowbit.hardware.interval import Interval
 from lowbit.hardware.memory import Bank
+from lowbit.hardware.scaling import Process
 from lowbit.registry import canonical
 
-
-class Interval(NamedTuple):
-    """What a value lies between."""
-
-    low: float
-    high: float
-
-    def __add__(self, other: "Interval") -> "Interval":
-        return Interval(self.low + other.low, self.high + other.high)
-
-    def times(self, factor: float | int) -> "Interval":
-        """Both ends times a number that is not negative."""
-        return Interval(self.low * factor, self.high * factor)
-
-    def over(self, other: "Interval") -> "Interval":
-        """A ratio, from the least to the largest that it can be."""
-        return Interval(self.low / other.high, self.high / other.low)
+PRICED_BITS = 64  # of a read that rows of DRAM tell the energy of
+NOTHING = Interval(0.0, 0.0)
 
 
 class Area(NamedTuple):
@@ -54,12 +43,13 @@ class StepEnergy(NamedTuple):
 
     lanes_pj: Interval
     clock_pj: Interval  # of the registers that are not in lanes
-    weights_pj: Interval
+    weights_pj: Interval  # from memory on the chip
+    dram_pj: Interval  # from outside
 
     @property
     def total_pj(self) -> Interval:
         """Everything."""
-        return self.lanes_pj + self.clock_pj + self.weights_pj
+        return self.lanes_pj + self.clock_pj + self.weights_pj + self.dram_pj
 
 
 def lane(machine: Machine, quantity: str, library: str) -> float:
@@ -92,12 +82,14 @@ def weights(machine: Machine, work: Workload) -> Bank:
 
 
 def area(machine: Machine, work: Workload, library: str = "sg13g2") -> Area:
-    """The area of an engine that holds its weights."""
-    return Area(
-        machine.lanes * lane(machine, "area", library),
-        unit(machine, "area", library),
-        weights(machine, work).area_um2,
-    )
+    """The area of an engine, with its weights where they are on the chip."""
+    held = 0.0 if machine.off_chip_bits_per_s else weights(machine, work).area_um2
+    return Area(machine.lanes * lane(machine, "area", library), unit(machine, "area", library), held)
+
+
+def area_in(process: Process, machine: Machine, work: Workload, library: str = "sg13g2") -> Interval:
+    """That area in another process, in um2."""
+    return scaling.step("area", scaling.of(library), process).times(area(machine, work, library).total_um2)
 
 
 def energy(machine: Machine, work: Workload, library: str = "sg13g2") -> StepEnergy:
@@ -107,12 +99,25 @@ def energy(machine: Machine, work: Workload, library: str = "sg13g2") -> StepEne
     tick = lane(machine, "energy_clock", library) / lane(machine, "flip_flops", library)
     idle = counts.cycles - counts.words  # lanes that wait still have their clock
     waiting = Interval(0.0, idle * machine.lanes * lane(machine, "energy_clock", library))
+    clock = Interval(0.0, tick * unit(machine, "flip_flops", library) * counts.cycles) + waiting
+    adding = each.times(machine.lanes * counts.words)
+    if machine.off_chip_bits_per_s:
+        return StepEnergy(adding, clock, NOTHING, dram(machine.word_bits * counts.words))
     read = weights(machine, work).read_pj * counts.words
-    return StepEnergy(
-        each.times(machine.lanes * counts.words),
-        Interval(0.0, tick * unit(machine, "flip_flops", library) * counts.cycles) + waiting,
-        Interval(read, read),
-    )
+    return StepEnergy(adding, clock, Interval(read, read), NOTHING)
+
+
+def dram(bits: int) -> Interval:
+    """The energy of so many bits from DRAM, in pJ."""
+    ends = (technology.price("memory", f"dram {end}", "read").value for end in ("least", "most"))
+    return Interval(*ends).times(bits / PRICED_BITS)
+
+
+def energy_in(process: Process, machine: Machine, work: Workload, library: str = "sg13g2") -> Interval:
+    """The energy of a step in another process, in pJ; that of DRAM stays as it is."""
+    spent = energy(machine, work, library)
+    chip = spent.lanes_pj + spent.clock_pj + spent.weights_pj
+    return chip.within(scaling.step("energy", scaling.of(library), process)) + spent.dram_pj
 
 
 class Stage(NamedTuple):
