@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("datasets", nargs="*", metavar="DATASET")
     rtl = add("rtl", _rtl, "write the Verilog of a machine's engine, its memories as ports, to standard output")
     rtl.add_argument("machine", help="ternary, full(lanes=20), ... (see: data/machines.csv)")
-    rtl.add_argument("--cell", default="lstm", help="lstm, gru or rnn (default: lstm)")
+    rtl.add_argument("--cell", default="lstm", help="lstm, gru, rnn or relu_rnn (default: lstm)")
     rtl.add_argument("--inputs", type=int, default=50, help="symbols of the input (default: 50)")
     rtl.add_argument("--hidden", type=int, default=512, help="hidden units (default: 512)")
     synthesize = add("synthesize", _synthesize, "map lanes and engines onto a cell library; file areas, energies")

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowbit import cells, evaluate, quantizers, train
+from lowbit import cells, evaluate, models, quantizers, train
 from lowbit.hardware import accelerator, drawn, fixed, golden, lanes, network, program
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.fixed import Format, Table
@@ -141,6 +141,8 @@ def by_hand(loaded, x, values, t):
 
     def unit(u):
         z = [field[u] for field in fields]
+        if loaded.cell == "relu_rnn":
+            return (clip(max(z[0], 0), machine.act_bits),)
         if loaded.cell == "rnn":
             return (tanh(z[0]),)
         if loaded.cell == "gru":
@@ -177,7 +179,7 @@ def test_the_golden_model_is_what_python_integers_give(cell, lane, act_bits, tab
 
 
 @pytest.mark.parametrize("name", ["full", "binary", "ternary", "ttq", "alternating", "exponential", "dorefa"])
-@pytest.mark.parametrize("cell", program.PLANS)
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_one_step_of_whole_numbers_is_as_near_to_real_ones_as_the_bits_allow(cell, name):
     torch.manual_seed(0)
     layer = Recurrent(20, 12, Design(cells.build(cell), quantizers.build(name), "weight")).eval()
@@ -200,6 +202,40 @@ def test_one_step_of_whole_numbers_is_as_near_to_real_ones_as_the_bits_allow(cel
     bound = 3 * gate + candidate + spacing / 4 + 4 * last
     assert np.abs(machine.activation.real(found) - wanted[0].numpy()).max() <= bound
     assert bound < 0.05
+
+
+@pytest.mark.parametrize(("reach", "most"), [(0, 1.0), (2, 4.0)])
+def test_a_relu_is_real_arithmetic_up_to_its_reach(reach, most):
+    torch.manual_seed(0)
+    layer = Recurrent(20, 12, Design(cells.build("rnn(activation='relu')"), quantizers.build("ternary"), "weight"))
+    machine = Machine(act_bits=14, scale_bits=14)
+    loaded = program.assemble(layer.eval(), machine, machine.activation, reach)
+    random = np.random.default_rng(1)
+    h, x = random.integers(0, 2**13, (6, 12)), random.integers(-(2**13), 2**13, (6, 20))
+    state = cells.State((torch.from_numpy(loaded.outputs.real(h)).float(),), 0)
+    with torch.no_grad():
+        wanted, _ = layer(torch.from_numpy(machine.activation.real(x)).float()[None], state)
+    found = golden.step(loaded, x, (h,), 0)[0]
+    assert (wanted > most).any() or reach
+    last = most / machine.activation.one
+    sums = sum(
+        0.5 * np.abs(golden.accumulate(loaded, each, x, h)).max() / 2.0**each.places + 1.5 for each in loaded.passes
+    )
+    error = np.abs(loaded.outputs.real(found) - np.minimum(wanted[0].numpy(), most - last))
+    assert error.max() <= sums * last < 0.01 * most
+
+
+@pytest.mark.parametrize(("cell", "both"), [("rnn(activation='relu')", False), ("lstm", True), ("gru", True)])
+def test_networks_of_relus_and_of_both_directions_keep_their_predictions(cell, both):
+    spec = RunSpec(cell=cell, quantizer="ternary", norm="weight")
+    torch.manual_seed(0)
+    recipe = dataclasses.replace(spec.recipe, hidden=16, layers=2, bidirectional=both)
+    plain = models.Network(9, 9, recipe, Design(cells.build(cell), quantizers.build("ternary"), "weight")).eval()
+    machine = Machine(act_bits=14, table_bits=14, scale_bits=14)
+    engine, x = network.on(machine, plain, reach=2 if "relu" in cell else 0), torch.randint(0, 9, (7, 3))
+    with torch.no_grad():
+        torch.testing.assert_close(engine(x)[0], plain(x)[0], rtol=0, atol=0.02)
+        assert not torch.equal(engine(x)[0], plain(x)[0])
 
 
 def test_more_bits_bring_an_engine_nearer_to_its_network_on_the_task():
@@ -234,7 +270,7 @@ def test_steps_can_be_run_in_parts():
         ("lstm", "uniform", "none", "ternary", "has no weights"),
         ("lstm", "ternary", "layer", "ternary", "cannot be folded"),
         ("gru(reset='cho2014')", "ternary", "none", "ternary", "no a reset before the product"),
-        ("rnn(activation='relu')", "ternary", "none", "ternary", "no relu"),
+        ("lstm(normalize_cell=True)", "ternary", "none", "ternary", "no a normalized cell"),
         ("min_gru", "ternary", "none", "ternary", "no cell"),
     ],
 )
@@ -242,6 +278,12 @@ def test_what_the_datapath_lacks_is_refused_by_name(cell, quantizer, norm, lane,
     layer = Recurrent(4, 4, Design(cells.build(cell), quantizers.build(quantizer), norm)).eval()
     with pytest.raises(InputError, match=words):
         program.assemble(layer, Machine(lane=lane), None)
+
+
+def test_only_relus_reach_past_one():
+    layer = Recurrent(4, 4, Design(cells.build("gru"), quantizers.build("ternary"))).eval()
+    with pytest.raises(InputError, match="no outputs past 1"):
+        program.assemble(layer, Machine(), None, reach=1)
 
 
 @pytest.mark.parametrize("name", accelerator.catalogue())

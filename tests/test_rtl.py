@@ -66,7 +66,10 @@ def test_a_layer_of_every_quantizer_runs_on_its_lanes(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("cell", "quantizer"), [("lstm", "ternary"), ("gru", "binary"), ("rnn", "full")])
+@pytest.mark.parametrize(
+    ("cell", "quantizer"),
+    [("lstm", "ternary"), ("gru", "binary"), ("rnn", "full"), ("rnn(activation='relu')", "ternary")],
+)
 def test_trained_networks_read_their_test_text_alike_in_all_tellings(cell, quantizer):
     spec = RunSpec(cell=cell, quantizer=quantizer, budget="smoke(updates=60, test_limit=500, valid_limit=500)")
     session = train.Session(spec)

@@ -16,7 +16,6 @@ from lowbit.hardware.program import PLANS, Program
 
 FIRST = 2  # cycles of a step before its first word: the symbol, then the first address
 LEAST = 2  # cycles from one pass of a unit to the next, so that its partial sum is written before it is read
-LATENCY = {"lstm": 6, "gru": 6, "rnn": 4}  # from the shadow registers to the new output
 
 
 class Workload(NamedTuple):
@@ -102,11 +101,10 @@ def _step(machine: Machine, work: Workload, ready: int) -> tuple[Counts, int]:
             moved, drain, free, ready = max(last + 1, moved + drain), max(size, LEAST), last + 1, last + beat
             words += length
             used += length * size * plan.gates
-    length = moved + sizes[-1] + LATENCY[work.cell] + 1
+    length = moved + sizes[-1] + plan.latency + 1
     x, h = (p * n * len(sizes) for p, n in zip(work.planes, (work.lengths[0], work.hidden), strict=True))
-    passes, memory = sum(work.planes), int(work.cell != "rnn")
-    lookups = {"lstm": 5, "gru": 3, "rnn": 1}[work.cell]
-    unit = (passes, passes, passes - 1, memory, int(work.cell == "lstm"), 1, lookups)
+    passes = sum(work.planes)
+    unit = (passes, passes, passes - 1, int(plan.before != ""), int(plan.before == "c"), 1, plan.lookups)
     counts = Counts(length, words, used, starved, blocked, x, h, *(each * work.hidden for each in unit))
     return counts, max(ready - length, 0)
 

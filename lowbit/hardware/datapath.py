@@ -23,8 +23,8 @@ FETCH, RUN, FINISH = range(3)
 
 # A stage of the unit behind the lanes: whether it holds anything, of which unit and pass, and four numbers.
 VALID, UNIT, PLACE, SWEEP, DATA, WIDTH = 0, 1, 2, 3, 4, 8
-LSTM, GRU, RNN = range(3)
-CELLS = ("lstm", "gru", "rnn")
+LSTM, GRU, RNN, RELU = range(4)
+CELLS = ("lstm", "gru", "rnn", "relu_rnn")
 
 
 @compiled
@@ -58,7 +58,7 @@ def advance(pipe, stage):
 def finish(cell, pipe, sigmoid, tanh, limits, memory, h, r, counters):
     """Stages 3 to 6: tables, the new cell, its tanh, the output; gives the unit written, or -1."""
     wide, places = limits[1], limits[2]
-    written, out = -1, 4 if cell == RNN else 6
+    written, out = -1, 4 if cell >= RNN else 6
     if pipe[out, VALID]:
         written, value, other = pipe[out, UNIT], pipe[out, DATA], pipe[out, DATA + 1]
         if cell == LSTM:
@@ -68,7 +68,7 @@ def finish(cell, pipe, sigmoid, tanh, limits, memory, h, r, counters):
             counters[CELL_READS] += 1
         h[1 - r[BANK], written] = value
         counters[HIDDEN_WRITES] += 1
-    if cell != RNN:
+    if cell < RNN:
         advance(pipe, 5)
         pipe[6, DATA] = looked_up(tanh, pipe[5, DATA])
         counters[LOOKUPS] += pipe[5, VALID]
@@ -85,11 +85,13 @@ def finish(cell, pipe, sigmoid, tanh, limits, memory, h, r, counters):
     advance(pipe, 3)
     for at in range(4):
         z = pipe[3, DATA + at]
-        if cell == RNN or (cell == LSTM and at == 2):
+        if cell == RELU:
+            pipe[4, DATA + at] = max(min(z, (1 << places) - 1), 0)
+        elif cell == RNN or (cell == LSTM and at == 2):
             pipe[4, DATA + at] = looked_up(tanh, z)
         elif cell == LSTM or at < 2:
             pipe[4, DATA + at] = looked_up(sigmoid, z)
-    counters[LOOKUPS] += pipe[3, VALID] * (4 if cell == LSTM else 2 if cell == GRU else 1)
+    counters[LOOKUPS] += pipe[3, VALID] * (4, 2, 1, 0)[cell]
     return written
 
 

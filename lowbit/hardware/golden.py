@@ -94,4 +94,9 @@ def rnn(machine: Machine, sums: Int64[np.ndarray, "batch 1 hidden"], values: Val
     return (tables(machine)[1](sums[:, 0]),)
 
 
-FINISH = {"lstm": lstm, "gru": gru, "rnn": rnn}
+def relu_rnn(machine: Machine, sums: Int64[np.ndarray, "batch 1 hidden"], values: Values) -> Values:
+    """$h' = \\max(a, 0)$, saturated."""
+    return (np.clip(sums[:, 0], 0, machine.activation.high),)
+
+
+FINISH = {"lstm": lstm, "gru": gru, "rnn": rnn, "relu_rnn": relu_rnn}

@@ -11,16 +11,16 @@ from lowbit.hardware import golden, program
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.fixed import Format
 from lowbit.models import Network
+from lowbit.models.base import Bidirectional
 from lowbit.recurrent import Recurrent
-from lowbit.registry import InputError
 
 
 class Engine(nn.Module):
     """A layer of whole numbers, called as lowbit.recurrent.Recurrent is."""
 
-    def __init__(self, layer: Recurrent, machine: Machine, inputs: Format | None):
+    def __init__(self, layer: Recurrent, machine: Machine, inputs: Format | None, reach: int = 0):
         super().__init__()
-        self.program = program.assemble(layer, machine, inputs)
+        self.program = program.assemble(layer, machine, inputs, reach)
 
     def round(self, sample: bool | None = None) -> None:
         """Nothing: the weights were rounded once and for all."""
@@ -29,32 +29,34 @@ class Engine(nn.Module):
         """Outputs and the last state, as real numbers that the formats hold exactly."""
         loaded, machine = self.program, self.program.machine
         whole = x.numpy() if loaded.inputs is None else loaded.inputs.quantize(x.double().numpy())
-        formats, values, t = (machine.activation, machine.wide), None, 0
+        formats, values, t = (loaded.outputs, machine.wide), None, 0
         if state is not None:
             values = tuple(f.quantize(v.double().numpy()) for f, v in zip(formats, state.values, strict=False))
             t = state.t
         outputs, ends = golden.run(loaded, whole.astype(np.int64), values, t)
         reals = tuple(torch.from_numpy(f.real(v)) for f, v in zip(formats, ends, strict=False))
-        return torch.from_numpy(machine.activation.real(outputs)).float(), State(reals, t + len(x))
+        return torch.from_numpy(loaded.outputs.real(outputs)).float(), State(reals, t + len(x))
 
 
-def on(machine: Machine, network: Network, limit: float | None = None) -> Network:
+def on(machine: Machine, network: Network, limit: float | None = None, reach: int = 0) -> Network:
     """A calibrated network with its layers on a machine; every evaluation takes it as it takes the network.
 
-    `limit` bounds real inputs, and larger ones saturate; none says that inputs are symbols. Raises `InputError`
-    for layers that read backwards and for what lowbit.hardware.program refuses.
+    `limit` bounds real inputs, and larger ones saturate; none says that inputs are symbols. `reach` is the power of
+    two that bounds outputs of relus. A layer that reads both ways runs on two engines. Raises `InputError` for what
+    lowbit.hardware.program refuses.
     """
     network = copy.deepcopy(network).cpu().eval()
     if network.embedding is not None:
         limit = float(network.round(sample=False).embedding.abs().max())
     form = None if limit is None else reaching(limit, machine.act_bits)
-    engines = []
-    for layer in network.layers:
-        if not isinstance(layer, Recurrent):
-            raise InputError("an engine reads forwards; this network reads backwards too")
-        engines.append(Engine(layer, machine, form))
-        form = machine.activation
-    network.layers = nn.ModuleList(engines)
+    for number, layer in enumerate(network.layers):
+        if isinstance(layer, Bidirectional):
+            layer.forwards = Engine(layer.forwards, machine, form, reach)
+            layer.backwards = Engine(layer.backwards, machine, form, reach)
+            form = layer.forwards.program.outputs
+        else:
+            network.layers[number] = Engine(layer, machine, form, reach)
+            form = network.layers[number].program.outputs
     return network
 
 

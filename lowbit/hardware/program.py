@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from lowbit.cells import Cell
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.fixed import Format
 from lowbit.hardware.lanes import Multiply
@@ -17,19 +18,23 @@ from lowbit.registry import InputError
 
 
 class Plan(NamedTuple):
-    """Where the sums of a cell go: a row's gate and its product choose the field it is added to."""
+    """Where the sums of a cell go, a row's gate and its product choose the field it is added to, and what follows."""
 
     gates: int
     fields: int  # pre-activations kept apart
     x: tuple[int, ...]  # the field of each gate's input product
     h: tuple[int, ...]  # and of its recurrent product
+    latency: int  # cycles from the shadow registers to the new output
+    lookups: int  # in tables, of a unit
+    before: str  # what of the state is read once more: "h", "c" or nothing
 
 
 MOST_PLACES = 40
 PLANS = {
-    "lstm": Plan(4, 4, (0, 1, 2, 3), (0, 1, 2, 3)),
-    "gru": Plan(3, 4, (0, 1, 2), (0, 1, 3)),
-    "rnn": Plan(1, 1, (0,), (0,)),
+    "lstm": Plan(4, 4, (0, 1, 2, 3), (0, 1, 2, 3), 6, 5, "c"),
+    "gru": Plan(3, 4, (0, 1, 2), (0, 1, 3), 6, 3, "h"),
+    "rnn": Plan(1, 1, (0,), (0,), 4, 1, ""),
+    "relu_rnn": Plan(1, 1, (0,), (0,), 4, 0, ""),
 }
 
 
@@ -56,6 +61,7 @@ class Program:
     passes: tuple[Pass, ...]  # over x, then over h
     start: Int64[np.ndarray, "memories hidden"]
     inputs: Format | None  # of x; none: x are symbols, each one column
+    reach: int = 0  # outputs stand for this power of two times what the machine's format says
 
     @property
     def hidden(self) -> int:
@@ -67,37 +73,50 @@ class Program:
         """Gates and fields."""
         return PLANS[self.cell]
 
+    @property
+    def outputs(self) -> Format:
+        """The format of outputs as real numbers."""
+        return Format(self.machine.act_bits, self.machine.activation.fraction - self.reach)
 
-def assemble(layer: Recurrent, machine: Machine, inputs: Format | None) -> Program:
-    """The program of a trained layer with its norms folded; `inputs` is the format of x, none for symbols.
 
-    Raises `InputError` for what the datapath lacks: cells but the three plain ones, norms that depend on the
-    input, rounded outputs, and weights that the machine's lanes have no code for.
+def assemble(layer: Recurrent, machine: Machine, inputs: Format | None, reach: int = 0) -> Program:
+    r"""The program of a trained layer with its norms folded; `inputs` is the format of x, none for symbols.
+
+    Outputs of a relu go up to $2^{reach}$, and larger ones saturate. A relu takes any positive factor out of itself,
+    so the machine works on everything over $2^{reach}$ and never knows; other cells stay below 1. Raises `InputError`
+    for what the datapath lacks: cells but those of `PLANS`, norms that depend on the input, rounded outputs, and
+    weights that the machine's lanes have no code for.
     """
-    cell = type(layer.cell).__name__.lower()
+    cell, shrink = _name(layer.cell), 2.0**-reach
     refused = {
         f"cell {cell!r}": cell not in PLANS,
         "a reset before the product": getattr(layer.cell, "reset", "ott2016") != "ott2016",
-        "relu": getattr(layer.cell, "activation", "tanh") != "tanh",
+        "outputs past 1 but of a relu": reach != 0 and cell != "relu_rnn",
         "a normalized cell": layer.cell.settles,
         "rounded outputs": bool(layer.activations.levels),
     }
     for thing, asked in refused.items():
         if asked:
-            raise InputError(
-                f"the datapath has no {thing}; it has: lstm, gru(reset='ott2016'), rnn, outputs as they are"
-            )
+            known = "lstm, gru(reset='ott2016'), rnn with tanh or relu, outputs as they are"
+            raise InputError(f"the datapath has no {thing}; it has: {known}")
     fraction = machine.symbol.fraction if inputs is None else inputs.fraction
     with torch.no_grad():
         w = layer.round(sample=False)
         scale, shift = layer.norm_x.fold(w.x)
-        passes = _passes(layer, "input", scale, shift + w.bias_x, machine, fraction)
+        passes = _passes(layer, "input", scale * shrink, (shift + w.bias_x) * shrink, machine, fraction)
         scale, shift = layer.norm_h.fold(w.h)
-        passes += _passes(layer, "recurrent", scale, shift + w.bias_h, machine, machine.activation.fraction)
+        bias = (shift + w.bias_h) * shrink
+        passes += _passes(layer, "recurrent", scale, bias, machine, machine.activation.fraction)
         start = torch.zeros(layer.cell.memories, layer.hidden) if layer.start == "zero" else layer.first
     formats = (machine.activation, machine.wide)[: layer.cell.memories]
-    first = [form.quantize(row) for form, row in zip(formats, start.double().numpy(), strict=True)]
-    return Program(machine, cell, passes, np.stack(first), inputs)
+    first = [form.quantize(row * shrink) for form, row in zip(formats, start.double().numpy(), strict=True)]
+    return Program(machine, cell, passes, np.stack(first), inputs, reach)
+
+
+def _name(cell: Cell) -> str:
+    """What a plan is found by."""
+    name = type(cell).__name__.lower()
+    return "relu_rnn" if name == "rnn" and cell.activation == "relu" else name
 
 
 def _passes(

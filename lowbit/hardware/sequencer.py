@@ -153,7 +153,7 @@ def run(
     h, memory = np.zeros((2, hidden), np.int64), start[-1]
     h[0] = start[0]
     pipe = np.zeros((7, WIDTH), np.int64)
-    partial = np.zeros((sizes[0], 1 if cell == RNN else 4), np.int64)
+    partial = np.zeros((sizes[0], 1 if cell >= RNN else 4), np.int64)
     shadow = np.zeros_like(sums)
     gates, cycle = maps.shape[1], 0
     while r[STEP] < steps:

@@ -39,15 +39,15 @@ class Bidirectional(nn.Module):
         super().__init__()
         self.forwards, self.backwards = forwards, backwards
 
-    def round(self, sample: bool | None = None) -> tuple[Weights, Weights]:
-        """The weights of both directions."""
+    def round(self, sample: bool | None = None) -> tuple[Weights | None, Weights | None]:
+        """The weights of both directions; a direction that a machine runs has them already."""
         return self.forwards.round(sample), self.backwards.round(sample)
 
     def forward(
         self,
         x: Float[Tensor, "time batch inputs"] | Int[Tensor, "time batch"],
         state: None = None,
-        weights: tuple[Weights, Weights] | None = None,
+        weights: tuple[Weights | None, Weights | None] | None = None,
         lengths: Lengths = None,
     ) -> tuple[Float[Tensor, "time batch outputs"], State]:
         """Outputs of all steps, and a state that joins what each direction ends with."""

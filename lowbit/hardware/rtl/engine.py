@@ -82,10 +82,10 @@ class Engine(wiring.Component):
             "partial_write_address": Out(range(self.sizes[0])),
             "partial_write": Out(self.plan.fields * wide),
         }
-        if work.cell != "rnn":  # c of an LSTM, h before of a GRU
-            ports |= {"before_address": Out(units if work.cell == "lstm" else range(2 * work.hidden))}
-            ports |= {"before": In(signed(wide if work.cell == "lstm" else act))}
-        if work.cell == "lstm":
+        if self.plan.before:
+            ports |= {"before_address": Out(units if self.plan.before == "c" else range(2 * work.hidden))}
+            ports |= {"before": In(signed(wide if self.plan.before == "c" else act))}
+        if self.plan.before == "c":
             ports |= {"cell_enable": Out(1), "cell_address": Out(units), "cell": Out(signed(wide))}
         super().__init__(ports)
 

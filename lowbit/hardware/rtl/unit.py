@@ -83,6 +83,10 @@ def finish(engine: Component, m: Module, three: Stage) -> Value:
     if cell == "rnn":
         m.d.comb += out.eq(_looked_up(m, "tanh", tanh, sums[0]))
         return _write(engine, m, four, out)
+    if cell == "relu_rnn":
+        positive = Signal(signed(machine.act_bits), reset_less=True)
+        m.d.sync += positive.eq(Mux(sums[0] < 0, 0, saturated(sums[0], machine.act_bits)))
+        return _write(engine, m, four, positive)
     if cell == "lstm":
         i, forget, o = (_looked_up(m, f"sigmoid{at}", sigmoid, sums[at]) for at in (0, 1, 3))
         g, new, kept = _looked_up(m, "tanh_g", tanh, sums[2]), Signal(signed(wide)), Signal(signed(wide))
