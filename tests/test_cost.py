@@ -5,9 +5,10 @@ import csv
 import pytest
 
 from lowbit import paths
-from lowbit.hardware import accelerator, cost, cycles, technology
+from lowbit.hardware import accelerator, cost, cycles, scaling, technology
 from lowbit.hardware.cost import Interval
 from lowbit.hardware.cycles import Workload
+from lowbit.hardware.scaling import Process
 from lowbit.registry import InputError
 
 FULL, BINARY, TERNARY = (accelerator.build(name) for name in ("full", "binary", "ternary"))
@@ -68,10 +69,8 @@ def test_a_fairer_baseline_makes_every_ratio_smaller():
         assert fair.area <= unfair.area
 
 
-@pytest.mark.parametrize(
-    ("quantity", "told", "most"), [("area", "area_mm2", 0.08), ("energy_glitches", "power_mw", 0.12)]
-)
-def test_two_constants_bring_the_recalled_engines_together(quantity, told, most):
+def recalled(quantity, told):
+    """The fit to what is recalled of A's five engines."""
     rows = csv.DictReader((paths.reported() / "ardakani2019_hardware.csv").read_text().splitlines())
     values = {
         (row["design"], row["quantizer"].partition("(")[0]): float(row["value"])
@@ -86,9 +85,21 @@ def test_two_constants_bring_the_recalled_engines_together(quantity, told, most)
         "ternary_fast": ("high speed", "ternary"),
     }
     machines = {name: accelerator.build(name) for name in names}
-    fit = cost.storage_fit({name: values[design] for name, design in names.items()}, machines, quantity)
+    return cost.storage_fit({name: values[design] for name, design in names.items()}, machines, quantity)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "told", "most"), [("area", "area_mm2", 0.08), ("energy_glitches", "power_mw", 0.12)]
+)
+def test_two_constants_bring_the_recalled_engines_together(quantity, told, most):
+    fit = recalled(quantity, told)
     assert max(map(abs, fit.errors.values())) < most
     assert fit.constants["x"] > 0
+
+
+def test_the_step_that_recalled_areas_ask_for_is_one_that_sourced_factors_allow():
+    step = scaling.step("area", scaling.of("sg13g2"), Process(FULL.node_nm, 1.0))
+    assert step.low < recalled("area", "area_mm2").constants["g"] * 1e6 < step.high  # mm2 over um2
 
 
 def test_intervals_keep_their_order():
