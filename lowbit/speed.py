@@ -25,6 +25,7 @@ TABLES = {  # of each kind of benchmark, beside its cases: the columns of its ta
         "curves": {"products": str, "seed": int, "update": int, "train_nats": NUMBER, "valid": NUMBER},
         "scores": {"products": str, "seed": int, "deployed": NUMBER, "seconds": NUMBER},
     },
+    "simulators": {"texts": {"units": int, "weights": str, "characters": int, "cycles": int, "seconds": NUMBER}},
     "statistics": {"kept": {"quantizer": str, "kept": int, "act_bits": int, "bytes": int, "stream": NUMBER}},
 }
 KINDS = tuple(TABLES)
