@@ -97,7 +97,7 @@ def _simulated(pair: Pair, text: Int64[np.ndarray, " time"]) -> tuple[list[Check
     checks, told = [], []
     for machine, steps in _machines(pair.built):
         program = pair.program(machine)
-        outputs, taken = system.simulate(program, text[:steps])
+        outputs, taken = system.run(system.load(program, text[:steps]))
         expected = golden.run(program, text[:steps, None])[0][:, 0]
         counted = cycles.count(machine, Workload.of(program), steps).cycles
         if not np.array_equal(outputs, expected) or taken != counted:
