@@ -1,18 +1,20 @@
 """The tables of the chapter on hardware: machines, lanes, where a ratio comes from, and what others report."""
 
 import csv
+import math
 
 import pandas as pd
 
 from lowbit import paths
-from lowbit.hardware import accelerator, cost, cycles, technology
+from lowbit.hardware import accelerator, cost, cycles, scaling, technology
 from lowbit.hardware.cost import Interval
 from lowbit.hardware.cycles import Workload
+from lowbit.hardware.scaling import Process
 from lowbit.report import markdown
 
 CHARACTERS = Workload("lstm", 50, 512)  # a layer of A's size on characters, one-hot
 UNITS = (128, 512, 2048)
-LIBRARIES = ("sg13g2", "sky130")
+LIBRARIES = ("sg13g2", "sky130", "gf180")
 ENGINES = {  # A's five by design and quantizer as `data/reported` has them
     "full": ("full precision, 12 bit", "full"),
     "binary": ("low power", "binary"),
@@ -30,6 +32,7 @@ def texts() -> dict[str, str]:
         "waterfall.md": markdown(pd.DataFrame(_waterfall())),
         "engines.md": markdown(pd.DataFrame(_engines())),
         "peers.md": markdown(pd.DataFrame(_peers())),
+        "steps.md": markdown(pd.DataFrame(_steps())),
     }
 
 
@@ -88,8 +91,7 @@ def _waterfall() -> list[dict[str, object]]:
 
 
 def _engines() -> list[dict[str, object]]:
-    told = csv.DictReader((paths.reported() / "ardakani2019_hardware.csv").read_text().splitlines())
-    values = {(row["design"], row["quantizer"].partition("(")[0], row["quantity"]): float(row["value"]) for row in told}
+    values = _recalled()
     machines = {name: accelerator.build(name) for name in ENGINES}
     rows = [{"engine": name, "lanes": machine.lanes} for name, machine in machines.items()]
     for quantity, ours, unit in (("area_mm2", "area", "mm²"), ("power_mw", "energy_glitches", "mW")):
@@ -99,6 +101,31 @@ def _engines() -> list[dict[str, object]]:
             value = given[row["engine"]]
             row[f"A: {unit} †"] = f"{value:g}"
             row[f"fitted: {unit}"] = f"{value * (1 + fit.errors[row['engine']]):.3g}"
+    return rows
+
+
+def _recalled() -> dict[tuple[str, str, str], float]:
+    """A's values by design, quantizer and quantity."""
+    told = csv.DictReader((paths.reported() / "ardakani2019_hardware.csv").read_text().splitlines())
+    return {(row["design"], row["quantizer"].partition("(")[0], row["quantity"]): float(row["value"]) for row in told}
+
+
+def _steps() -> list[dict[str, object]]:
+    rows = []
+    for name, design in ENGINES.items():
+        machine = accelerator.build(name)
+        built = cost.area(machine, CHARACTERS)
+        step = scaling.step("area", scaling.of("sg13g2"), Process(machine.node_nm, math.nan)).times(1e-6)
+        rows.append(
+            {
+                "engine": name,
+                "lanes": machine.lanes,
+                "logic, 130 nm: mm²": f"{(built.lanes_um2 + built.unit_um2) / 1e6:.2f}",
+                f"at {machine.node_nm:g} nm: mm²": _span(step.times(built.lanes_um2 + built.unit_um2)),
+                "with weights": _span(step.times(built.total_um2)),
+                "A: mm² †": f"{_recalled()[(*design, 'area_mm2')]:g}",
+            }
+        )
     return rows
 
 

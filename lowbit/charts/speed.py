@@ -1,30 +1,33 @@
-"""How fast each telling of an engine goes, from the records of `results/benchmarks`."""
-
-import json
+"""How fast each telling of an engine goes, from the benchmarks of `benchmarks/simulators.py`."""
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from lowbit import paths
+from lowbit import speed
 from lowbit.charts import INK, LANES, PALE, WIDTH, plain
+
+OURS = ("golden", "cycle-stepped")
 
 
 def ladder() -> Figure:
-    """Cycles a second of each, the fastest first, of the newest record; our own models in blue."""
-    files = sorted((paths.results() / "benchmarks").glob("simulators-*.json"))
-    if not files:
+    """Cycles a second of each, medians with quartiles, the fastest first; our own models in blue."""
+    found = speed.scan("simulators").found
+    if not found:
         figure, ax = plt.subplots(figsize=(WIDTH, 1.0))
         ax.text(0.5, 0.5, "no record of simulators yet", ha="center", va="center", transform=ax.transAxes, color=INK)
         ax.axis("off")
         return figure
-    told = json.loads(files[-1].read_text())["cycles_per_second"]
-    names = sorted(told, key=told.get)
+    (case, *_) = found[-1].cases
+    times = {name: case.time(name) for name in case.seconds}
+    names = sorted(times, key=lambda name: -times[name].median)
     figure, ax = plt.subplots(figsize=(WIDTH, 1.0 + 0.32 * len(names)))
     for y, name in enumerate(names):
-        ax.barh(y, told[name], color=LANES if name.startswith(("golden", "cycle")) else PALE, height=0.65)
-        ax.annotate(f"{told[name]:,.0f}", (told[name], y), (4, 0), textcoords="offset points", va="center", size=8)
+        low, rate, high = (1 / times[name][place] for place in (2, 1, 0))
+        ax.barh(y, rate, color=LANES if name in OURS else PALE, height=0.65)
+        ax.plot([low, high], [y, y], color=INK, lw=1)
+        ax.annotate(f"{rate:,.0f}", (high, y), (4, 0), textcoords="offset points", va="center", size=8)
     ax.set_yticks(range(len(names)), names)
     ax.set_xscale("log")
     plain(ax.xaxis)
-    ax.set(xlabel="cycles of the engine a second", xlim=(None, 20 * max(told.values())))
+    ax.set(xlabel="cycles of the engine a second", xlim=(None, 20 / min(each.median for each in times.values())))
     return figure
