@@ -56,9 +56,9 @@ def standings() -> Figure:
         ax.axvline(score, color=INK, lw=1, ls=":")
     ax.set_yticks(range(len(frame)), frame["quantizer"])
     ax.set_ylim(max(len(frame), 1) - 0.4, -0.6)
-    ax.set_xlabel(frame["metric"].iloc[0] if len(frame) else "")
+    ax.set_xlabel(study.build("methods")[0].data.metric.unit)
     kinds = [kind for kind in BITS if kind in shown]
-    ax.legend([shown[kind] for kind in kinds], kinds, title="bits", loc="lower right")
+    ax.legend([shown[kind] for kind in kinds], kinds, title="bits", loc="upper right")
     return figure
 
 
