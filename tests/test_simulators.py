@@ -97,7 +97,10 @@ def test_a_verilator_that_is_known_to_be_wrong_is_refused(version, works, monkey
 def test_a_simulation_that_stops_early_is_no_result():
     loaded = drawn.program(Machine(lanes=8, act_bits=6), "lstm", 3, 4, seed=1)
     engine = system.load(loaded, drawn.stimulus(loaded, 1)[:, 0])
-    told = "0 63\n1 32\n2 31\n3 0\n"
-    assert simulators.outcome(told + "done 9\n", engine)[0].tolist() == [[-1, -32, 31, 0]]
+    outputs, taken = system.run(engine)
+    told = "".join(f"{unit} {value % 64}\n" for unit, value in enumerate(outputs[0]))
+    again, cycles_told = simulators.outcome(f"{told}done {taken}\n", engine)
+    assert np.array_equal(again, outputs)
+    assert cycles_told == taken
     with pytest.raises(InputError, match="stopped before"):
         simulators.outcome(told, engine)
