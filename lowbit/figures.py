@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import torch
+from IPython import get_ipython
 from matplotlib.figure import Figure
 
 from lowbit import quantizers
@@ -25,6 +26,9 @@ WIDTH = 7.2  # inches: the width of the text
 
 def style() -> None:
     """The one plot style, as sharp vector graphics in notebooks."""
+    shell = get_ipython()
+    if shell is not None:  # a warm kernel had matplotlib before it was one, and would show nothing
+        shell.run_line_magic("matplotlib", "inline")
     sns.set_theme(
         context="paper",
         style="ticks",
