@@ -4,11 +4,14 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 
-from lowbit import paths, store, warm
+from lowbit import paths, provenance, store, warm
 from lowbit.templates import TEMPLATES, Page
+
+CALL = re.compile(r"\b([a-z_]+)\.[a-z_]+\(")  # of a cell to a room
 
 
 def is_current(page: Page) -> bool:
@@ -23,9 +26,17 @@ def is_current(page: Page) -> bool:
 
 
 def fingerprint(page: Page) -> str:
-    """A digest of what a page is made from: template, spec, and what it shows."""
-    told = [template(page).read_text(), repr(page.spec), *TEMPLATES[page.template].sources(page.spec)]
+    """A digest of what a page is made from: template, spec, what it shows, and the rooms that draw it."""
+    text = template(page).read_text()
+    told = [text, repr(page.spec), *TEMPLATES[page.template].sources(page.spec), *_drawers(text)]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+
+def _drawers(text: str) -> list[str]:
+    """Digests of the rooms that the cells of a template call."""
+    called = [f"{room}.{name}" for name in sorted(set(CALL.findall(text))) for room in ("lowbit", "lowbit.charts")]
+    here = [name for name in called if (paths.SOURCE / f"{name.replace('.', '/')}.py").exists()]
+    return [provenance.bare(name) for name in here]
 
 
 def unfinished(name: str) -> Path:

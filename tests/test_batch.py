@@ -72,6 +72,15 @@ def test_a_batch_executes_recalls_replaces_and_reports(pair, capsys):
     assert {state for state, found in plan.states("pair").items() if found} == {"done"}
 
 
+def test_a_page_is_drawn_again_when_what_draws_it_has_changed(monkeypatch):
+    page, real = Page("compare", RunSpec()), pages.provenance.bare
+    before = pages.fingerprint(page)
+    monkeypatch.setattr(pages.provenance, "bare", lambda name: "other" if name == "lowbit.diagrams" else real(name))
+    assert pages.fingerprint(page) == before
+    monkeypatch.setattr(pages.provenance, "bare", lambda name: "other" if name == "lowbit.figures" else real(name))
+    assert pages.fingerprint(page) != before
+
+
 def test_half_a_page_is_not_a_page():
     page = Page("train", RunSpec())
     page.path.parent.mkdir(parents=True)
