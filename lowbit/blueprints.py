@@ -111,7 +111,7 @@ def _recalled() -> dict[tuple[str, str, str], float]:
 
 
 def _steps() -> list[dict[str, object]]:
-    rows = []
+    rows, recalled = [], _recalled()
     for name, design in ENGINES.items():
         machine = accelerator.build(name)
         built = cost.area(machine, CHARACTERS)
@@ -123,7 +123,7 @@ def _steps() -> list[dict[str, object]]:
                 "logic, 130 nm: mm²": f"{(built.lanes_um2 + built.unit_um2) / 1e6:.2f}",
                 f"at {machine.node_nm:g} nm: mm²": _span(step.times(built.lanes_um2 + built.unit_um2)),
                 "with weights": _span(step.times(built.total_um2)),
-                "A: mm² †": f"{_recalled()[(*design, 'area_mm2')]:g}",
+                "A: mm² †": f"{recalled[(*design, 'area_mm2')]:g}",
             }
         )
     return rows

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowbit.diagnose import Diagnosis
-from lowbit.figures import COLORS, INK, WIDTH
+from lowbit.figures import COLORS, INK, WIDTH, nothing
 from lowbit.measure import BINS, SATURATED
 from lowbit.report import markdown, spread
 from lowbit.spec import RunSpec, fields
@@ -47,7 +47,7 @@ def summary(diagnoses: Sequence[Diagnosis], spec: RunSpec) -> Markdown:
 def jacobians(diagnoses: Sequence[Diagnosis]) -> Figure:
     """Largest eigenvalue and spectral norm of the step's Jacobian, and the norm of the state, step by step."""
     if not diagnoses:
-        return _nothing("no network measured")
+        return nothing("no network measured")
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.2))
     titles = {"radius": "largest eigenvalue", "spectral_norm": "spectral norm", "hidden": "norm of the state"}
     for told, label, look in _looks(diagnoses):
@@ -71,7 +71,7 @@ def jacobians(diagnoses: Sequence[Diagnosis]) -> Figure:
 def gates(diagnoses: Sequence[Diagnosis]) -> Figure:
     """What each gate is given, a row a network; the share at either end says how often the gate is shut or open."""
     if not diagnoses:
-        return _nothing("no network measured")
+        return nothing("no network measured")
     columns = max(len(told.gates) for told in diagnoses)
     size = (WIDTH, 0.5 + 1.1 * len(diagnoses))
     figure, axes = plt.subplots(len(diagnoses), columns, figsize=size, squeeze=False, sharex=True)
@@ -94,7 +94,7 @@ def by_length(diagnoses: Sequence[Diagnosis]) -> Figure:
     """The deployed score against the length of test segments; the trained length is dotted."""
     shown = [told for told in diagnoses if told.lengths]
     if not shown:
-        return _nothing("no network measured on a text, which can be cut into any length")
+        return nothing("no network measured on a text, which can be cut into any length")
     figure, ax = plt.subplots(figsize=(WIDTH, 3.2))
     for told, label, look in _looks(shown):
         ax.plot(told.lengths["length"], told.lengths["score"], marker=".", label=label, **look)
@@ -109,7 +109,7 @@ def by_batch(diagnoses: Sequence[Diagnosis]) -> Figure:
     """The score as published against the test batch; with population statistics it is the faint level line."""
     shown = [told for told in diagnoses if told.batches["size"]]
     if not shown:
-        return _nothing("no network measured")
+        return nothing("no network measured")
     figure, ax = plt.subplots(figsize=(WIDTH, 3.2))
     for told, label, look in _looks(shown):
         ax.plot(told.batches["size"], told.batches["as_published"], marker=".", label=label, **look)
@@ -129,7 +129,7 @@ def samples(diagnoses: Sequence[Diagnosis], found: Sequence[Record]) -> Figure:
         if len(drawn) > 1 and record.run not in measured:
             rows.append((record.spec, drawn, record.metrics["deployed"]))
     if not rows:
-        return _nothing("no network whose weights are drawn")
+        return nothing("no network whose weights are drawn")
     figure, ax = plt.subplots(figsize=(WIDTH, 1.0 + 0.28 * len(rows)))
     for y, (_, drawn, nearest) in enumerate(rows):
         ax.plot(drawn, [y] * len(drawn), "|", color=COLORS["lstm"], ms=12, label="a draw" if y == 0 else None)
@@ -144,7 +144,7 @@ def saturated(found: Sequence[Record]) -> Figure:
     """The share of masters at or beyond the outermost level, by matrix, of every record with few-bit weights."""
     shown = [record for record in found if any("saturated" in entry for entry in record.weights.values())]
     if not shown:
-        return _nothing("no record with few-bit weights")
+        return nothing("no record with few-bit weights")
     figure, ax = plt.subplots(figsize=(WIDTH, 1.0 + 0.22 * len(shown)))
     kinds = {
         "weight_x": ("o", COLORS["lstm"], "input matrices"),
@@ -164,7 +164,7 @@ def saturated(found: Sequence[Record]) -> Figure:
 def curves(found: Sequence[Record]) -> Figure:
     """Validation scores over updates of every record, a panel a cell."""
     if not found:
-        return _nothing("no record")
+        return nothing("no record")
     kinds = sorted({record.spec["cell"].partition("(")[0] for record in found})
     figure, axes = plt.subplots(1, len(kinds), figsize=(WIDTH, 3.6), sharey=True, squeeze=False)
     for told, label, look in _looks(found):
@@ -190,7 +190,7 @@ def parts(found: Sequence[Record]) -> Figure:
     several = {key: same for key, same in groups.items() if len(same) > 1}
     setting = next((key[:2] for key in several if key[2] in PARTS.values()), None)
     if setting is None:
-        return _nothing("no GRU with parts ternarized in several seeds (see the study parts)")
+        return nothing("no GRU with parts ternarized in several seeds (see the study parts)")
     figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
     for color, part in zip([INK, *sns.color_palette("colorblind")], ["full precision", *PARTS.values()], strict=False):
         same = several.get((*setting, part), [])
@@ -235,10 +235,3 @@ def _legend(figure: Figure, *axes: Axes) -> None:
     columns = 90 // max(map(len, handles), default=1)
     place = {"loc": "outside upper center", "ncols": max(1, min(3, columns, len(handles))), "fontsize": "small"}
     figure.legend(handles.values(), handles.keys(), **place)
-
-
-def _nothing(text: str) -> Figure:
-    figure, ax = plt.subplots(figsize=(WIDTH, 0.5))
-    ax.text(0, 0.5, text, color=INK, va="center")
-    ax.set_axis_off()
-    return figure

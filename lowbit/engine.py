@@ -87,8 +87,8 @@ def write(todo: list[Page], threads: int) -> None:
     for page in todo:
         asked = resources(page.spec.folder)
         limit = math.ceil(60 * asked["minutes"])
-        told[page.name] = {"template": page.template, "spec": dataclasses.asdict(page.spec), "limit": limit}
-        told[page.name]["memory_mb"] = asked["memory_mb"]
+        what = {"template": page.template, "spec": dataclasses.asdict(page.spec)}
+        told[page.name] = {**what, "limit": limit, "memory_mb": asked["memory_mb"]}
         rule, parts = f"{page.template}_{page.spec.folder}", {"threads": threads, "command": command}
         rules[rule] = RULE.format(name=rule, resources=_asked(asked), log=paths.runs() / "logs", **parts)
         targets.append(f"done/{rule}/{page.name}")

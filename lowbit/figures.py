@@ -53,6 +53,14 @@ def style() -> None:
     set_matplotlib_formats("svg", metadata={"Date": None})
 
 
+def nothing(text: str, width: float = WIDTH) -> Figure:
+    """A line of words in the place of a figure that has no data."""
+    figure, ax = plt.subplots(figsize=(width, 0.5))
+    ax.text(0, 0.5, text, color=INK, va="center")
+    ax.set_axis_off()
+    return figure
+
+
 def staircase(quantizer: Quantizer) -> Figure:
     """Q(w) by nearest rounding and the mean of sampled rounding, over w in units of the scale."""
     figure, ax = plt.subplots(figsize=(WIDTH, 3.0))

@@ -33,7 +33,7 @@ def methods() -> pd.DataFrame:
             {
                 "quantizer": f"[{run['quantizer']}](pages/quantizers/{name}.ipynb)",
                 "bits": run["bits"],
-                "deployed": f"[{run['deployed']:.3f}]({_page(run['spec'])})",
+                "deployed": f"[{run['deployed']:.3f}]({Page('train', run['spec']).link})",
                 "as published": run["as_published"],
                 "matrices": run["quantized"].replace("+", ", "),
                 "source": f"{{cite}}`{quantizers.build(run['quantizer']).reference}`",
@@ -72,12 +72,13 @@ def variants() -> pd.DataFrame:
         data = parse(spec.dataset)[0]
         plain.setdefault((data, spec.quantizer), score)
         change = score - plain[data, spec.quantizer]
+        page = Page("train", runs["spec"].iloc[0])
         rows.append(
             {
                 "data": data,
                 "quantizer": spec.quantizer,
                 "differs by": f"`{told}`" if told else "nothing",
-                "deployed": f"[{spread(score, deviation(runs['deployed']))}]({_page(runs['spec'].iloc[0])})",
+                "deployed": f"[{spread(score, deviation(runs['deployed']))}]({page.link})",
                 "change": f"{change:+.3f}" if told else "–",
                 "as published": spread(runs["as_published"].mean(), deviation(runs["as_published"])),
                 "sampled": spread(runs["sampled"].mean(), runs["sampled_std"].mean()),
@@ -96,7 +97,3 @@ def _difference(run: RunSpec) -> str:
     for choice in (run.dataset, run.cell, run.budget):
         changed |= parse(choice)[1]
     return ", ".join(f"{option}={value!r}" for option, value in changed.items())
-
-
-def _page(run: RunSpec) -> str:
-    return f"pages/{Page('train', run).name}.ipynb"

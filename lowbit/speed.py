@@ -50,6 +50,11 @@ class Quartiles(NamedTuple):
     median: float
     high: float
 
+    @classmethod
+    def of(cls, values) -> "Quartiles":
+        """Those of some numbers."""
+        return cls(*np.quantile(values, (0.25, 0.5, 0.75)).tolist())
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -77,7 +82,7 @@ class Case:
 
     def time(self, name: str) -> Quartiles:
         """Seconds over the rounds."""
-        return Quartiles(*np.quantile(self.seconds[name], (0.25, 0.5, 0.75)).tolist())
+        return Quartiles.of(self.seconds[name])
 
     def fastest(self, group: str) -> str | None:
         """The contestant of a group with the lowest median; None where the group is absent."""
@@ -94,8 +99,7 @@ class Case:
         peer = self.fastest(group)
         if peer is None:
             return None
-        ratios = np.divide(self.seconds[peer], self.seconds[name])
-        return Quartiles(*np.quantile(ratios, (0.25, 0.5, 0.75)).tolist())
+        return Quartiles.of(np.divide(self.seconds[peer], self.seconds[name]))
 
 
 @dataclasses.dataclass(frozen=True)

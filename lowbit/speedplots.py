@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from lowbit import roofline
-from lowbit.figures import COLORS, INK, PALE, WIDTH
+from lowbit.figures import COLORS, INK, PALE, WIDTH, nothing
 from lowbit.speed import Benchmark, Case
 from lowbit.speedtables import GROUPS, label
 
@@ -38,7 +38,7 @@ def ratios(benchmark: Benchmark, group: str) -> Figure:
         if case.names(group):
             parts.setdefault(case.threads, []).append(case)
     if not parts:
-        return _empty("this group of peers was not measured")
+        return nothing("this group of peers was not measured")
     counts = [len(cases) for cases in parts.values()]
     figure, axes = plt.subplots(
         *(len(parts), 1), sharex=True, squeeze=False, height_ratios=counts, figsize=(WIDTH, 1.6 + 0.34 * sum(counts))
@@ -75,7 +75,7 @@ def training_roofline(benchmark: Benchmark) -> Figure:
 def learning(benchmark: Benchmark | None) -> Figure:
     """Validation over updates with both products, each seed a line; and what bfloat16 changes, by seed."""
     if benchmark is None or not benchmark.tables["curves"]:
-        return _empty("no record of products in bfloat16")
+        return nothing("no record of products in bfloat16")
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.0), width_ratios=(3, 1.4))
     curves, unit = pd.DataFrame(benchmark.tables["curves"]), benchmark.settings["unit"]
     for products, name in (("float32", "fused"), ("bfloat16", HALF)):
@@ -105,7 +105,7 @@ def steps(benchmark: Benchmark, instructions: str = "all") -> Figure:
     """How many times faster a step is than the fastest peer in float32 and than int8, over units."""
     cases = [case for case in benchmark.cases if case.about["instructions"] == instructions]
     if not cases:
-        return _empty("not measured: this machine has no AVX-512 to leave alone")
+        return nothing("not measured: this machine has no AVX-512 to leave alone")
     groups = [group for group in ("float32", "int8") if any(case.names(group) for case in cases)]
     figure, axes = plt.subplots(1, len(groups), figsize=(WIDTH, 3.4), sharey=True, squeeze=False)
     for ax, group in zip(axes[0], groups, strict=True):
@@ -159,7 +159,7 @@ def inference_roofline(benchmark: Benchmark) -> Figure:
 def shared(benchmark: Benchmark | None) -> Figure:
     """Bits a symbol over the first steps that keep statistics of their own, in float32 activations."""
     if benchmark is None or not benchmark.tables["kept"]:
-        return _empty("no record of shared statistics")
+        return nothing("no record of shared statistics")
     table = pd.DataFrame(benchmark.tables["kept"])
     table = table[table["act_bits"] == 32].sort_values("kept")
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.0))
@@ -223,10 +223,3 @@ def _legend(figure: Figure, axes) -> None:
         for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
             told.setdefault(name, handle)
     figure.legend(told.values(), told.keys(), loc="outside upper center", ncols=min(4, len(told)), fontsize=8)
-
-
-def _empty(text: str) -> Figure:
-    figure, ax = plt.subplots(figsize=(WIDTH, 1.2))
-    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=INK)
-    ax.set_axis_off()
-    return figure

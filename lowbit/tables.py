@@ -151,4 +151,4 @@ def _reported() -> str:
 
 def _page(template: str, run: pd.Series) -> str:
     spec = RunSpec(**{name: type(default)(run[name]) for name, default in fields().items()})
-    return f"pages/{Page(template, spec).name}.ipynb"
+    return Page(template, spec).link

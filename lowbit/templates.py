@@ -57,9 +57,9 @@ def _about(run: RunSpec) -> str:
 
 
 def _engine(pair: Pair) -> list[str]:
-    benchmarks = sorted((paths.results() / "benchmarks").glob("simulators-*.json"))
-    files = [onchip.path(pair), pair.file, *benchmarks, paths.SOURCE / "data" / "machines.csv"]
-    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()]
+    files = [onchip.path(pair), pair.file, paths.SOURCE / "data" / "machines.csv"]
+    told = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()]
+    return [*told, *(each.digest for each in speed.scan("simulators").found)]
 
 
 def _silicon(pair: Pair) -> list[str]:
@@ -109,9 +109,14 @@ class Page:
         return TEMPLATES[self.template].place(self.spec)
 
     @property
+    def link(self) -> str:
+        """How a chapter names it."""
+        return f"pages/{self.name}.ipynb"
+
+    @property
     def path(self) -> Path:
         """The executed notebook."""
-        return paths.book() / "pages" / f"{self.name}.ipynb"
+        return paths.book() / self.link
 
 
 def pages(runs: list[RunSpec]) -> tuple[list[Page], list[Page]]:

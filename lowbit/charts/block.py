@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from lowbit.charts import FAINT, INK, LANES, PALE, UNIT, WEIGHTS, WIDTH
-from lowbit.hardware import cycles, golden
+from lowbit.hardware import cost, golden
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.program import PLANS
 from lowbit.onchip.pair import Pair
@@ -29,8 +29,7 @@ def block(pair: Pair) -> Figure:
     ax.set(xlim=(0, 100), ylim=(0, 110))
     ax.axis("off")
     ax.grid(False)
-    groups = len(cycles.groups(machine, work.cell, work.hidden))
-    words = groups * sum(each.weights.shape[1] for each in program.passes)
+    words = cost.words(machine, work)
     source = (
         f"from outside, one in {machine.beat} cycles" if machine.off_chip_bits_per_s else "on the chip, one a cycle"
     )

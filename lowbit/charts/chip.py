@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from lowbit import quantizers, store
 from lowbit.charts import INK, LANES, PALE, UNIT, WAIT, WEIGHTS, WIDTH, plain
+from lowbit.figures import nothing
 from lowbit.hardware import accelerator, cost, cycles, memory
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.cost import Interval
-from lowbit.hardware.cycles import Workload
 from lowbit.onchip.pair import Pair
 from lowbit.registry import InputError
 from lowbit.store import Record
@@ -62,19 +62,17 @@ def cliff(pair: Pair) -> Figure:
     """Macros of the weights against the size of the layer: area and energy for each bit of weight."""
     machine, work = pair.built, pair.work()
     sizes = np.unique(np.geomspace(24, 2048, 160).astype(int))
+    works = [work._replace(hidden=int(hidden)) for hidden in sizes]
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 4.4), sharex=True)
     for lane in sorted(FAMILIES, key=lambda lane: lane == machine.arithmetic.title):
         each = like(machine, lane if lane != machine.arithmetic.title else machine.lane)
         own, bits = lane == machine.arithmetic.title, each.arithmetic.weight_bits
-        found = [cost.weights(each, work._replace(hidden=int(hidden))) for hidden in sizes]
-        areas = [
-            bank.area_um2 / (work._replace(hidden=int(size)).weights * bits)
-            for bank, size in zip(found, sizes, strict=True)
-        ]
+        found = [cost.weights(each, layer) for layer in works]
+        areas = [bank.area_um2 / (layer.weights * bits) for bank, layer in zip(found, works, strict=True)]
         top.plot(sizes, areas, color=FAMILIES[lane], lw=2.2 if own else 0.9, label=NAMES[lane])
     color, word = FAMILIES[machine.arithmetic.title], machine.word_bits
     bottom.plot(sizes, [bank.read_pj / word for bank in found], ".", color=color, ms=5, label="the smallest memory")
-    least = [min(bank.read_pj for bank in memory.banks(bank_words(machine, work, size), word)) / word for size in sizes]
+    least = [min(bank.read_pj for bank in memory.banks(cost.words(machine, layer), word)) / word for layer in works]
     bottom.plot(sizes, least, color=INK, lw=1.2, label="the most frugal one")
     for ax in (top, bottom):
         ax.axvline(work.hidden, color=INK, lw=0.8, ls=":")
@@ -87,13 +85,6 @@ def cliff(pair: Pair) -> Figure:
     bottom.legend(loc="upper left", fontsize=8)
     figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     return figure
-
-
-def bank_words(machine: Machine, work: Workload, hidden: int) -> int:
-    """Words of weights of a layer of so many units."""
-    each = work._replace(hidden=int(hidden))
-    columns = each.planes[0] * each.inputs + each.planes[1] * each.hidden
-    return len(cycles.groups(machine, each.cell, each.hidden)) * columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,10 +132,9 @@ def _planes(quantizer: quantizers.Quantizer) -> tuple[int, int]:
 def pareto(pair: Pair) -> Figure:
     """The score of every trained run against the energy of a character, as intervals; the front is stepped."""
     told = points(pair)
-    figure, ax = plt.subplots(figsize=(WIDTH, 3.8))
     if not told:
-        ax.text(0.5, 0.5, "no record yet", ha="center", transform=ax.transAxes)
-        return figure
+        return nothing("no record yet", WIDTH)
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.8))
     top = 1.3 * min(point.score for point in told)
     for point in told:
         color, y = FAMILIES.get(point.lane, INK), min(point.score, top)

@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from lowbit import speed
 from lowbit.charts import INK, LANES, PALE, WIDTH, plain
+from lowbit.figures import nothing
 
 OURS = ("golden", "cycle-stepped")
 
@@ -13,10 +14,7 @@ def ladder() -> Figure:
     """Cycles a second of each, medians with quartiles, the fastest first; our own models in blue."""
     found = speed.scan("simulators").found
     if not found:
-        figure, ax = plt.subplots(figsize=(WIDTH, 1.0))
-        ax.text(0.5, 0.5, "no record of simulators yet", ha="center", va="center", transform=ax.transAxes, color=INK)
-        ax.axis("off")
-        return figure
+        return nothing("no record of simulators yet", WIDTH)
     (case, *_) = found[-1].cases
     times = {name: case.time(name) for name in case.seconds}
     names = sorted(times, key=lambda name: -times[name].median)

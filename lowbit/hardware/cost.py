@@ -74,11 +74,15 @@ def _unit_fit(quantity: str, library: str) -> tuple[float, float]:
     return float(fixed), float(each_bit)
 
 
+def words(machine: Machine, work: Workload) -> int:
+    """How many words of weights there are, one for each column of each group of rows."""
+    columns = work.planes[0] * work.inputs + work.planes[1] * work.hidden
+    return len(cycles.groups(machine, work.cell, work.hidden)) * columns
+
+
 def weights(machine: Machine, work: Workload) -> Bank:
     """The smallest memory of macros that holds all words of weights."""
-    columns = work.planes[0] * work.inputs + work.planes[1] * work.hidden
-    words = len(cycles.groups(machine, work.cell, work.hidden)) * columns
-    return memory.banks(words, machine.word_bits)[0]
+    return memory.banks(words(machine, work), machine.word_bits)[0]
 
 
 def area(machine: Machine, work: Workload, library: str = "sg13g2") -> Area:
