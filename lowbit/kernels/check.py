@@ -19,28 +19,34 @@ FAR = 5e-2
 def agrees(kernel: Kernel, loop: Loop) -> bool:
     """Whether `kernel` gives the reference's values and gradients on a small loop like this one."""
     kinds = tuple(None if norm is None else (type(norm), norm.training) for norm in loop.norms)
-    return isinstance(kernel, Reference) or _tried(kernel, loop.cell, kinds, loop.x.is_floating_point())
+    return isinstance(kernel, Reference) or _tried(kernel, loop.cell, kinds, loop.x.is_floating_point(), loop.x.device)
 
 
 @functools.cache
-def _tried(kernel: Kernel, cell: Cell, kinds: tuple, features: bool) -> bool:
-    ours, theirs = ([*_results(member, cell, kinds, features)] for member in (kernel, Reference()))
+def _tried(kernel: Kernel, cell: Cell, kinds: tuple, features: bool, device: torch.device) -> bool:
+    theirs = [*_results(Reference(), cell, kinds, features, device)]
+    try:
+        ours = [*_results(kernel, cell, kinds, features, device)]
+    except RuntimeError:  # of a device that cannot do what this kernel asks for
+        return False
     limit = NEAR if getattr(kernel, "products", "float32") == "float32" else FAR
-    return all((a - b).abs().max() <= limit * (1 + b.abs().max()) for a, b in zip(ours, theirs, strict=True))
+    return len(ours) == len(theirs) and all(
+        (a - b).abs().max() <= limit * (1 + b.abs().max()) for a, b in zip(ours, theirs, strict=True)
+    )
 
 
-def _results(kernel: Kernel, cell: Cell, kinds: tuple, features: bool):
+def _results(kernel: Kernel, cell: Cell, kinds: tuple, features: bool, device: torch.device):
     """Outputs and last values; where a loop learns, gradients too."""
     draw = torch.Generator().manual_seed(0)
 
     def random(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=draw)
+        return torch.randn(*shape, generator=draw).to(device)
 
     rows, x = cell.gates * HIDDEN, random(STEPS, BATCH, INPUTS)
     if not features:
-        x = torch.randint(INPUTS, (STEPS, BATCH), generator=draw)
-    built = [None if kind is None else kind[0](rows, STEPS) for kind in kinds[:2]]
-    built.append(None if kinds[2] is None else kinds[2][0](HIDDEN, STEPS))
+        x = torch.randint(INPUTS, (STEPS, BATCH), generator=draw).to(device)
+    sizes = (rows, rows, HIDDEN)
+    built = [None if kind is None else kind[0](size, STEPS).to(device) for kind, size in zip(kinds, sizes, strict=True)]
     learners = [random(rows, INPUTS), random(rows, HIDDEN), random(rows), random(rows), random(HIDDEN)]
     w_x, w_h, bias_x, bias_h, bias_c = (each.requires_grad_() for each in learners)
     values = tuple(random(BATCH, HIDDEN) for _ in range(cell.memories))

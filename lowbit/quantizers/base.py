@@ -144,7 +144,7 @@ class Quantizer(abc.ABC):
         self, codes: UInt8[Tensor, "rows cols"], book: Float[Tensor, "#rows levels"]
     ) -> Float[Tensor, "rows cols"]:
         """The weights that codes stand for."""
-        return _taken(book, codes.long())
+        return _taken(book, codes)
 
     def planes(self, w: Float[Tensor, "rows cols"], site: Site) -> tuple[Plane, ...]:
         """Q(w) as a sum of planes of whole numbers, as few as its levels need."""
@@ -166,7 +166,7 @@ class Quantizer(abc.ABC):
         if not self.levels:
             return h
         with torch.no_grad():
-            quantized = _taken(_row(self.levels, h), self._nearest(h, _row(self.thresholds, h)).long())
+            quantized = _taken(_row(self.levels, h), self._nearest(h, _row(self.thresholds, h)))
         return StraightThrough.apply(h.clamp(self.levels[0], self.levels[-1]), quantized)
 
     def lane(self, act_bits: int) -> Lane:
@@ -179,13 +179,8 @@ class Quantizer(abc.ABC):
         return Lane("multiply", self.bits, act_bits)
 
     def _nearest(self, u: Tensor, cuts: Tensor) -> Tensor:
-        if self.ties == "up":
-            return _passed(cuts, u, right=True)
-        below = _passed(cuts, u, right=False)
-        if self.ties == "down":
-            return below
-        outward = self.ties == "away"
-        return below + (_passed(cuts, u, right=True) - below) * ((u > 0) == outward)  # where() is slow on bytes
+        over = {"up": cuts == cuts, "down": cuts != cuts, "away": cuts > 0, "toward": cuts <= 0}[self.ties]
+        return _passed(cuts, u, over)
 
 
 def _row(values: tuple[float, ...], like: Tensor) -> Tensor:
@@ -196,21 +191,29 @@ def _search(steps: Tensor, u: Tensor, right: bool) -> Tensor:
     return torch.searchsorted(steps[0] if len(steps) == 1 else steps, u, right=right)
 
 
-def _passed(cuts: Tensor, u: Tensor, right: bool) -> Tensor:
+def _passed(cuts: Tensor, u: Tensor, over: Tensor) -> Tensor:
+    """How many cuts are below; a value on a cut counts it where `over` says so."""
     if cuts.shape[1] > FEW:
-        return _search(cuts, u, right)
-    count = torch.zeros_like(u, dtype=torch.uint8)
-    for cut in cuts.unbind(1):
-        count += (torch.ge if right else torch.gt)(u, cut[:, None])
-    return count
+        below, above = (_search(cuts, u, right) for right in (False, True))
+        return below + (above - below) * _taken(over, below.clamp(max=cuts.shape[1] - 1))
+    columns = zip(cuts.split(1, dim=1), over.split(1, dim=1), strict=True)
+    return sum((_reached(cut, u, at).view(torch.uint8) for cut, at in columns), torch.zeros_like(u, dtype=torch.uint8))
+
+
+def _reached(cut: Tensor, u: Tensor, over: Tensor) -> Tensor:
+    if over.all():
+        return u >= cut
+    return (u >= cut) & over | (u > cut) if over.any() else u > cut
 
 
 def _taken(book: Tensor, codes: Tensor) -> Tensor:
-    return book[0][codes] if len(book) == 1 else book.gather(1, codes)
+    if len(book) > 1:
+        return book.gather(1, codes.long())
+    return book[0].index_select(0, codes.flatten().int()).view(codes.shape)
 
 
 def _sampled(u: Tensor, book: Tensor) -> Tensor:
-    lower = (_search(book, u, right=True) - 1).clamp(0, book.shape[1] - 2)
+    lower = (_search(book, u, True) - 1).clamp(0, book.shape[1] - 2)
     low, high = _taken(book, lower), _taken(book, lower + 1)
     return lower + (torch.rand_like(u) < (u - low) / (high - low))
 
