@@ -10,8 +10,6 @@ a time is the processor's time for this process, to which other programs add lit
 import argparse
 import dataclasses
 import os
-import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lowbit import cells, kernels, models, quantizers, roofline, speed
+from lowbit import cells, kernels, models, provenance, quantizers, roofline, speed
 from lowbit.datasets import Recipe
 from lowbit.recurrent import Design
 
@@ -207,19 +205,11 @@ def timed(step: Callable[[], None], clock: Callable[[], float]) -> float:
 def memory(case: Case, name: str) -> float:
     """MiB that the updates of one model add to the peak of its process, which has run a tiny one before."""
     build(dataclasses.replace(case, hidden=8, steps=4, batch=8), name)()
-    before = peak_mib()
+    before = provenance.peak_memory_mb()
     step = build(case, name)
     step()
     step()
-    return peak_mib() - before
-
-
-def peak_mib() -> float:
-    """The most memory that this process had; `ru_maxrss` would tell of the process that started it as well."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return provenance.peak_memory_mb() - before
 
 
 def first_use(case: Case, name: str) -> float:

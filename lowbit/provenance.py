@@ -8,6 +8,7 @@ import importlib.metadata
 import io
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -84,7 +85,7 @@ class Meter:
             else:
                 self.spent[name] += max(0.0, value - self.last[name])  # a counter of energy starts again now and then
         self.last = now
-        self.spent["peak_memory_mb"] = max(self.spent.get("peak_memory_mb", 0), _peak_memory_mb())
+        self.spent["peak_memory_mb"] = max(self.spent.get("peak_memory_mb", 0), round(peak_memory_mb()))
         return {name: None if value is None else round(value, 2) for name, value in self.spent.items()}
 
     @staticmethod
@@ -150,11 +151,17 @@ def _file(module: str) -> Path | None:
     return next((file for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()), None)
 
 
-def _peak_memory_mb() -> int:
+def peak_memory_mb() -> float:
+    """The most memory that this process had, in MiB.
+
+    Linux tells it; `ru_maxrss`, which other systems have, also counts the process that started this one.
+    """
+    with contextlib.suppress(OSError, TypeError):
+        return int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20) if sys.platform == "darwin" else peak / 1024)
+    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
 
 
 def _version(name: str) -> str:

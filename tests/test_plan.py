@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
@@ -112,3 +114,13 @@ def test_a_meter_goes_on_from_what_another_read(monkeypatch, tmp_path):
     counter.write_text("500000")  # a counter that started again is left out
     assert second.read()["energy_joules"] == 2.5
     assert second.read()["wall_seconds"] >= spent["wall_seconds"]
+
+
+def test_peak_memory_is_that_of_the_process_and_not_of_the_one_that_started_it():
+    told = "from lowbit import provenance; print(provenance.peak_memory_mb())"
+    starter = (
+        f"import subprocess, sys; held = b'1' * (600 << 20); {told}; subprocess.run([sys.executable, '-c', {told!r}])"
+    )
+    done = subprocess.run([sys.executable, "-u", "-c", starter], capture_output=True, text=True, check=True)
+    large, small = map(float, done.stdout.split())
+    assert large > 600 > small > 50
