@@ -1,7 +1,8 @@
 """What a mapped lane takes a cycle, from the operands that it sees: gates, flip-flops and clock apart.
 
-Two figures, as an interval: without glitches, where every net turns at most once a cycle, and with them. Both are
-of cells and the capacitances of their pins; wires are left out, and leakage is told apart.
+Two figures, as an interval: without glitches, where every net turns at most once a cycle, and with them. A third is
+what comes of no operands at all. All are of cells and the capacitances of their pins; wires are left out, and leakage
+is told apart.
 """
 
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from lowbit.hardware import activity, cellbook, golden, image
+from lowbit.hardware import activity, cellbook, golden, image, vectorless
 from lowbit.hardware.activity import Netlist
 from lowbit.hardware.libraries import Library
 from lowbit.hardware.program import Program
@@ -89,7 +90,14 @@ def lane_energy(told: dict, library: Library, given: Operands, glitches: bool, w
     return _energy(netlist, library, turns, cycles)
 
 
-def _energy(netlist: Netlist, library: Library, turns: dict[int, int], cycles: int) -> Energy:
+def assumed_energy(told: dict, library: Library) -> Energy:
+    """The energy of a mapped lane that adds in every cycle, by what tools assume where they are given no operands."""
+    netlist = Netlist(told, cellbook.cells(library))
+    found = vectorless.assumed(netlist, held={"take": 1})
+    return _energy(netlist, library, {net: signal.density for net, signal in found.items()}, 1)
+
+
+def _energy(netlist: Netlist, library: Library, turns: dict[int, int | float], cycles: int) -> Energy:
     half_v2 = library.voltage_v**2 / 2
     spent = dict.fromkeys(("gates", "flops", "clock"), 0.0)
     for cell, pins in netlist.cells:
