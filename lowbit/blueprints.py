@@ -56,7 +56,7 @@ def _machine(name: str) -> dict[str, object]:
 def _lanes() -> list[dict[str, object]]:
     rows: dict[str, dict[str, object]] = {}
     for price in technology.prices():
-        if price.item.startswith("lane ") and price.library in LIBRARIES:
+        if price.item.startswith("lane ") and price.library in LIBRARIES and _of_a(price.item):
             row = rows.setdefault(price.item, {"lane": price.item.removeprefix("lane ")})
             row[f"{price.library} {price.quantity}"] = price.value
     told = []
@@ -69,6 +69,11 @@ def _lanes() -> list[dict[str, object]]:
             )
         told.append(new)
     return told
+
+
+def _of_a(item: str) -> bool:
+    """Whether a lane of the ledger has the widths of A's machines."""
+    return accelerator.alike(accelerator.around(item.removeprefix("lane ")), accelerator.build("full"))
 
 
 def _waterfall() -> list[dict[str, object]]:

@@ -114,9 +114,15 @@ def checked(options: dict, defaults: dict, owner: str, kind: str) -> dict:
 
 def canonical(name: str, settings) -> str:
     """`name(option=value)` with the fields of the dataclass `settings` that are not at their defaults."""
-    changed = [
-        f"{field.name}={getattr(settings, field.name)!r}"
-        for field in dataclasses.fields(settings)
-        if field.init and getattr(settings, field.name) != field.default
-    ]
-    return f"{name}({', '.join(changed)})" if changed else name
+    fields = [field for field in dataclasses.fields(settings) if field.init]
+    told = {field.name: getattr(settings, field.name) for field in fields}
+    return written(name, {field.name: told[field.name] for field in fields if told[field.name] != field.default})
+
+
+def written(name: str, options: dict) -> str:
+    """A choice as `parse` reads it.
+
+    >>> written("uniform", {"bits": 2}), written("binary", {})
+    ('uniform(bits=2)', 'binary')
+    """
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in options.items())})" if options else name

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 
 from lowbit import cells, datasets, norm, quantizers, store
-from lowbit.registry import InputError, parse
+from lowbit.registry import InputError, parse, written
 from lowbit.spec import RunSpec
 
 Runs = Callable[[], list[RunSpec]]
@@ -43,7 +43,7 @@ def cover(**choices: list) -> list[RunSpec]:
 def changed(budget: str, **fields) -> str:
     """A budget with some fields of its recipe changed."""
     name, options = parse(budget)
-    return f"{name}({', '.join(f'{field}={value!r}' for field, value in (options | fields).items())})"
+    return written(name, options | fields)
 
 
 def fitting(

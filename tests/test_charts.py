@@ -84,17 +84,36 @@ def test_every_chart_is_drawn(pair):
     watched = time.watch(pair)
     for figure in (
         block.block(pair), time.timeline(watched), time.sums(watched), precision.errors(pair, found),
-        precision.score(pair, found), chip.waterfall(pair), chip.cliff(pair), chip.sweep(pair), gates.split(),
-        gates.by_library(pair.lane), gates.by_bits(),
+        precision.score(pair, found), chip.waterfall(pair), chip.cliff(pair), chip.sweep(pair), gates.split(pair),
+        gates.by_library(pair), gates.by_bits(pair), precision.prices(pair, found),
     ):  # fmt: skip
         assert figure.get_figwidth() <= 6
     assert pair.machine in cards.summary(pair, found).data
     assert "golden model" in cards.proof(pair, found).data
 
 
-def test_energy_splits_into_what_the_ledger_says():
-    told = gates.ledger("sg13g2")
-    (ax,) = gates.split().axes
+def test_widths_cost_what_the_closed_form_says_of_them(pair):
+    logic, _, _ = precision.prices(pair, record.recall(pair)).axes
+    for line in logic.lines[: len(chip.FAMILIES)]:
+        assert {8, 12} < set(line.get_xdata())
+        assert (np.diff(line.get_ydata()) > 0).all()
+    area = cost.area(pair.built, pair.work())
+    own = next(line for line in logic.lines if line.get_label() == chip.NAMES[pair.lane])
+    at = dict(zip(*own.get_data(), strict=True))[pair.built.act_bits]
+    assert at == pytest.approx((area.lanes_um2 + area.unit_um2) / 1e6)
+
+
+def test_an_estimate_without_operands_is_told_beside_what_operands_give(pair):
+    told = gates.ledger("sg13g2", pair.built)
+    ratio = told["multiply"]["energy_vectorless"] / told[pair.lane]["energy_vectorless"]
+    assert f"would be {ratio:.1f};" in cards.blind(pair).data
+    crosses = next(line for line in gates.split(pair).axes[0].lines if line.get_label() == "without operands")
+    assert crosses.get_xdata()[0] in {row["energy_vectorless"] for row in told.values()}
+
+
+def test_energy_splits_into_what_the_ledger_says(pair):
+    told = gates.ledger("sg13g2", pair.built)
+    (ax,) = gates.split(pair).axes
     ends = {}
     for bar in ax.patches:
         y = round(bar.get_y() + bar.get_height() / 2)
@@ -115,7 +134,8 @@ def test_the_front_has_no_point_below_and_left_of_it(pair):
 def test_the_explorer_is_handed_closed_forms_times_prices(pair):
     told = explorer.told(pair)
     assert [name for name, _ in told["axes"]["lane"]] == sorted(
-        gates.ledger("sg13g2"), key=lambda name: technology.price("synthesis", f"lane {name}", "area", "sg13g2").value
+        gates.ledger("sg13g2", pair.built),
+        key=lambda name: technology.price("synthesis", f"lane {name}", "area", "sg13g2").value,
     )
     for key in list(told["rows"])[::5]:
         lane, lanes, hidden = key.split("|")

@@ -109,6 +109,35 @@ def test_intervals_keep_their_order():
     assert a.times(2) == (2.0, 4.0)
 
 
-def test_a_lane_that_nobody_mapped_is_refused_by_name():
-    with pytest.raises(InputError, match=r"lane odd\(bits=5\)"):
-        cost.area(accelerator.build("ternary(lane='odd(bits=5)')"), Workload("lstm", 4, 4))
+def test_every_machine_of_the_catalogue_has_a_price():
+    for name in accelerator.catalogue():
+        machine, work = accelerator.build(name), Workload("lstm", 50, 256)
+        spent = cost.energy(machine, work).total_pj
+        assert 0 < spent.low < spent.high, name
+        assert cost.area(machine, work).unit_um2 > 0, name
+
+
+def test_short_activations_make_lanes_and_unit_smaller():
+    short, long = (
+        accelerator.build(f"edge(act_bits={bits}, scale_bits=12, table_bits=10, depth=1024)") for bits in (8, 12)
+    )
+    work = Workload("lstm", 50, 256)
+    one, other = (cost.area(machine, work) for machine in (short, long))
+    assert one.lanes_um2 < other.lanes_um2
+    assert one.unit_um2 < other.unit_um2
+    assert one.weights_um2 == other.weights_um2
+    assert cost.energy(short, work).lanes_pj.high < cost.energy(long, work).lanes_pj.low
+
+
+@pytest.mark.parametrize(
+    ("machine", "told"),
+    [
+        ("ternary(lane='odd(bits=5)')", r"area of lane odd\(bits=5\) on sg13g2; known: lane binary, "),
+        ("ternary(act_bits=9)", r"lane ternary\(act_bits=9\) on sg13g2; known: lane ternary, .*ternary\(act_bits=8"),
+        ("ternary(depth=100)", r"lane ternary\(depth=100\) on sg13g2; known: lane ternary, "),
+        ("ternary(scale_bits=7)", "12 bits of activations, 7 of scales and 10 of tables on sg13g2; known: 12 bits"),
+    ],
+)
+def test_what_nobody_mapped_is_refused_by_name_with_the_choices(machine, told):
+    with pytest.raises(InputError, match=told):
+        cost.area(accelerator.build(machine), Workload("lstm", 4, 4))

@@ -1,6 +1,7 @@
 """What silicon costs: rows that name their sources, and gates that can be derived and proved again."""
 
 import csv
+import dataclasses
 import re
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from lowbit import paths
 from lowbit.__main__ import main
-from lowbit.hardware import activity, ledger, liberty, libraries, memory, rtl, technology
+from lowbit.hardware import accelerator, activity, ledger, liberty, libraries, memory, rtl, technology
+from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.activity import Netlist
 from lowbit.hardware.cellbook import Cell, Output
 from lowbit.registry import InputError
@@ -67,6 +69,34 @@ def test_fewer_bits_need_less_area_and_glitches_only_add(library):
         assert lane["energy_clock"] + lane["energy_flops"] < lane["energy_settled"] < lane["energy_glitches"]
 
 
+@pytest.mark.parametrize("library", ["sg13g2", "sky130", "gf180"])
+@pytest.mark.parametrize("lane", ["binary", "ternary", "shift", "multiply", "multiply(bits=4)"])
+def test_more_bits_of_activations_need_more_of_everything(library, lane):
+    widths = [dataclasses.replace(Machine(lane=lane), act_bits=bits) for bits in (4, 6, 8, 10, 12, 16)]
+    told = [values(f"lane {machine.lane_choice}", library) for machine in widths]
+    for quantity in ("area", "energy_settled", "energy_glitches", "energy_clock"):
+        assert [row[quantity] for row in told] == sorted(row[quantity] for row in told), quantity
+    assert [row["flip_flops"] for row in told] == [machine.accumulator.bits for machine in widths]
+
+
+@given(
+    lane=st.sampled_from(["binary", "shift(span=3)", "multiply(bits=4)"]), depth=st.integers(1, 5000), more=st.data()
+)
+def test_a_lane_is_named_by_all_that_its_hardware_depends_on(lane, depth, more):
+    bits = more.draw(st.integers(4, 16))
+    machine = Machine(lane=lane, act_bits=bits, depth=depth, acc_bits=more.draw(st.sampled_from([0, 40])), lanes=20)
+    again = accelerator.around(machine.lane_choice)
+    assert accelerator.alike(again, machine)
+    assert (again.lane, again.accumulator) == (machine.lane, machine.accumulator)
+
+
+def test_a_width_that_a_machine_has_not_is_refused():
+    with pytest.raises(InputError, match="no option 'clock'"):
+        accelerator.around("binary(clock=3)")
+    with pytest.raises(InputError, match="4 to 16 for act_bits"):
+        accelerator.around("binary(act_bits=3)")
+
+
 def staged(library):
     try:
         libraries.build(library).text()
@@ -85,7 +115,7 @@ def changed(found, **columns):
 @pytest.mark.parametrize(
     ("columns", "verdict", "told"),
     [
-        ({}, "same", "9 values and the hashes"),
+        ({}, "same", "10 values and the hashes"),
         ({"rtl_sha256": "0"}, "different", "other rtl_sha256"),
         ({"library_sha256": "0", "tool": "Yosys 9"}, "different", "other library_sha256, tool"),
         ({"rtl_sha256": "0", "tool": "Yosys 9"}, "near", "other rtl_sha256, tool"),
@@ -262,9 +292,12 @@ def test_the_command_files_what_a_design_comes_to(capsys, monkeypatch, tmp_path)
 
     monkeypatch.setattr(technology, "folder", lambda: tmp_path)
     monkeypatch.setattr(synth, "LANES", ("binary",))
+    monkeypatch.setattr(synth, "SWEPT", ())
     monkeypatch.setattr(synth, "OPERANDS", 257)
     assert main(["synthesize", "sg13g2", "lane"]) == 0
-    assert "lane binary: area" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "lane binary: area" in said
+    assert "lane binary(act_bits=8, depth=512): area" in said  # as `edge` would have it
     filed = list(csv.DictReader((tmp_path / "synthesis.csv").read_text().splitlines()))
     assert {row["quantity"] for row in filed} >= {"area", "energy_settled", "energy_glitches", "leakage"}
     assert main(["synthesize", "tsmc65"]) == 2

@@ -3,7 +3,8 @@
 import pandas as pd
 from IPython.display import Markdown
 
-from lowbit.charts.gates import ledger
+from lowbit.charts.chip import BASE, small
+from lowbit.charts.gates import ledger, named
 from lowbit.hardware import cost, cycles, libraries
 from lowbit.inference import file
 from lowbit.onchip.pair import Pair
@@ -60,7 +61,7 @@ def proof(pair: Pair, found: Findings) -> Markdown:
         for each in found.checks
     ]
     for name in libraries.catalogue():
-        told = ledger(name)
+        told = ledger(name, pair.built)
         if told:
             what = f"{len(told)} lanes as gates of {name}"
             like = "golden sums, at every edge of their energy's run"
@@ -70,6 +71,21 @@ def proof(pair: Pair, found: Findings) -> Markdown:
     )
     text += f"{found.faults['noticed']} changed an output within {found.faults['symbols']} symbols."
     return Markdown(f"{markdown(pd.DataFrame(rows))}\n\n{text}")
+
+
+def blind(pair: Pair, library: str = "sg13g2") -> Markdown:
+    """By how much an estimate without operands is off, for a lane of full precision, a small one and their ratio."""
+    told, own = ledger(library, pair.built), small(pair.built)[0]
+    full, less = told[BASE], told[pair.lane if own == pair.built.lane else own]
+    kinds = [f"energy_{kind}" for kind in ("settled", "glitches", "vectorless")]
+    settled, glitches, guess = (full[kind] / less[kind] for kind in kinds)
+    words = [
+        f"*{named(name)}* comes to {row[kinds[2]]:.2f} pJ, which is {row[kinds[2]] / row[kinds[0]]:.1f} times what it "
+        f"takes without glitches and {row[kinds[2]] / row[kinds[1]]:.1f} times what it takes with all of them"
+        for name, row in ((BASE, full), (own, less))
+    ]
+    text = f"Without operands, on {library}, {words[0]}; {words[1]}. Their ratio would be {guess:.1f}; it is "
+    return Markdown(text + f"{min(settled, glitches):.1f} to {max(settled, glitches):.1f}.")
 
 
 def _text(found: Findings) -> str:

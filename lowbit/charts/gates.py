@@ -4,26 +4,24 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from lowbit.charts import INK, LANES, PALE, UNIT, WAIT, WEIGHTS, WIDTH, plain
-from lowbit.hardware import lanes, libraries, technology
-from lowbit.hardware.lanes import Lane
+from lowbit.hardware import accelerator, lanes, libraries, technology
+from lowbit.hardware.accelerator import Machine
+from lowbit.onchip.pair import Pair
 
 COLORS = {"sg13g2": LANES, "sky130": WAIT, "gf180": WEIGHTS}
-LEAST = {"area_gates", "energy_settled", "energy_glitches", "energy_clock", "energy_flops"}
+NEEDED = {"area_gates", *(f"energy_{kind}" for kind in ("settled", "glitches", "vectorless", "clock", "flops"))}
 Ledger = dict[str, dict[str, float]]  # quantities by lane
 
 
-def ledger(library: str) -> Ledger:
-    """The lanes that a library has all prices of."""
+def ledger(library: str, machine: Machine) -> Ledger:
+    """The lanes of a machine's widths that a library has all prices of."""
     found: Ledger = {}
     for row in technology.prices():
         if row.item.startswith("lane ") and row.library == library:
-            found.setdefault(row.item.removeprefix("lane "), {})[row.quantity] = row.value
-    return {name: told for name, told in found.items() if set(told) >= LEAST and _built(name)}
-
-
-def _built(name: str) -> Lane | None:
-    """The lane of a row, none for one with options of the machine."""
-    return lanes.build(name) if name.partition("(")[0] in lanes.names() else None
+            built = accelerator.around(row.item.removeprefix("lane "))
+            if accelerator.alike(built, machine):
+                found.setdefault(built.lane, {})[row.quantity] = row.value
+    return {name: told for name, told in found.items() if set(told) >= NEEDED}
 
 
 def named(name: str) -> str:
@@ -33,9 +31,9 @@ def named(name: str) -> str:
     return told.get(lane.title, lane.title) + (", array" if "array" in name else "")
 
 
-def by_library(mine: str) -> Figure:
-    """Area and energy of each lane on each library; the lane `mine` is set in bold."""
-    tables = {name: told for name in libraries.catalogue() if (told := ledger(name))}
+def by_library(pair: Pair) -> Figure:
+    """Area and energy of each lane on each library; the pair's is set in bold."""
+    tables = {name: told for name in libraries.catalogue() if (told := ledger(name, pair.built))}
     first = next(iter(tables.values()))
     names = sorted(first, key=lambda name: first[name]["area_gates"])
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 1.3 + 0.29 * len(names)), sharey=True)
@@ -48,9 +46,11 @@ def by_library(mine: str) -> Figure:
         left.plot([each["area_gates"] for _, each in rows], [y for y, _ in rows], "o", color=color, ms=4, label=label)
         for y, each in rows:
             right.plot([each["energy_settled"], each["energy_glitches"]], [y, y], "|-", color=color, lw=2.5, ms=5)
+        right.plot([each["energy_vectorless"] for _, each in rows], [y for y, _ in rows], "x", color=color, ms=4)
+    right.plot([], [], "x", color=INK, ms=4, label="without operands")
     left.set_yticks(range(len(names)), [named(name) for name in names])
     for tick, name in zip(left.get_yticklabels(), names, strict=True):
-        tick.set_weight("bold" if name == mine else "normal")
+        tick.set_weight("bold" if name == pair.lane else "normal")
     left.set(xlabel="area, NAND2", xlim=(0, None))
     right.set(xlabel="energy a cycle, pJ")
     right.set_xscale("log")
@@ -59,11 +59,11 @@ def by_library(mine: str) -> Figure:
     return figure
 
 
-def by_bits() -> Figure:
+def by_bits(pair: Pair) -> Figure:
     """Area and energy against the bits of a weight: multipliers as lines, lanes that only add as marks."""
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 4.8), sharex=True)
     for library in libraries.catalogue():
-        told = ledger(library)
+        told = ledger(library, pair.built)
         if not told:
             continue
         color, base = COLORS.get(library, INK), told["binary"]
@@ -97,9 +97,9 @@ def by_bits() -> Figure:
     return figure
 
 
-def split(library: str = "sg13g2") -> Figure:
+def split(pair: Pair, library: str = "sg13g2") -> Figure:
     """Where the energy of each lane goes; glitches are what the interval of energies is of."""
-    told = ledger(library)
+    told = ledger(library, pair.built)
     names = sorted(told, key=lambda name: told[name]["energy_glitches"])
     figure, ax = plt.subplots(figsize=(WIDTH, 1.2 + 0.26 * len(names)))
     for y, name in enumerate(names):
@@ -110,9 +110,7 @@ def split(library: str = "sg13g2") -> Figure:
         for (part, value), color in zip(parts.items(), (PALE, UNIT, LANES, WAIT), strict=True):
             ax.barh(y, value, left=left, color=color, height=0.7, label=part if y == 0 else None)
             left += value
-        if "energy_vectorless" in row:
-            label = "without operands: every net as often as any" if y == 0 else None
-            ax.plot(row["energy_vectorless"], y, "x", color=INK, ms=6, label=label)
+        ax.plot(row["energy_vectorless"], y, "x", color=INK, ms=6, label="without operands" if y == 0 else None)
     ax.set_yticks(range(len(names)), [named(name) for name in names])
     ax.set(xlabel=f"energy a cycle on {library}, pJ")
     figure.legend(loc="outside upper center", ncols=4, fontsize=8)

@@ -10,8 +10,9 @@ from lowbit.hardware import lanes
 from lowbit.hardware.fixed import Format
 from lowbit.hardware.lanes import Lane
 from lowbit.quantizers import Quantizer
-from lowbit.registry import InputError, canonical, checked, parse
+from lowbit.registry import InputError, canonical, checked, parse, written
 
+LANE_WIDTHS = ("act_bits", "acc_bits", "depth")  # of a machine, on which the hardware of a lane depends
 HEADROOM = 4  # bits before the point of pre-activations and cells, the sign among them: up to 16
 
 
@@ -55,6 +56,18 @@ class Machine:
         return lanes.build(self.lane)
 
     @property
+    def lane_choice(self) -> str:
+        """Its lane, and the widths of the machine that the lane's hardware depends on; `around` reads it.
+
+        >>> Machine(lane="multiply(bits=4)", act_bits=8).lane_choice
+        'multiply(bits=4, act_bits=8)'
+        """
+        name, options = parse(canonical(self.arithmetic.title, self.arithmetic))
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        widths = {width: getattr(self, width) for width in LANE_WIDTHS}
+        return written(name, options | {width: bits for width, bits in widths.items() if bits != defaults[width]})
+
+    @property
     def accumulator(self) -> Format:
         """The format of sums."""
         return Format(self.acc_bits or self.arithmetic.sum_bits(self.act_bits, self.depth), 0)
@@ -85,6 +98,23 @@ class Machine:
         if not self.off_chip_bits_per_s:
             return 1
         return math.ceil(self.word_bits * self.clock_hz / self.off_chip_bits_per_s)
+
+
+def alike(one: Machine, other: Machine) -> bool:
+    """Whether their lanes, if they had the same, would be the same hardware."""
+    return all(getattr(one, width) == getattr(other, width) for width in LANE_WIDTHS)
+
+
+def around(choice: str) -> Machine:
+    """A machine around a lane, with A's widths where the choice says nothing else; raises `InputError`.
+
+    >>> around("ternary(act_bits=8, depth=512)").accumulator.bits
+    18
+    """
+    name, options = parse(choice, "lane")
+    widths = {width: options.pop(width) for width in LANE_WIDTHS if width in options}
+    machine = Machine(lane=lanes.registry.canonical(written(name, options)))
+    return dataclasses.replace(machine, **checked(widths, dataclasses.asdict(machine), f"lane {name!r}", "width"))
 
 
 @functools.cache

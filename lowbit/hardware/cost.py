@@ -19,7 +19,8 @@ from lowbit.hardware.cycles import Workload
 from lowbit.hardware.interval import Interval
 from lowbit.hardware.memory import Bank
 from lowbit.hardware.scaling import Process
-from lowbit.registry import canonical
+from lowbit.hardware.technology import Price
+from lowbit.registry import InputError
 
 PRICED_BITS = 64  # of a read that rows of DRAM tell the energy of
 NOTHING = Interval(0.0, 0.0)
@@ -53,25 +54,55 @@ class StepEnergy(NamedTuple):
 
 
 def lane(machine: Machine, quantity: str, library: str) -> float:
-    """What the ledger says of the machine's lane; raises `InputError` where it says nothing."""
-    arithmetic = machine.arithmetic
-    return technology.price("synthesis", f"lane {canonical(arithmetic.title, arithmetic)}", quantity, library).value
+    """What the ledger says of a lane of the machine's widths; raises `InputError` where it says nothing."""
+    item = f"lane {machine.lane_choice}"
+    known = [row.item for row in _rows("lane", quantity, library)]
+    if item not in known:
+        alike = [
+            each for each in known if accelerator.around(each.removeprefix("lane ")).arithmetic == machine.arithmetic
+        ]
+        raise InputError(f"no {quantity} of {item} on {library}; known: {', '.join(alike or known) or 'none'}")
+    return technology.price("synthesis", item, quantity, library).value
 
 
 def unit(machine: Machine, quantity: str, library: str) -> float:
-    """What is behind the lanes: a constant and a part for each bit of the accumulators, fitted to the ledger."""
-    fixed, each_bit = _unit_fit(quantity, library)
-    return fixed + each_bit * machine.lanes * machine.accumulator.bits
+    """What is behind the lanes, fitted to the ledger; raises `InputError` for widths of which it has no engine.
+
+    It is a constant for each choice of widths, and a part for each bit of accumulators, whatever the widths.
+    """
+    constants, each_bit = _unit_fit(quantity, library)
+    if _widths(machine) not in constants:
+        known = "; ".join(map(_told, constants)) or "none"
+        raise InputError(f"no {quantity} of an engine with {_told(_widths(machine))} on {library}; known: {known}")
+    return constants[_widths(machine)] + each_bit * machine.lanes * machine.accumulator.bits
 
 
 @functools.cache
-def _unit_fit(quantity: str, library: str) -> tuple[float, float]:
-    rows = [row for row in technology.prices() if row.item.startswith("engine ") and row.quantity == quantity]
-    rows = [row for row in rows if row.library == library]
+def _unit_fit(quantity: str, library: str) -> tuple[dict[tuple[int, ...], float], float]:
+    rows = _rows("engine", quantity, library)
     built = [accelerator.build(row.item.removeprefix("engine ")) for row in rows]
-    bits = np.array([[1.0, each.lanes * each.accumulator.bits] for each in built])
-    fixed, each_bit = np.linalg.lstsq(bits, np.array([row.value for row in rows]), rcond=None)[0]
-    return float(fixed), float(each_bit)
+    groups = list(dict.fromkeys(_widths(each) for each in built))
+    terms = [[*(_widths(each) == group for group in groups), each.lanes * each.accumulator.bits] for each in built]
+    if not rows:
+        return {}, 0.0
+    *constants, each_bit = np.linalg.lstsq(np.array(terms, float), np.array([row.value for row in rows]), rcond=None)[0]
+    return dict(zip(groups, map(float, constants), strict=True)), float(each_bit)
+
+
+def _rows(part: str, quantity: str, library: str) -> list[Price]:
+    """What the ledger has of lanes or engines."""
+    told = ("synthesis", quantity, library)
+    rows = [row for row in technology.prices() if (row.table, row.quantity, row.library) == told]
+    return [row for row in rows if row.item.startswith(f"{part} ")]
+
+
+def _widths(machine: Machine) -> tuple[int, ...]:
+    """Those that the unit depends on."""
+    return machine.act_bits, machine.scale_bits, machine.table_bits
+
+
+def _told(widths: tuple[int, ...]) -> str:
+    return "{} bits of activations, {} of scales and {} of tables".format(*widths)
 
 
 def words(machine: Machine, work: Workload) -> int:

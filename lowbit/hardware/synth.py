@@ -44,7 +44,13 @@ LANES = (
     "shift",
     *(f"multiply(bits={bits})" for bits in (2, 3, 4, 6, 8, 10, 16)),
 )
-ENGINES = ("full", "binary", "ternary", "pow2", "full(lanes=20)", "ternary(lanes=20)")
+SWEPT = ("multiply", "binary", "ternary", "shift", "multiply(bits=4)")  # over bits of activations
+ACT_BITS = (4, 6, 8, 10, 16)
+ENGINES = (
+    *("full", "binary", "ternary", "pow2", "full(lanes=20)", "ternary(lanes=20)"),
+    *(f"ternary(lanes=20, act_bits={bits})" for bits in ACT_BITS),
+    "edge",
+)
 OPERANDS = 4097  # words, of a layer of random weights
 
 
@@ -52,7 +58,7 @@ class Design(NamedTuple):
     """Something to map: a lane, or an engine without its lanes, memories left outside."""
 
     part: str  # "lane" or "engine"
-    choice: str  # of lowbit.hardware.lanes, or of lowbit.hardware.accelerator
+    choice: str  # of a lane and its widths, or of a machine, as lowbit.hardware.accelerator has them
 
     def component(self) -> Component:
         """The hardware."""
@@ -62,8 +68,8 @@ class Design(NamedTuple):
 
     @property
     def machine(self) -> Machine:
-        """The one that it is part of: lanes have the activations and the depth of A's."""
-        return Machine(lane=self.choice) if self.part == "lane" else accelerator.build(self.choice)
+        """The one that it is part of."""
+        return (accelerator.around if self.part == "lane" else accelerator.build)(self.choice)
 
     @property
     def options(self) -> str:
@@ -92,8 +98,11 @@ class Mapped:
 
 
 def designs() -> list[Design]:
-    """What the ledger has."""
-    return [*(Design("lane", lane) for lane in LANES), *(Design("engine", machine) for machine in ENGINES)]
+    """What the ledger has: each lane on A's machines, on the others of the catalogue, and over bits; engines."""
+    swept = [dataclasses.replace(Machine(lane=lane), act_bits=bits) for lane in SWEPT for bits in ACT_BITS]
+    others = [dataclasses.replace(machine, lane=lane) for machine in accelerator.catalogue().values() for lane in LANES]
+    each = [*LANES, *(machine.lane_choice for machine in [*swept, *others])]
+    return [*(Design("lane", lane) for lane in dict.fromkeys(each)), *(Design("engine", name) for name in ENGINES)]
 
 
 def mapped(design: Design, library: Library) -> Mapped:
@@ -122,6 +131,7 @@ def rows(result: Mapped) -> list[dict[str, object]]:
         for name, glitches in (("energy_settled", False), ("energy_glitches", True)):
             energy = power.lane_energy(result.netlist, library, given, glitches)
             told.append((name, energy.total_pj, "pJ a cycle"))
+        told.append(("energy_vectorless", power.assumed_energy(result.netlist, library).total_pj, "pJ a cycle"))
         told += [("energy_clock", energy.clock_pj, "pJ a cycle"), ("energy_flops", energy.flops_pj, "pJ a cycle")]
         told.append(("leakage", energy.leakage_nw, "nW"))
     common = {

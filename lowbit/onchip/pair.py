@@ -51,7 +51,7 @@ class Pair:
 
     @property
     def lane(self) -> str:
-        """The machine's lane as the ledger has it."""
+        """The machine's lane, its widths apart."""
         lane = self.built.arithmetic
         return canonical(lane.title, lane)
 
