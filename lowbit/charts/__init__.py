@@ -11,8 +11,8 @@ WAIT = "#d1495b"
 INK, PALE, FAINT = "#2b2d42", "#b8bcc8", "#eef0f5"
 
 
-def plain(axis: Axis) -> None:
-    """Plain numbers at 1, 2 and 5 of every power of ten of a logarithmic axis."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+def plain(axis: Axis, subs: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:
+    """Plain numbers at these multiples of every power of ten of a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axis.set_minor_formatter(NullFormatter())

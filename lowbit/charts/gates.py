@@ -54,7 +54,7 @@ def by_library(pair: Pair) -> Figure:
     left.set(xlabel="area, NAND2", xlim=(0, None))
     right.set(xlabel="energy a cycle, pJ")
     right.set_xscale("log")
-    plain(right.xaxis)
+    plain(right.xaxis, (1.0, 3.0))
     figure.legend(loc="outside upper center", ncols=1 if len(tables) > 2 else 2, fontsize=8)
     return figure
 
