@@ -263,3 +263,13 @@ def test_a_model_of_text_writes_text(tmp_path):
     assert set(written) <= set(data.alphabet)
     with pytest.raises(InputError, match="does not know"):
         streams.generate("\N{SNOWMAN}", 1)
+
+
+def test_a_packed_model_is_the_same_file_each_time(tmp_path):
+    arrays = {"weights": np.arange(7, dtype=np.uint8), "scale": np.ones((3, 2), np.float32)}
+    for number in range(6):  # three entries of metadata have six orders
+        file.write(tmp_path / str(number), arrays, {"name": "größe", "bits": 2})
+    assert len({(tmp_path / str(number)).read_bytes() for number in range(6)}) == 1
+    read, about = file.read(tmp_path / "0")
+    assert about == {"name": "größe", "bits": 2}
+    assert all(np.array_equal(read[name], arrays[name]) for name in arrays)

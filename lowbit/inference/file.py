@@ -23,7 +23,7 @@ def write(file: Path, arrays: dict[str, np.ndarray], about: dict) -> None:
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(safetensors.numpy.save(arrays, told))
+        part.write_bytes(_ordered(safetensors.numpy.save(arrays, told)))
         os.replace(part, file)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -46,6 +46,16 @@ def read(file: Path) -> tuple[dict[str, np.ndarray], dict]:
     if digest(arrays, told["about"]) != told.get("sha256"):
         raise InputError(f"{file} is damaged: its checksum does not match its content")
     return arrays, json.loads(told["about"])
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same file with its metadata by name; safetensors itself writes them in another order each time."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def digest(arrays: dict[str, np.ndarray], text: str) -> str:
