@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import io
 import os
+import pkgutil
 import platform
 import re
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 import torch
 
 from lowbit import kernels, models, paths
+from lowbit.loops import native
 from lowbit.registry import parse
 from lowbit.spec import REGISTRIES, RunSpec
 
@@ -46,13 +48,14 @@ def machine() -> dict:
 def code(spec: RunSpec) -> str:
     """A digest of the rooms that can change the numbers of a run, without their comments and docstrings.
 
-    These are the training loop and all that it imports, every kernel, and of quantizers, datasets and networks those
-    that the spec names. A record with another digest is stale.
+    These are the training loop and all that it imports, every kernel with its compiled loops, and of quantizers,
+    datasets and networks those that the spec names. A record with another digest is stale.
     """
     leaves = [models.registry[spec.data.task], *(kernels.registry[name] for name in kernels.names())]
+    loops = [f"{native.__name__}.{each.name}" for each in pkgutil.iter_modules(native.__path__)]
     for field, registry in REGISTRIES.items():
         leaves.append(registry.registry[parse(getattr(spec, field))[0]])
-    files = {name: bare(name) for name in _reached("lowbit.train", *(leaf.__module__ for leaf in leaves))}
+    files = {name: bare(name) for name in _reached("lowbit.train", *loops, *(leaf.__module__ for leaf in leaves))}
     return hashlib.sha256("\n".join(f"{name} {files[name]}" for name in sorted(files)).encode()).hexdigest()[:16]
 
 

@@ -18,6 +18,8 @@ torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 with contextlib.suppress(ImportError):
     from numba.core.registry import cpu_target
 
+    import lowbit.kernels.whole.function  # noqa: F401
+
     cpu_target.typing_context.refresh()
     cpu_target.target_context.refresh()
 

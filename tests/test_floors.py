@@ -8,8 +8,8 @@ from lowbit import paths
 
 FLOORS = [
     {"paths", "registry", "packing", "ctc", "warm", "cached"},
-    {"metrics"},
-    {"quantizers", "norm", "datasets"},
+    {"metrics", "machinecode"},
+    {"quantizers", "norm", "datasets", "loops"},
     {"cells"},
     {"kernels"},
     {"recurrent", "spec"},

@@ -3,9 +3,6 @@
 import copy
 import dataclasses
 import importlib.util
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowbit import cells, kernels, norm, paths, quantizers, train
+from lowbit import cells, kernels, norm, quantizers, train
 from lowbit.cells import State
 from lowbit.kernels import Kernel
 from lowbit.kernels.check import agrees
@@ -180,24 +177,26 @@ def test_bfloat16_products_are_as_far_from_the_reference_as_their_rounding():
 def test_products_are_matrix_products():
     import numba
 
-    from lowbit.kernels.loops import products
+    from lowbit.kernels.whole import products
+    from lowbit.loops import layout
+    from lowbit.loops.native.products import multiply as inner
 
-    multiply = numba.njit(lambda x, w, out: products.multiply(x, w, out))
+    multiply = numba.njit(lambda x, w, out: inner(x, w, out))
     rng = np.random.default_rng(0)
     w, x = rng.normal(size=(19, 33)).astype(np.float32), rng.normal(size=(5, 33)).astype(np.float32)
-    known = [products.PLAIN] if products.mkl() is None else [products.PLAIN, products.PACKED, products.HALF]
+    known = [layout.PLAIN] if products.mkl() is None else [layout.PLAIN, layout.PACKED, layout.HALF]
     for kind in known:
         for turned in (w.T, np.ascontiguousarray(w.T)):
             out = np.empty((5, 19), np.float32)
             multiply(x, products.prepare(turned, 5, kind), out)
-            np.testing.assert_allclose(out, x @ w.T, atol=0.2 if kind == products.HALF else 1e-4)
+            np.testing.assert_allclose(out, x @ w.T, atol=0.2 if kind == layout.HALF else 1e-4)
 
 
 @fast
 def test_compiled_activations_are_within_a_few_units_in_the_last_place():
     import numba
 
-    from lowbit.kernels.loops.activations import sigmoid, tanh
+    from lowbit.loops.native.activations import sigmoid, tanh
 
     x = np.linspace(-20, 20, 4001, dtype=np.float32)
     both = numba.njit(lambda x: [(tanh(each), sigmoid(each)) for each in x])
@@ -270,29 +269,3 @@ def test_checking_a_kernel_draws_nothing_from_the_common_generator():
     built(torch.ones(2, 7, 3), None)
     assert torch.equal(before, torch.get_rng_state())
     assert callable(agrees)
-
-
-@fast
-def test_the_first_run_on_a_machine_is_as_all_later_ones(tmp_path):
-    tmp_path.joinpath("summed.py").write_text(
-        "import numpy as np\n"
-        "from lowbit.kernels.loops.compiled import entry\n"
-        "@entry\n"
-        "def dot(x, y):\n"
-        "    total = np.float32(0)\n"
-        "    for i in range(len(x)):\n"
-        "        total += x[i] * y[i] + x[i]\n"
-        "    return total\n"
-    )
-    code = (
-        "import numpy as np, summed\n"
-        "x, y = np.random.default_rng(0).normal(size=(2, 999)).astype(np.float32)\n"
-        "print(float(summed.dot(x, y)).hex(), len(summed.dot.dispatcher.stats.cache_misses))\n"
-    )
-    places = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(tmp_path), str(paths.SOURCE)])}
-    environment = os.environ | places
-    runs = [
-        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    ]
-    assert runs[0] == runs[1]

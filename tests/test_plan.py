@@ -100,6 +100,13 @@ def test_a_run_depends_on_its_own_quantizer_and_not_on_another(monkeypatch):
     assert provenance.code(binary) == before[1]
 
 
+@pytest.mark.parametrize("source", ["lowbit.loops.native.norms", "lowbit.kernels.whole.function", "lowbit.cells"])
+def test_a_run_depends_on_the_loops_that_another_process_compiles(monkeypatch, source):
+    before, real = provenance.code(RunSpec()), provenance.bare
+    monkeypatch.setattr(provenance, "bare", lambda name: "other" if name == source else real(name))
+    assert provenance.code(RunSpec()) != before
+
+
 def test_a_meter_goes_on_from_what_another_read(monkeypatch, tmp_path):
     monkeypatch.setattr(provenance, "POWER", tmp_path)
     assert provenance.Meter().read()["energy_joules"] is None

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float32, Integer
 
 from lowbit.inference import choose, compiled, file, plain
-from lowbit.inference.compiled import at
 from lowbit.inference.grid import WIDEST, Matrix, grid
+from lowbit.machinecode import at
 
 FLOAT = 32  # bits of activations that are not rounded
 CELL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)  # as the functions of `native.cells`

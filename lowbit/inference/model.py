@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float32, Integer
 
 from lowbit.inference import choose, compiled, file
-from lowbit.inference.compiled import at
 from lowbit.inference.layer import FLOAT, Layer
+from lowbit.machinecode import at
 from lowbit.registry import InputError, parse
 
 SAY = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)  # as `native.cells.readout`

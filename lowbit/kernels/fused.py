@@ -58,9 +58,9 @@ class Fused(Kernel):
 
     def run(self, loop: Loop) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Hands over what the loop needs in the form it needs it."""
-        from lowbit.kernels.loops.function import Plan, Whole
-        from lowbit.kernels.loops.norms import KINDS
-        from lowbit.kernels.loops.products import HALF, best
+        from lowbit.kernels.whole.function import Plan, Whole
+        from lowbit.kernels.whole.products import best
+        from lowbit.loops.layout import HALF, KINDS
 
         w, symbols = loop.weights, not loop.x.is_floating_point()
         (w_x, gain_x, bias_x), (w_h, gain_h, bias_h) = (
@@ -127,24 +127,22 @@ def _learns(loop: Loop) -> bool:
     return torch.is_grad_enabled() and any(each.requires_grad for each in learners)
 
 
-def _loops(loop: Loop):
-    """The compiled module of a cell; none where there is none."""
-    from lowbit.kernels.loops import gru, gru_before, lstm, rnn
-
+def _loops(loop: Loop) -> str | None:
+    """The file of the compiled loops of a cell; none where there is none."""
     match loop.cell:
         case cells.LSTM():
-            return lstm
+            return "lstm"
         case cells.GRU(reset="ott2016"):
-            return gru
+            return "gru"
         case cells.GRU(reset="cho2014"):
-            return gru_before
+            return "gru_before"
         case cells.RNN():
-            return rnn
+            return "rnn"
     return None
 
 
 @functools.cache
 def _half() -> bool:
-    from lowbit.kernels.loops.products import mkl
+    from lowbit.kernels.whole.products import mkl
 
     return mkl() is not None and torch.ops.mkldnn._is_mkldnn_bf16_supported()

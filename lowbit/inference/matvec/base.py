@@ -12,6 +12,7 @@ from jaxtyping import Float32, Int16, Int32, Integer, UInt8
 
 from lowbit.inference import compiled
 from lowbit.inference.grid import Grid
+from lowbit.machinecode import at
 
 # Addresses of: sizes (int64), weights, activations (int16), room for intermediate values, sums.
 PRODUCT = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)
@@ -66,7 +67,7 @@ class Product:
         self.z = compiled.aligned(np.zeros(self.laid.rows, np.float32))
         arrays = (self.laid.sizes, self.laid.weights, self.x, self.laid.room, self.y, self.z)
         # What the cells read: the kernel, its five arrays, room for the sums in float32.
-        self.parts = np.array([member.address, *(compiled.at(each) for each in arrays), member.wide], np.int64)
+        self.parts = np.array([member.address, *(at(each) for each in arrays), member.wide], np.int64)
 
     @property
     def nbytes(self) -> int:

@@ -1,44 +1,16 @@
-"""The matrix product of one step, called from compiled loops: torch's own SGEMM where it exports one."""
+"""Matrices made ready for the products of compiled loops: torch's own SGEMM where it exports one."""
 
 import ctypes
 import functools
 from pathlib import Path
-from typing import NamedTuple
 
-import llvmlite.binding as llvm
 import numpy as np
 import torch
-from numba import types
 
-from lowbit.kernels.loops.compiled import inner, no_type_check
+from lowbit.loops.layout import AS_IS, B_MATRIX, HALF, PACKED, PLAIN, ROW_MAJOR, TRANSPOSED, Product
 
 CHUNK = 25  # steps whose rounded gradients fit the cache
-PLAIN, PACKED, HALF = 0, 1, 2  # SciPy's BLAS through numpy.dot; MKL on a packed matrix; MKL on bfloat16
-
-# Of the C interface to BLAS.
-ROW_MAJOR, AS_IS, TRANSPOSED, PACK, B_MATRIX = (np.int32(number) for number in (101, 111, 112, 151, 162))
-
-N, F, P = types.int32, types.float32, types.intp
-SYMBOLS = {
-    "cblas_sgemm_compute": types.void(N, N, N, N, N, N, P, N, P, N, F, P, N),
-    "cblas_gemm_bf16bf16f32": types.void(N, N, N, N, N, N, F, P, N, P, N, F, P, N),
-}
-EXTERNAL = {name: types.ExternalFunction(name, signature) for name, signature in SYMBOLS.items()}
-_compute, _half = EXTERNAL.values()
-
-
-class Product(NamedTuple):
-    """A matrix `w` (inputs outputs) ready to be multiplied by rows; only what `kind` needs is filled."""
-
-    kind: int
-    inputs: int
-    outputs: int
-    plain: np.ndarray  # (inputs outputs)
-    packed: np.ndarray  # what MKL made of it
-    half: np.ndarray  # (inputs outputs) or, where `turn` says so, (outputs inputs): bfloat16, at scale 1
-    turn: np.int32
-    scale: np.float32
-    rounded: np.ndarray  # (batch inputs), bfloat16: room for what is multiplied
+MKL = {PACKED: "cblas_sgemm_compute", HALF: "cblas_gemm_bf16bf16f32"}  # what multiplies each kind of product
 
 
 @functools.cache
@@ -47,7 +19,7 @@ def mkl() -> ctypes.CDLL | None:
     for file in sorted((Path(torch.__file__).parent / "lib").glob("*torch_cpu*")):
         try:
             library = ctypes.CDLL(str(file))
-            names = (*SYMBOLS, "cblas_sgemm_pack", "cblas_sgemm_pack_get_size")
+            names = (*MKL.values(), "cblas_sgemm_pack", "cblas_sgemm_pack_get_size")
             if all(hasattr(library, name) for name in names):
                 library.cblas_sgemm_pack_get_size.restype = ctypes.c_size_t
                 return library
@@ -56,22 +28,26 @@ def mkl() -> ctypes.CDLL | None:
     return None
 
 
-def link() -> None:
-    """Tells the compiler where the products are; those that are nowhere get an address that is never called."""
-    library = mkl()
-    for name in SYMBOLS:
-        entry = getattr(library, name) if library else ctypes.pythonapi.Py_IsInitialized
-        llvm.add_symbol(name, ctypes.cast(entry, ctypes.c_void_p).value)
+@functools.cache
+def function(kind: int) -> int:
+    """The address of what multiplies."""
+    if kind in MKL:
+        return ctypes.cast(getattr(mkl(), MKL[kind]), ctypes.c_void_p).value
+    from scipy.linalg import cython_blas
 
-
-link()
+    capsule, api = cython_blas.__pyx_capi__["sgemm"], ctypes.pythonapi
+    name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", api))
+    pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", api))
+    return pointer(capsule, name(capsule))
 
 
 def prepare(w: np.ndarray, batch: int, kind: int) -> Product:
     """A matrix (inputs outputs), or the transpose of one, for products with `batch` rows."""
     inputs, outputs = w.shape
     none, nothing = np.empty((0, 0), np.float32), np.empty((0, 0), np.uint16)
-    empty = Product(kind, inputs, outputs, none, none.reshape(0), nothing, AS_IS, np.float32(1), nothing)
+    empty = Product(
+        kind, function(kind), inputs, outputs, none, none.reshape(0), nothing, AS_IS, np.float32(1), nothing
+    )
     if kind == HALF:
         turned = not w.flags.c_contiguous
         source = torch.from_numpy(np.ascontiguousarray(w.T if turned else w))
@@ -102,34 +78,6 @@ def _pack(w: np.ndarray, batch: int) -> np.ndarray:
         ctypes.c_void_p(packed.ctypes.data),
     )
     return packed
-
-
-@inner
-@no_type_check
-def multiply(x, w, out):
-    """`out` = `x` @ `w`, (batch outputs)."""
-    m, n, k = np.int32(len(x)), np.int32(w.outputs), np.int32(w.inputs)
-    source, target, zero = x.ctypes.data, out.ctypes.data, np.float32(0)
-    if w.kind == PACKED:
-        _compute(ROW_MAJOR, AS_IS, PACK, m, n, k, source, k, w.packed.ctypes.data, n, zero, target, n)
-    elif w.kind == HALF:
-        to_half(x, w.rounded)
-        rounded, half = w.rounded.ctypes.data, w.half.ctypes.data
-        stride = np.int32(w.half.shape[1])
-        _half(ROW_MAJOR, AS_IS, w.turn, m, n, k, w.scale, rounded, k, half, stride, zero, target, n)
-    else:
-        np.dot(x, w.plain, out)
-
-
-@inner
-@no_type_check
-def to_half(x, rounded):
-    """bfloat16 of `x`, to the nearest, ties to even."""
-    for i in range(len(x)):
-        bits, row = x[i].view(np.uint32), rounded[i]
-        for j in range(len(row)):
-            u = bits[j]
-            row[j] = np.uint16((u + np.uint32(0x7FFF) + ((u >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
 
 
 def outer(d: torch.Tensor, h: torch.Tensor, kind: int) -> torch.Tensor:

@@ -1,33 +1,13 @@
 """Norms of the products of one step, forwards and backwards."""
 
-from typing import NamedTuple
-
 import numpy as np
 
-from lowbit import norm as norms
-from lowbit.kernels.loops.activations import ONE
-from lowbit.kernels.loops.compiled import inner, no_type_check
-
-FIXED, BATCH, ROWS, SQUARES = 0, 1, 2, 3  # what a norm sums: nothing, a column over the batch, a row
-KINDS = {"nothing": FIXED, "batch": BATCH, "rows": ROWS, "squares": SQUARES}
-EPS = np.float32(norms.EPS)
-
-
-class Normed(NamedTuple):
-    """One norm of a loop: what it needs forwards, what it keeps, and where its gradients go."""
-
-    kind: int
-    gain: np.ndarray  # (slots rows)
-    bias: np.ndarray  # (slots rows)
-    mean: np.ndarray  # (time rows), of the batch
-    variance: np.ndarray  # (time rows)
-    inverse: np.ndarray  # (time batch): one over the deviation of each row
-    d_gain: np.ndarray  # (rows)
-    d_bias: np.ndarray  # (rows)
+from lowbit.loops.layout import BATCH, FIXED, ROWS
+from lowbit.loops.native.activations import ONE
+from lowbit.loops.native.inner import inner
 
 
 @inner
-@no_type_check
 def copy_row(z, source):
     """Copies one row; an assignment of slices would compile the message of its error too."""
     for j in range(len(z)):
@@ -35,7 +15,6 @@ def copy_row(z, source):
 
 
 @inner
-@no_type_check
 def add_row(total, z):
     """Adds one row."""
     for j in range(len(total)):
@@ -43,7 +22,6 @@ def add_row(total, z):
 
 
 @inner
-@no_type_check
 def add_squares(total, z, mean):
     """Adds the squared distances of one row from the mean."""
     for j in range(len(total)):
@@ -52,7 +30,6 @@ def add_squares(total, z, mean):
 
 
 @inner
-@no_type_check
 def moments(z, rows, mean, variance):
     """Mean and variance of the chosen rows, in two passes."""
     share = ONE / np.float32(len(rows))
@@ -69,8 +46,7 @@ def moments(z, rows, mean, variance):
 
 
 @inner
-@no_type_check
-def standardize(z, centred):
+def standardize(z, centred, tiny):
     """Turns a row into its distance from its mean (0 unless centred) over its deviation; one over that."""
     share = ONE / np.float32(len(z))
     mean = np.float32(0)
@@ -82,33 +58,31 @@ def standardize(z, centred):
     for j in range(len(z)):
         d = z[j] - mean
         square += d * d
-    inverse = ONE / np.sqrt(square * share + EPS)
+    inverse = ONE / np.sqrt(square * share + tiny)
     for j in range(len(z)):
         z[j] = (z[j] - mean) * inverse
     return inverse
 
 
 @inner
-@no_type_check
 def prepare(norm, z, rows, t):
     """What must be known of the products of a step before their scale and offset are."""
     if norm.kind == BATCH:
         moments(z, rows, norm.mean[t], norm.variance[t])
     elif norm.kind != FIXED:
         for b in range(len(rows)):
-            norm.inverse[t % len(norm.inverse), b] = standardize(z[b], norm.kind == ROWS)
+            norm.inverse[t % len(norm.inverse), b] = standardize(z[b], norm.kind == ROWS, norm.tiny)
 
 
 @inner
-@no_type_check
-def affine(norm, first, t, scale, offset):
+def affine(norm, first, t):
     """The scale and offset of each row that make the norm of a step."""
     slot = min(first + t, len(norm.gain) - 1)
-    gain, bias = norm.gain[slot], norm.bias[slot]
+    gain, bias, scale, offset = norm.gain[slot], norm.bias[slot], norm.scale, norm.offset
     if norm.kind == BATCH:
         mean, variance = norm.mean[t], norm.variance[t]
         for j in range(len(scale)):
-            s = gain[j] / np.sqrt(variance[j] + EPS)
+            s = gain[j] / np.sqrt(variance[j] + norm.tiny)
             scale[j] = s
             offset[j] = bias[j] - mean[j] * s
     else:
@@ -118,7 +92,6 @@ def affine(norm, first, t, scale, offset):
 
 
 @inner
-@no_type_check
 def add_two_sums(first, second, d, z, mean):
     """Adds a row of gradients, and the same times the distance from the mean."""
     for j in range(len(first)):
@@ -127,7 +100,6 @@ def add_two_sums(first, second, d, z, mean):
 
 
 @inner
-@no_type_check
 def into_value(z, d, mean, k, p, q):
     """The gradient to a product, in its place."""
     for j in range(len(z)):
@@ -135,7 +107,6 @@ def into_value(z, d, mean, k, p, q):
 
 
 @inner
-@no_type_check
 def into_gradient(d, z, mean, k, p, q):
     """The gradient to a product, in the place of the gradient to its norm."""
     for j in range(len(d)):
@@ -143,7 +114,6 @@ def into_gradient(d, z, mean, k, p, q):
 
 
 @inner
-@no_type_check
 def onto(total, d, z, mean, k, p, q):
     """The gradient to a product, added to a total."""
     for j in range(len(d)):
@@ -151,7 +121,6 @@ def onto(total, d, z, mean, k, p, q):
 
 
 @inner
-@no_type_check
 def coefficients(norm, d, z, rows, first, t, mean, k, p, q):
     """The rows of `k (d - p - (z - mean) q)`, the gradient through a norm over the batch; adds to the norm's own."""
     p[:] = 0
@@ -167,7 +136,7 @@ def coefficients(norm, d, z, rows, first, t, mean, k, p, q):
     for j in range(len(p)):
         norm.d_bias[j] += p[j]
         if norm.kind == BATCH:
-            inverse = ONE / np.sqrt(norm.variance[t, j] + EPS)
+            inverse = ONE / np.sqrt(norm.variance[t, j] + norm.tiny)
             norm.d_gain[j] += q[j] * inverse
             k[j] = gain[j] * inverse
             p[j] *= share
@@ -180,7 +149,6 @@ def coefficients(norm, d, z, rows, first, t, mean, k, p, q):
 
 
 @inner
-@no_type_check
 def through_row(out, d, z, gain, inverse, centred):
     """The gradient through a norm over one row, whose standardized values are `z`."""
     share = ONE / np.float32(len(z))
@@ -196,10 +164,9 @@ def through_row(out, d, z, gain, inverse, centred):
 
 
 @inner
-@no_type_check
-def back_value(norm, z, d, own, first, t, work):
+def back_value(norm, z, d, own, first, t):
     """Turns products into the gradients to them; `d` is the gradient to what the norm made of them."""
-    mean, k, p, q = work[0], work[1], work[2], work[3]
+    mean, k, p, q = norm.work[0], norm.work[1], norm.work[2], norm.work[3]
     coefficients(norm, d, z, own, first, t, mean, k, p, q)
     for b in range(len(d)):
         if norm.kind == FIXED or norm.kind == BATCH:
@@ -210,10 +177,9 @@ def back_value(norm, z, d, own, first, t, work):
 
 
 @inner
-@no_type_check
-def back_gradient(norm, z, d, own, first, t, work):
+def back_gradient(norm, z, d, own, first, t):
     """Turns the gradients to what the norm made of products into the gradients to these."""
-    mean, k, p, q = work[0], work[1], work[2], work[3]
+    mean, k, p, q = norm.work[0], norm.work[1], norm.work[2], norm.work[3]
     coefficients(norm, d, z, own, first, t, mean, k, p, q)
     for b in range(len(d)):
         if norm.kind == FIXED or norm.kind == BATCH:
@@ -224,13 +190,12 @@ def back_gradient(norm, z, d, own, first, t, work):
 
 
 @inner
-@no_type_check
-def back_table(norm, table, d, rows, first, t, d_table, work):
+def back_table(norm, table, d, rows, first, t, d_table):
     """The gradients to rows of the table: added to `d_table`, or in the place of `d` where that is empty."""
     if len(d_table) == 0:
-        back_gradient(norm, table, d, rows, first, t, work)
+        back_gradient(norm, table, d, rows, first, t)
     else:
-        mean, k, p, q = work[0], work[1], work[2], work[3]
+        mean, k, p, q = norm.work[0], norm.work[1], norm.work[2], norm.work[3]
         coefficients(norm, d, table, rows, first, t, mean, k, p, q)
         for b in range(len(d)):
             onto(d_table[rows[b]], d[b], table[rows[b]], mean, k, p, q)

@@ -1,21 +1,24 @@
 """A whole loop as one function of autograd, its way back written by hand."""
 
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lowbit.kernels.loops import products
-from lowbit.kernels.loops.norms import BATCH, ROWS, Normed
-from lowbit.kernels.loops.room import Room, arrays
+from lowbit import norm as norms
+from lowbit.kernels.whole import products
+from lowbit.kernels.whole.room import arrays
+from lowbit.loops import compiled
+from lowbit.loops.layout import BATCH, ROWS, Normed, Product, Room
+
+TINY = np.float32(norms.EPS)
 
 
 class Plan(NamedTuple):
     """What is no tensor that learns."""
 
-    loops: ModuleType  # of the cell: its `forward` and `backward`
+    loops: str  # the file of the cell, with its `forward` and `backward`
     halves: bool  # the recurrent product is two: of all gates but the last, and of the last
     bounded: bool  # the activation of a vanilla RNN is tanh, not relu
     first: int  # the number of the first step
@@ -39,8 +42,11 @@ class Run:
         self.room = self._room()
         steps, batch = plan.index.shape
         self.out = torch.empty(steps, batch, self.w.shape[1])
-        w = self._prepared([part.T for part in self._parts(self.w)])
-        plan.loops.forward(plan.first, self.table, plan.index, self.start, w, self.norms, self.room, self.out.numpy())
+        self.used = bool(self.start[0].any())  # the product with zero is known
+        given = self._given([part.T for part in self._parts(self.w)], self.out)
+        if plan.keeps:
+            compiled.begin(f"{plan.loops}.backward", *given, given[-1], self.start, self.table)
+        compiled.run(f"{plan.loops}.forward", *given)
 
     def last(self) -> Tensor:
         """The second value of the last state, where there is one."""
@@ -62,21 +68,23 @@ class Run:
         if end is not None and len(ends) > 1:
             ends[1][:] = end.numpy()
         d_table = torch.zeros(self.table.shape if plan.symbols else (0, rows)).numpy()
-        w, values = self._prepared(self._parts(self.w)), out.numpy()
-        plan.loops.backward(
-            *(plan.first, self.table, plan.index, self.start, w, self.norms, self.room, values),
-            *(array(up), ends, d_table),
-        )
+        compiled.run(f"{plan.loops}.backward", *self._given(self._parts(self.w), out), array(up), ends, d_table)
         if not plan.symbols:
             d_table = self.room.g.reshape(steps * batch, rows)
         affine = [each for parts in self._whole() for each in _gradients(parts)]
         return torch.from_numpy(d_table), self._outer(out), *affine, *map(torch.from_numpy, ends)
 
+    def _given(self, parts: list[np.ndarray], out: Tensor) -> tuple:
+        """What both ways take; `parts` are the matrix or its transpose."""
+        plan = self.plan
+        w = self._prepared(parts)
+        return plan.first, self.used, self.table, plan.index, self.start, w, self.norms, self.room, out.numpy()
+
     def _parts(self, w: np.ndarray) -> list[np.ndarray]:
         gates = len(w) - w.shape[1]
         return [w[:gates], w[gates:]] if self.plan.halves else [w]
 
-    def _prepared(self, parts: list[np.ndarray]) -> products.Product | tuple[products.Product, ...]:
+    def _prepared(self, parts: list[np.ndarray]) -> Product | tuple[Product, ...]:
         batch = self.plan.index.shape[1]
         made = tuple(products.prepare(part, batch, self.plan.product) for part in parts)
         return made if self.plan.halves else made[0]
@@ -99,7 +107,8 @@ class Run:
         moments = torch.empty((2, steps, rows) if kind == BATCH else (2, 0, rows)).numpy()
         inverse = torch.empty((steps, batch) if kind >= ROWS else (0, 0)).numpy()
         gain, bias = (array(each).reshape(-1, rows) for each in (gain, bias))
-        return Normed(kind, gain, bias, *moments, inverse, *torch.zeros(2, rows).numpy())
+        gradients, work = torch.zeros(2, rows).numpy(), torch.empty(6, rows).numpy()
+        return Normed(kind, gain, bias, TINY, *moments, inverse, *gradients, *work[:2], work[2:])
 
     def _whole(self) -> tuple[tuple[Normed, ...], ...]:
         if self.plan.halves:
@@ -115,13 +124,14 @@ class Run:
         a, g, c, seen = arrays(
             (kept, batch, rows - n if plan.halves else rows), (kept, batch, rows), second, second if own else (0,)
         )
-        return Room(a, g, c, seen if own else c, plan.bounded)
+        work = (torch.empty(batch, width).numpy() for width in (n, n, a.shape[2]))
+        return Room(a, g, c, seen if own else c, np.arange(batch), plan.bounded, *work)
 
     def _outer(self, out: Tensor) -> Tensor:
         """The gradient to the matrix: that to the products of all steps, times what was multiplied."""
         kind, d = self.plan.product, torch.from_numpy(self.room.a)
         d_w = products.outer(d[1:], out[:-1], kind)
-        if self.start[0].any():
+        if self.used:
             d_w += products.outer(d[:1], torch.from_numpy(self.start[0])[None], kind)
         if self.plan.halves:
             candidate = products.outer(*(torch.from_numpy(each) for each in (self.room.c, self.room.seen)), kind)
@@ -137,7 +147,9 @@ def array(tensor: Tensor) -> np.ndarray:
 def _gradients(parts: tuple[Normed, ...]) -> tuple[Tensor | None, Tensor | None]:
     if not parts:
         return None, None
-    return tuple(torch.from_numpy(np.concatenate(each)) for each in zip(*(norm[-2:] for norm in parts), strict=True))
+    return tuple(
+        torch.from_numpy(np.concatenate(each)) for each in zip(*((n.d_gain, n.d_bias) for n in parts), strict=True)
+    )
 
 
 class Whole(torch.autograd.Function):

@@ -1,16 +1,14 @@
 """The time loop of an LSTM, forwards and backwards in one call each; gates i, f, g, o."""
 
-import numpy as np
-
-from lowbit.kernels.loops.activations import ONE, sigmoid, tanh
-from lowbit.kernels.loops.advance import advance
-from lowbit.kernels.loops.compiled import entry, inner, no_type_check
-from lowbit.kernels.loops.norms import ROWS, affine, back_gradient, back_table, back_value, copy_row, prepare
-from lowbit.kernels.loops.products import multiply
+from lowbit.loops.layout import ROWS
+from lowbit.loops.native.activations import ONE, sigmoid, tanh
+from lowbit.loops.native.advance import advance
+from lowbit.loops.native.inner import inner
+from lowbit.loops.native.norms import affine, back_gradient, back_table, back_value, copy_row, prepare
+from lowbit.loops.native.products import multiply
 
 
 @inner
-@no_type_check
 def squash(g, a, x, scale_h, scale_x, offset):
     """Sigmoids."""
     for j in range(len(g)):
@@ -18,7 +16,6 @@ def squash(g, a, x, scale_h, scale_x, offset):
 
 
 @inner
-@no_type_check
 def squash_candidate(g, a, x, scale_h, scale_x, offset):
     """Hyperbolic tangents."""
     for j in range(len(g)):
@@ -26,7 +23,6 @@ def squash_candidate(g, a, x, scale_h, scale_x, offset):
 
 
 @inner
-@no_type_check
 def remember(c, i, f, g, before):
     """c = f c + i g."""
     for j in range(len(c)):
@@ -34,31 +30,24 @@ def remember(c, i, f, g, before):
 
 
 @inner
-@no_type_check
 def tell(h, o, seen, scale, offset):
     """h = o tanh(N(c))."""
     for j in range(len(h)):
         h[j] = o[j] * tanh(seen[j] * scale[j] + offset[j])
 
 
-@entry
-@no_type_check
-def forward(first, table, index, start, w, norms, room, out):
-    """Fills `out` (time batch hidden) and as many steps of `room` as it has."""
+def forward(first, used, table, index, start, w, norms, room, out):
+    """Fills `out` (time batch hidden) and as many steps of `room` as it has; the first state may be `used`, or zero."""
     norm_x, norm_h, norm_c = norms
     a, g, c, seen = room.a, room.g, room.c, room.seen
     steps, batch, n = out.shape
-    own, used = np.arange(batch), start[0].any()  # the product with zero is known
-    scale_h, offset_h = np.empty(4 * n, np.float32), np.empty(4 * n, np.float32)
-    scale_x, offset_x = np.empty(4 * n, np.float32), np.empty(4 * n, np.float32)
-    scale_c, offset_c = np.empty(n, np.float32), np.empty(n, np.float32)
+    scale_h, offset_h, scale_x = norm_h.scale, norm_h.offset, norm_x.scale
     for t in range(steps):
         k, kept, told = t % len(a), t % len(c), t % len(seen)
         h, before = (out[t - 1], c[(t - 1) % len(c)]) if t else start
-        moved = t or used
-        advance(t, first, moved, h, w, a[k], own, table, index[t], norm_h, norm_x, scale_h, offset_h, scale_x, offset_x)
+        advance(t, first, used or t > 0, h, w, a[k], room.own, table, index[t], norm_h, norm_x)
         for j in range(4 * n):
-            offset_h[j] += offset_x[j]
+            offset_h[j] += norm_x.offset[j]
         for b in range(batch):
             z, x, y = a[k, b], table[index[t, b]], g[k, b]
             i, m, o = slice(0, 2 * n), slice(2 * n, 3 * n), slice(3 * n, 4 * n)
@@ -69,14 +58,13 @@ def forward(first, table, index, start, w, norms, room, out):
         if norm_c.kind >= ROWS:
             for b in range(batch):
                 copy_row(seen[told, b], c[kept, b])
-        prepare(norm_c, seen[told], own, t)
-        affine(norm_c, first, t, scale_c, offset_c)
+        prepare(norm_c, seen[told], room.own, t)
+        affine(norm_c, first, t)
         for b in range(batch):
-            tell(out[t, b], g[k, b, 3 * n :], seen[told, b], scale_c, offset_c)
+            tell(out[t, b], g[k, b, 3 * n :], seen[told, b], norm_c.scale, norm_c.offset)
 
 
 @inner
-@no_type_check
 def untell(d, o, seen, scale, offset, up, later):
     """The gradient to N(c), and in the place of the output gate the gradient before its sigmoid."""
     for j in range(len(d)):
@@ -86,7 +74,6 @@ def untell(d, o, seen, scale, offset, up, later):
 
 
 @inner
-@no_type_check
 def forget(i, f, g, d, later, before):
     """In the place of the other gates their gradients; in that of `later` what goes to the step before."""
     for j in range(len(d)):
@@ -97,27 +84,21 @@ def forget(i, f, g, d, later, before):
         later[j] = dc * ff
 
 
-@entry
-@no_type_check
-def backward(first, table, index, start, w, norms, room, out, up, ends, d_table):
+def backward(first, used, table, index, start, w, norms, room, out, up, ends, d_table):
     """Turns products into gradients to them; `ends` hold those to the last state, and then to the first."""
     norm_x, norm_h, norm_c = norms
     a, g, c, seen = room.a, room.g, room.c, room.seen
-    d_h, d_c = ends
+    d, (d_h, d_c) = room.d, ends
     steps, batch, n = up.shape
-    own = np.arange(batch)
-    d = np.empty((batch, n), np.float32)
-    scale_c, offset_c = np.empty(n, np.float32), np.empty(n, np.float32)
-    work, work_c = np.empty((4, 4 * n), np.float32), np.empty((4, n), np.float32)
     for t in range(steps - 1, -1, -1):
         before = c[t - 1] if t else start[1]
-        affine(norm_c, first, t, scale_c, offset_c)
+        affine(norm_c, first, t)
         for b in range(batch):
-            untell(d[b], g[t, b, 3 * n :], seen[t, b], scale_c, offset_c, up[t, b], d_h[b])
-        back_gradient(norm_c, seen[t], d, own, first, t, work_c)
+            untell(d[b], g[t, b, 3 * n :], seen[t, b], norm_c.scale, norm_c.offset, up[t, b], d_h[b])
+        back_gradient(norm_c, seen[t], d, room.own, first, t)
         for b in range(batch):
             y = g[t, b]
             forget(y[:n], y[n : 2 * n], y[2 * n : 3 * n], d[b], d_c[b], before[b])
-        back_value(norm_h, a[t], g[t], own, first, t, work)
-        back_table(norm_x, table, g[t], index[t], first, t, d_table, work)
+        back_value(norm_h, a[t], g[t], room.own, first, t)
+        back_table(norm_x, table, g[t], index[t], first, t, d_table)
         multiply(a[t], w, d_h)

@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from lowbit.kernels.loops.activations import ONE, tanh
-from lowbit.kernels.loops.advance import advance
-from lowbit.kernels.loops.compiled import entry, inner, no_type_check
-from lowbit.kernels.loops.norms import back_table, back_value
-from lowbit.kernels.loops.products import multiply
+from lowbit.loops.native.activations import ONE, tanh
+from lowbit.loops.native.advance import advance
+from lowbit.loops.native.inner import inner
+from lowbit.loops.native.norms import back_table, back_value
+from lowbit.loops.native.products import multiply
 
 
 @inner
-@no_type_check
 def squash(h, a, x, scale_h, scale_x, offset, bounded):
     """The activation: tanh, or where it is not bounded relu."""
     if bounded:
@@ -22,29 +21,23 @@ def squash(h, a, x, scale_h, scale_x, offset, bounded):
             h[j] = np.float32(0) if z < np.float32(0) else z
 
 
-@entry
-@no_type_check
-def forward(first, table, index, start, w, norms, room, out):
-    """Fills `out` (time batch hidden) and as many steps of `room` as it has."""
+def forward(first, used, table, index, start, w, norms, room, out):
+    """Fills `out` (time batch hidden) and as many steps of `room` as it has; the first state may be `used`, or zero."""
     norm_x, norm_h, _ = norms
     a = room.a
     steps, batch, n = out.shape
-    own, used = np.arange(batch), start[0].any()  # the product with zero is known
-    scale_h, offset_h = np.empty(n, np.float32), np.empty(n, np.float32)
-    scale_x, offset_x = np.empty(n, np.float32), np.empty(n, np.float32)
+    scale_h, offset_h, scale_x = norm_h.scale, norm_h.offset, norm_x.scale
     for t in range(steps):
         k = t % len(a)
         h = out[t - 1] if t else start[0]
-        moved = t or used
-        advance(t, first, moved, h, w, a[k], own, table, index[t], norm_h, norm_x, scale_h, offset_h, scale_x, offset_x)
+        advance(t, first, used or t > 0, h, w, a[k], room.own, table, index[t], norm_h, norm_x)
         for j in range(n):
-            offset_h[j] += offset_x[j]
+            offset_h[j] += norm_x.offset[j]
         for b in range(batch):
             squash(out[t, b], a[k, b], table[index[t, b]], scale_h, scale_x, offset_h, room.bounded)
 
 
 @inner
-@no_type_check
 def unsquash(d, h, up, later, bounded):
     """The gradient before the activation."""
     if bounded:
@@ -55,18 +48,14 @@ def unsquash(d, h, up, later, bounded):
             d[j] = np.float32(0) if h[j] <= np.float32(0) else up[j] + later[j]
 
 
-@entry
-@no_type_check
-def backward(first, table, index, start, w, norms, room, out, up, ends, d_table):
+def backward(first, used, table, index, start, w, norms, room, out, up, ends, d_table):
     """Turns products into gradients to them; `ends[0]` holds that to the last state, and then to the first."""
     norm_x, norm_h, _ = norms
-    steps, batch, n = up.shape
+    steps, batch = up.shape[:2]
     a, g, d_h = room.a, room.g, ends[0]
-    own = np.arange(batch)
-    work = np.empty((4, n), np.float32)
     for t in range(steps - 1, -1, -1):
         for b in range(batch):
             unsquash(g[t, b], out[t, b], up[t, b], d_h[b], room.bounded)
-        back_value(norm_h, a[t], g[t], own, first, t, work)
-        back_table(norm_x, table, g[t], index[t], first, t, d_table, work)
+        back_value(norm_h, a[t], g[t], room.own, first, t)
+        back_table(norm_x, table, g[t], index[t], first, t, d_table)
         multiply(a[t], w, d_h)

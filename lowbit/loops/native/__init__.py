@@ -1,6 +1,6 @@
-"""Time loops compiled by numba; only `lowbit.kernels.fused` imports them, where numba is at hand.
+"""What numba compiles for time loops; only `emit` imports these files, and only where no machine code is kept.
 
 `forward` of each file fills the outputs (time batch hidden) and as many steps of the room as it has. `backward` turns
 the recurrent products that the room keeps into the gradients to them, and the gates into the gradients to the input
-products; `up` is the gradient to the outputs.
+products; `up` is the gradient to the outputs. All memory is the caller's.
 """

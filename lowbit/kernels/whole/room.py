@@ -1,20 +1,7 @@
 """Where a loop keeps what its way back needs: blocks of memory that are used again when nobody sees them."""
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
-
-
-class Room(NamedTuple):
-    """What the steps of a loop leave behind, each (time batch ...); fewer steps where there is no way back."""
-
-    a: np.ndarray  # (time batch rows): recurrent products
-    g: np.ndarray  # (time batch rows): gates
-    c: np.ndarray  # (time batch hidden): the second value of a state, where there is one
-    seen: np.ndarray  # (time batch hidden): what N(c) is computed from
-    bounded: bool  # the activation of a vanilla RNN is tanh, not relu
-
 
 _idle: list[np.ndarray] = []  # fresh memory costs a page fault each 4 KiB, a fifth of a step's time
 

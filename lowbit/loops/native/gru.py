@@ -1,16 +1,13 @@
 """The time loop of a GRU whose reset gate acts after the recurrent product; gates r, z and candidate n."""
 
-import numpy as np
-
-from lowbit.kernels.loops.activations import ONE, sigmoid, tanh
-from lowbit.kernels.loops.advance import advance
-from lowbit.kernels.loops.compiled import entry, inner, no_type_check
-from lowbit.kernels.loops.norms import add_row, affine, back_table, back_value, copy_row
-from lowbit.kernels.loops.products import multiply
+from lowbit.loops.native.activations import ONE, sigmoid, tanh
+from lowbit.loops.native.advance import advance
+from lowbit.loops.native.inner import inner
+from lowbit.loops.native.norms import add_row, affine, back_table, back_value, copy_row
+from lowbit.loops.native.products import multiply
 
 
 @inner
-@no_type_check
 def squash(g, a, x, scale_h, scale_x, offset_h, offset_x):
     """The two gates."""
     for j in range(len(g)):
@@ -18,7 +15,6 @@ def squash(g, a, x, scale_h, scale_x, offset_h, offset_x):
 
 
 @inner
-@no_type_check
 def squash_candidate(n, r, a, x, scale_h, scale_x, offset_h, offset_x):
     """n = tanh(N(x) + r N(h))."""
     for j in range(len(n)):
@@ -26,28 +22,22 @@ def squash_candidate(n, r, a, x, scale_h, scale_x, offset_h, offset_x):
 
 
 @inner
-@no_type_check
 def mix(h, z, n, before):
     """h = (1 - z) n + z h."""
     for j in range(len(h)):
         h[j] = n[j] + z[j] * (before[j] - n[j])
 
 
-@entry
-@no_type_check
-def forward(first, table, index, start, w, norms, room, out):
-    """Fills `out` (time batch hidden) and as many steps of `room` as it has."""
+def forward(first, used, table, index, start, w, norms, room, out):
+    """Fills `out` (time batch hidden) and as many steps of `room` as it has; the first state may be `used`, or zero."""
     norm_x, norm_h, _ = norms
     a, g = room.a, room.g
     steps, batch, n = out.shape
-    own, used = np.arange(batch), start[0].any()  # the product with zero is known
-    scale_h, offset_h = np.empty(3 * n, np.float32), np.empty(3 * n, np.float32)
-    scale_x, offset_x = np.empty(3 * n, np.float32), np.empty(3 * n, np.float32)
+    scale_h, offset_h, scale_x, offset_x = norm_h.scale, norm_h.offset, norm_x.scale, norm_x.offset
     for t in range(steps):
         k = t % len(a)
         h = out[t - 1] if t else start[0]
-        moved = t or used
-        advance(t, first, moved, h, w, a[k], own, table, index[t], norm_h, norm_x, scale_h, offset_h, scale_x, offset_x)
+        advance(t, first, used or t > 0, h, w, a[k], room.own, table, index[t], norm_h, norm_x)
         gates, candidate = slice(0, 2 * n), slice(2 * n, 3 * n)
         for b in range(batch):
             z, x, y, i, m = a[k, b], table[index[t, b]], g[k, b], gates, candidate
@@ -57,7 +47,6 @@ def forward(first, table, index, start, w, norms, room, out):
 
 
 @inner
-@no_type_check
 def unmix(r, z, n, reset, a, scale, offset, up, later, before):
     """In the place of the gates their gradients; `reset` gets that to N(h) of the candidate."""
     for j in range(len(r)):
@@ -70,28 +59,22 @@ def unmix(r, z, n, reset, a, scale, offset, up, later, before):
         later[j] = dh * zz
 
 
-@entry
-@no_type_check
-def backward(first, table, index, start, w, norms, room, out, up, ends, d_table):
+def backward(first, used, table, index, start, w, norms, room, out, up, ends, d_table):
     """Turns products into gradients to them; `ends` hold those to the last state, and then to the first."""
     norm_x, norm_h, _ = norms
     a, g, d_h = room.a, room.g, ends[0]
     steps, batch, n = up.shape
-    own = np.arange(batch)
-    through = np.empty((batch, n), np.float32)
-    d = np.empty((batch, 3 * n), np.float32)
-    scale, offset = np.empty(3 * n, np.float32), np.empty(3 * n, np.float32)
-    work = np.empty((4, 3 * n), np.float32)
+    through, d, scale, offset = room.through, room.gates, norm_h.scale, norm_h.offset
     m = slice(2 * n, 3 * n)
     for t in range(steps - 1, -1, -1):
         before = out[t - 1] if t else start[0]
-        affine(norm_h, first, t, scale, offset)
+        affine(norm_h, first, t)
         for b in range(batch):
             y = g[t, b]
             unmix(y[:n], y[n : 2 * n], y[m], d[b, m], a[t, b, m], scale[m], offset[m], up[t, b], d_h[b], before[b])
             copy_row(d[b, : 2 * n], y[: 2 * n])
-        back_value(norm_h, a[t], d, own, first, t, work)
-        back_table(norm_x, table, g[t], index[t], first, t, d_table, work)
+        back_value(norm_h, a[t], d, room.own, first, t)
+        back_table(norm_x, table, g[t], index[t], first, t, d_table)
         multiply(a[t], w, through)
         for b in range(batch):
             add_row(d_h[b], through[b])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lowbit.kernels.loops.compiled import inner, no_type_check
+from lowbit.loops.native.inner import inner
 
 ONE, TWO, HALF = np.float32(1), np.float32(2), np.float32(0.5)
 LIMIT = np.float32(9.0)  # tanh is 1 beyond, to float32
@@ -11,7 +11,6 @@ D0, D1, D2, D3 = np.float32(135135), np.float32(62370), np.float32(3150), np.flo
 
 
 @inner
-@no_type_check
 def tanh(x):
     """Lambert's continued fraction for half the argument, n / d, and tanh 2u = 2 n d / (n² + d²)."""
     u = HALF * (LIMIT if x > LIMIT else (-LIMIT if x < -LIMIT else x))
@@ -22,7 +21,6 @@ def tanh(x):
 
 
 @inner
-@no_type_check
 def sigmoid(x):
     """1 / (1 + exp(-x))."""
     return HALF + HALF * tanh(HALF * x)

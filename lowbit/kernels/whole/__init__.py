@@ -1,0 +1,1 @@
+"""A whole time loop as one function of autograd."""
