@@ -42,6 +42,16 @@ def _call(builder, address, values):
     builder.call(builder.inttoptr(address, kind.as_pointer()), values)
 
 
+@intrinsic
+def bits(context, number):
+    """Those of a float32."""
+
+    def generate(target, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.uint32(types.float32), generate
+
+
 @inner
 def multiply(x, w, out):
     """`out` = `x` @ `w`, (batch outputs)."""
@@ -64,7 +74,7 @@ def multiply(x, w, out):
 def to_half(x, rounded):
     """bfloat16 of `x`, to the nearest, ties to even."""
     for i in range(len(x)):
-        bits, row = x[i].view(np.uint32), rounded[i]
+        source, row = x[i], rounded[i]
         for j in range(len(row)):
-            u = bits[j]
+            u = bits(source[j])
             row[j] = np.uint16((u + np.uint32(0x7FFF) + ((u >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
