@@ -1,14 +1,14 @@
 """Loops as machine code: this process hands them words, and processes of their own compile what is not kept.
 
-Such a process imports numba and the sources of the loops, which takes longer than all else that a training imports.
-Its code is the only one that runs: numba's own, where it was compiled, rounds otherwise than the same code read back
-from the disk.
+Such a process imports numba and the sources of the loops, which a training then needs not. The first run on a machine
+executes the very code that all later ones read from the disk.
 """
 
 import ctypes
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +33,7 @@ with contextlib.suppress(BrokenPipeError):  # who asked may have ended
 """
 
 _functions: dict[tuple[str, tuple], Callable[[int], int]] = {}
+_one = threading.Lock()  # one thread at a time links
 _begun: set[str] = set()
 _compilers: dict[Path, subprocess.Popen] = {}  # by the file that each will keep
 
@@ -46,8 +47,7 @@ def run(name: str, *arguments) -> None:
     kind = flatten(arguments, words)
     function = _functions.get((name, kind))
     if function is None:
-        file = place(name, kind)
-        function = _functions[name, kind] = CALL(machinecode.link(file, _code(file, name, arguments)))
+        function = _linked(name, kind, arguments)
     told = np.array(words, np.int64)  # which must outlive the call
     if function(at(told)):
         raise RuntimeError(f"compiled {name} found an error")
@@ -101,6 +101,14 @@ def _compiler(file: Path, name: str, arguments: tuple) -> subprocess.Popen:
     with process.stdin as told:
         told.write(pickle.dumps(sys.path) + pickle.dumps((file, name, _sample(arguments))))
     return process
+
+
+def _linked(name: str, kind: tuple, arguments: tuple) -> Callable[[int], int]:
+    with _one:
+        if (name, kind) not in _functions:
+            file = place(name, kind)
+            _functions[name, kind] = CALL(machinecode.link(file, _code(file, name, arguments)))
+        return _functions[name, kind]
 
 
 def _code(file: Path, name: str, arguments: tuple) -> bytes:
