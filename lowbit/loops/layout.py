@@ -24,7 +24,7 @@ class Product(NamedTuple):
     half: np.ndarray  # (inputs outputs) or, where `turn` says so, (outputs inputs): bfloat16, at scale 1
     turn: np.int32
     scale: np.float32
-    rounded: np.ndarray  # (batch inputs), bfloat16: room for what is multiplied
+    rounded: np.ndarray  # (slots batch inputs), bfloat16: what is multiplied, of each step or of the last
 
 
 class Normed(NamedTuple):

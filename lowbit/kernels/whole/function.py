@@ -10,7 +10,7 @@ from lowbit import norm as norms
 from lowbit.kernels.whole import products
 from lowbit.kernels.whole.room import arrays
 from lowbit.loops import compiled
-from lowbit.loops.layout import BATCH, ROWS, Normed, Product, Room
+from lowbit.loops.layout import BATCH, HALF, ROWS, Normed, Product, Room
 
 TINY = np.float32(norms.EPS)
 
@@ -43,7 +43,8 @@ class Run:
         steps, batch = plan.index.shape
         self.out = torch.empty(steps, batch, self.w.shape[1])
         self.used = bool(self.start[0].any())  # the product with zero is known
-        given = self._given([part.T for part in self._parts(self.w)], self.out)
+        self.products = self._prepared([part.T for part in self._parts(self.w)])
+        given = self._given(self.products, self.out)
         if plan.keeps:
             compiled.begin(f"{plan.loops}.backward", *given, given[-1], self.start, self.table)
         compiled.run(f"{plan.loops}.forward", *given)
@@ -68,26 +69,33 @@ class Run:
         if end is not None and len(ends) > 1:
             ends[1][:] = end.numpy()
         d_table = torch.zeros(self.table.shape if plan.symbols else (0, rows)).numpy()
-        compiled.run(f"{plan.loops}.backward", *self._given(self._parts(self.w), out), array(up), ends, d_table)
+        turned = self._turned()
+        compiled.run(f"{plan.loops}.backward", *self._given(turned, out), array(up), ends, d_table)
         if not plan.symbols:
             d_table = self.room.g.reshape(steps * batch, rows)
         affine = [each for parts in self._whole() for each in _gradients(parts)]
-        return torch.from_numpy(d_table), self._outer(out), *affine, *map(torch.from_numpy, ends)
+        d_w = self._rounded(turned) if plan.product == HALF else self._outer(out)
+        return torch.from_numpy(d_table), d_w, *affine, *map(torch.from_numpy, ends)
 
-    def _given(self, parts: list[np.ndarray], out: Tensor) -> tuple:
+    def _given(self, parts: tuple[Product, ...], out: Tensor) -> tuple:
         """What both ways take; `parts` are the matrix or its transpose."""
-        plan = self.plan
-        w = self._prepared(parts)
+        plan, w = self.plan, parts if self.plan.halves else parts[0]
         return plan.first, self.used, self.table, plan.index, self.start, w, self.norms, self.room, out.numpy()
 
     def _parts(self, w: np.ndarray) -> list[np.ndarray]:
         gates = len(w) - w.shape[1]
         return [w[:gates], w[gates:]] if self.plan.halves else [w]
 
-    def _prepared(self, parts: list[np.ndarray]) -> Product | tuple[Product, ...]:
-        batch = self.plan.index.shape[1]
-        made = tuple(products.prepare(part, batch, self.plan.product) for part in parts)
-        return made if self.plan.halves else made[0]
+    def _prepared(self, parts: list[np.ndarray]) -> tuple[Product, ...]:
+        steps, batch = self.plan.index.shape
+        return tuple(
+            products.prepare(part, batch, self.plan.product, steps if self.plan.keeps else 1) for part in parts
+        )
+
+    def _turned(self) -> tuple[Product, ...]:
+        if self.plan.product == HALF:
+            return tuple(map(products.turned, self.products))
+        return self._prepared(self._parts(self.w))
 
     def _norms(self, affine: tuple[Tensor, ...]) -> tuple[Normed, ...]:
         gain_x, bias_x, gain_h, bias_h, gain_c, bias_c = affine
@@ -129,14 +137,24 @@ class Run:
 
     def _outer(self, out: Tensor) -> Tensor:
         """The gradient to the matrix: that to the products of all steps, times what was multiplied."""
-        kind, d = self.plan.product, torch.from_numpy(self.room.a)
-        d_w = products.outer(d[1:], out[:-1], kind)
+        d = torch.from_numpy(self.room.a)
+        d_w = _summed(d[1:], out[:-1])
         if self.used:
-            d_w += products.outer(d[:1], torch.from_numpy(self.start[0])[None], kind)
+            d_w += _summed(d[:1], torch.from_numpy(self.start[0])[None])
         if self.plan.halves:
-            candidate = products.outer(*(torch.from_numpy(each) for each in (self.room.c, self.room.seen)), kind)
+            candidate = _summed(*(torch.from_numpy(each) for each in (self.room.c, self.room.seen)))
             return torch.cat((d_w, candidate))
         return d_w
+
+    def _rounded(self, turned: tuple[Product, ...]) -> Tensor:
+        """The same of what both ways have rounded."""
+        first = 0 if self.used else 1
+        return torch.cat([products.outer(d, h, first) for d, h in zip(turned, self.products, strict=True)])
+
+
+def _summed(d: Tensor, h: Tensor) -> Tensor:
+    """The sum over all steps of `d` (steps batch outputs) times `h` (steps batch inputs)."""
+    return d.flatten(0, 1).T @ h.flatten(0, 1)
 
 
 def array(tensor: Tensor) -> np.ndarray:

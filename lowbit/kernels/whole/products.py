@@ -9,7 +9,6 @@ import torch
 
 from lowbit.loops.layout import AS_IS, B_MATRIX, HALF, PACKED, PLAIN, ROW_MAJOR, TRANSPOSED, Product
 
-CHUNK = 25  # steps whose rounded gradients fit the cache
 MKL = {PACKED: "cblas_sgemm_compute", HALF: "cblas_gemm_bf16bf16f32"}  # what multiplies each kind of product
 
 
@@ -41,12 +40,24 @@ def function(kind: int) -> int:
     return pointer(capsule, name(capsule))
 
 
-def prepare(w: np.ndarray, batch: int, kind: int) -> Product:
-    """A matrix (inputs outputs), or the transpose of one, for products with `batch` rows."""
+def prepare(w: np.ndarray, batch: int, kind: int, slots: int = 1) -> Product:
+    """A matrix (inputs outputs), or the transpose of one, for products with `batch` rows.
+
+    Where these are rounded, as many steps of them are kept as there are `slots`.
+    """
     inputs, outputs = w.shape
-    none, nothing = np.empty((0, 0), np.float32), np.empty((0, 0), np.uint16)
+    none, nothing = np.empty((0, 0), np.float32), np.empty((0, 0, 0), np.uint16)
     empty = Product(
-        kind, function(kind), inputs, outputs, none, none.reshape(0), nothing, AS_IS, np.float32(1), nothing
+        kind,
+        function(kind),
+        inputs,
+        outputs,
+        none,
+        none.reshape(0),
+        nothing.reshape(0, 0),
+        AS_IS,
+        np.float32(1),
+        nothing,
     )
     if kind == HALF:
         turned = not w.flags.c_contiguous
@@ -56,11 +67,20 @@ def prepare(w: np.ndarray, batch: int, kind: int) -> Product:
             half=(source / scale).bfloat16().view(torch.uint16).numpy(),
             turn=TRANSPOSED if turned else AS_IS,
             scale=np.float32(scale),
-            rounded=np.empty((batch, inputs), np.uint16),
+            rounded=np.empty((slots, batch, inputs), np.uint16),
         )
     if kind == PACKED:
         return empty._replace(packed=_pack(w, batch))
     return empty._replace(plain=np.ascontiguousarray(w))
+
+
+def turned(w: Product) -> Product:
+    """The transpose of a matrix in bfloat16, whose numbers stay where they are."""
+    slots, batch, _ = w.rounded.shape
+    turn = AS_IS if w.turn == TRANSPOSED else TRANSPOSED
+    return w._replace(
+        inputs=w.outputs, outputs=w.inputs, turn=turn, rounded=np.empty((slots, batch, w.outputs), np.uint16)
+    )
 
 
 def _pack(w: np.ndarray, batch: int) -> np.ndarray:
@@ -80,18 +100,16 @@ def _pack(w: np.ndarray, batch: int) -> np.ndarray:
     return packed
 
 
-def outer(d: torch.Tensor, h: torch.Tensor, kind: int) -> torch.Tensor:
-    """The sum over all steps of `d` (steps batch outputs) times `h` (steps batch inputs)."""
-    if kind != HALF:
-        return d.flatten(0, 1).T @ h.flatten(0, 1)
-    total = torch.zeros(d.shape[2], h.shape[2])
-    m, n, whole = *total.shape, ctypes.c_float(1)
-    for left, right in zip(d.split(CHUNK), h.split(CHUNK), strict=True):
-        left, right = left.flatten(0, 1).bfloat16(), right.flatten(0, 1).bfloat16()
-        at = (ctypes.c_void_p(each.data_ptr()) for each in (left, right, total))
-        a, b, c = at
-        modes = (int(mode) for mode in (ROW_MAJOR, TRANSPOSED, AS_IS))
-        mkl().cblas_gemm_bf16bf16f32(*modes, m, n, len(left), whole, a, m, b, n, whole, c, n)
+def outer(d: Product, h: Product, first: int) -> torch.Tensor:
+    """The sum over all steps from the `first` of what `d` rounded, (batch outputs), times what `h` did."""
+    left, right = d.rounded[first:], h.rounded[first:]
+    total = torch.zeros(d.inputs, h.inputs)
+    m, n, k = *total.shape, left.shape[0] * left.shape[1]
+    at = (ctypes.c_void_p(each.ctypes.data) for each in (left, right))
+    a, b = at
+    modes, whole = (int(mode) for mode in (ROW_MAJOR, TRANSPOSED, AS_IS)), ctypes.c_float(1)
+    c = ctypes.c_void_p(total.data_ptr())
+    mkl().cblas_gemm_bf16bf16f32(*modes, m, n, k, whole, a, m, b, n, whole, c, n)
     return total
 
 

@@ -9,7 +9,7 @@ from lowbit.loops.native.products import multiply
 def advance(t, first, moved, h, w, a, own, table, rows, norm_h, norm_x):
     """The product of `h`, which is zero unless it `moved`, and how both norms scale and shift products in step `t`."""
     if moved:
-        multiply(h, w, a)
+        multiply(h, w, a, t)
     else:
         a[:] = 0
     prepare(norm_h, a, own, t)

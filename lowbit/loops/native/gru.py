@@ -75,6 +75,6 @@ def backward(first, used, table, index, start, w, norms, room, out, up, ends, d_
             copy_row(d[b, : 2 * n], y[: 2 * n])
         back_value(norm_h, a[t], d, room.own, first, t)
         back_table(norm_x, table, g[t], index[t], first, t, d_table)
-        multiply(a[t], w, through)
+        multiply(a[t], w, through, t)
         for b in range(batch):
             add_row(d_h[b], through[b])

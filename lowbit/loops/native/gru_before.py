@@ -40,7 +40,7 @@ def forward(first, used, table, index, start, w, norms, room, out):
             x, y = table[index[t, b]], g[k, b]
             squash(y[i], a[k, b], x[i], scale_h, scale_x[i], offset_h, offset_x[i])
             reset(seen[told, b], y[:n], h[b])
-        multiply(seen[told], w[1], c[told])
+        multiply(seen[told], w[1], c[told], t)
         prepare(norm_n, c[told], room.own, t)
         affine(norm_n, first, t)
         for b in range(batch):
@@ -81,12 +81,12 @@ def backward(first, used, table, index, start, w, norms, room, out, up, ends, d_
         for b in range(batch):
             unmix(g[t, b, n : 2 * n], g[t, b, 2 * n :], d[b], up[t, b], d_h[b], before[b])
         back_value(norm_n, c[t], d, own, first, t)
-        multiply(c[t], w[1], through)
+        multiply(c[t], w[1], through, t)
         for b in range(batch):
             unreset(g[t, b, :n], through[b], d_h[b], before[b])
             copy_row(gates[b], g[t, b, : 2 * n])
         back_value(norm_h, a[t], gates, own, first, t)
         back_table(norm_x, table, g[t], index[t], first, t, d_table)
-        multiply(a[t], w[0], through)
+        multiply(a[t], w[0], through, t)
         for b in range(batch):
             add_row(d_h[b], through[b])

@@ -101,4 +101,4 @@ def backward(first, used, table, index, start, w, norms, room, out, up, ends, d_
             forget(y[:n], y[n : 2 * n], y[2 * n : 3 * n], d[b], d_c[b], before[b])
         back_value(norm_h, a[t], g[t], room.own, first, t)
         back_table(norm_x, table, g[t], index[t], first, t, d_table)
-        multiply(a[t], w, d_h)
+        multiply(a[t], w, d_h, t)

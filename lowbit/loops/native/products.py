@@ -53,16 +53,16 @@ def bits(context, number):
 
 
 @inner
-def multiply(x, w, out):
-    """`out` = `x` @ `w`, (batch outputs)."""
+def multiply(x, w, out, t):
+    """`out` = `x` @ `w`, (batch outputs), in step `t`."""
     m, n, k = np.int32(len(x)), np.int32(w.outputs), np.int32(w.inputs)
     source, target = x.ctypes.data, out.ctypes.data
     if w.kind == PACKED:
         packed = w.packed.ctypes.data
         call(w.function, (ROW_MAJOR, AS_IS, PACK, m, n, k, source, k, packed, n, ZERO, target, n))
     elif w.kind == HALF:
-        to_half(x, w.rounded)
-        rounded, half = w.rounded.ctypes.data, w.half.ctypes.data
+        to_half(x, w.rounded[t % len(w.rounded)])
+        rounded, half = w.rounded[t % len(w.rounded)].ctypes.data, w.half.ctypes.data
         stride = np.int32(w.half.shape[1])
         call(w.function, (ROW_MAJOR, AS_IS, w.turn, m, n, k, w.scale, rounded, k, half, stride, ZERO, target, n))
     else:  # Fortran reads the rows of C as columns

@@ -58,4 +58,4 @@ def backward(first, used, table, index, start, w, norms, room, out, up, ends, d_
             unsquash(g[t, b], out[t, b], up[t, b], d_h[b], room.bounded)
         back_value(norm_h, a[t], g[t], room.own, first, t)
         back_table(norm_x, table, g[t], index[t], first, t, d_table)
-        multiply(a[t], w, d_h)
+        multiply(a[t], w, d_h, t)
