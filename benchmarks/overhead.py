@@ -1,6 +1,6 @@
 """What the engine costs: trivial runs by `lowbit run`, and by papermill alone in a loop with as many at a time.
 
-python benchmarks/overhead.py [RUNS] [JOBS]
+python benchmarks/overhead.py [RUNS] [JOBS] [RUNS OF PAPERMILL ALONE]
 """
 
 import os
@@ -36,25 +36,29 @@ def timed(call) -> tuple[float, float]:
     return time.perf_counter() - began, sum(after[:4]) - sum(before[:4])
 
 
-def main(count: int = 20, jobs: int = 2) -> None:
-    """Both ways in turn, each in a root of its own."""
+def main(count: int = 20, jobs: int = 2, loop_count: int = 0) -> None:
+    """Both ways in turn, each in a root of its own; each run of papermill costs the same, so it may have fewer."""
     runs = [RunSpec(budget=TINY, seed=seed) for seed in range(count)]
     study.STUDIES["trivial"] = lambda: runs
+    few = runs[: loop_count or count]
     templates.pages = lambda runs: ([Page("train", run) for run in runs], [])
     os.environ.update(dict.fromkeys(THREADS, "1"))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(paths.SOURCE), os.environ.get("PYTHONPATH")]))
 
     def loop() -> None:
         with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-            list(pool.map(alone, runs))
+            list(pool.map(alone, few))
 
-    for name, call in {"papermill": loop, "lowbit run": lambda: batch.run(plan.make("trivial"), jobs)}.items():
+    ways = {"papermill": (loop, len(few)), "lowbit run": (lambda: batch.run(plan.make("trivial"), jobs), count)}
+    for name, (call, count) in ways.items():
         with tempfile.TemporaryDirectory() as home:
             os.environ["LOWBIT_HOME"] = home
             wall, cpu = timed(call)
             made = len(list(paths.results().rglob("*.json")))
         print(
-            f"{name}: {wall:.1f} s, {cpu:.1f} s of processors, {made} records; {wall / count:.2f} s a run", flush=True
+            f"{name}: {wall:.1f} s, {cpu:.1f} s of processors, {made} records; a run {wall / count:.2f} s, "
+            f"{cpu / count:.2f} s of processors",
+            flush=True,
         )
 
 
