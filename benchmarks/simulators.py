@@ -31,7 +31,7 @@ from lowbit.onchip.pair import Pair
 from lowbit.roofline import machine
 
 BATCH = 256
-STEPS = {"golden": 8, "cycle-stepped": 300, "verilator": 20, "verilator, tuned": 20, "cxxrtl": 20}  # else 1
+STEPS = {"golden": 8, "cycle-stepped": 300, "verilator": 20, "verilator, plain": 20, "cxxrtl": 20}  # else 1
 BARS = {"golden": {"verilator": 40.0}, "cycle-stepped": {"verilator": 8.0}}
 CHARACTERS, SECONDS = 10_000, 60.0  # of text through the same engine, and how long that may take
 

