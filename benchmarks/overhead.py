@@ -50,14 +50,14 @@ def main(count: int = 20, jobs: int = 2, loop_count: int = 0) -> None:
             list(pool.map(alone, few))
 
     ways = {"papermill": (loop, len(few)), "lowbit run": (lambda: batch.run(plan.make("trivial"), jobs), count)}
-    for name, (call, count) in ways.items():
+    for name, (call, each) in ways.items():
         with tempfile.TemporaryDirectory() as home:
             os.environ["LOWBIT_HOME"] = home
             wall, cpu = timed(call)
             made = len(list(paths.results().rglob("*.json")))
         print(
-            f"{name}: {wall:.1f} s, {cpu:.1f} s of processors, {made} records; a run {wall / count:.2f} s, "
-            f"{cpu / count:.2f} s of processors",
+            f"{name}: {wall:.1f} s, {cpu:.1f} s of processors, {made} records; a run {wall / each:.2f} s, "
+            f"{cpu / each:.2f} s of processors",
             flush=True,
         )
 

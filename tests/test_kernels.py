@@ -20,6 +20,7 @@ from lowbit.registry import InputError
 from lowbit.spec import RunSpec
 
 CELLS = ["rnn", "rnn(activation='relu')", "gru", "gru(reset='cho2014')", "lstm", "lstm(normalize_cell=True)"]
+SIZES = (1, 6), (7, 9), (2, 6), (4, 6)  # time, batch, inputs, hidden: a norm of two or three alike is ill conditioned
 fast = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
 
 
@@ -75,7 +76,7 @@ def _learners(built):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("name", norm.names())
 @settings(max_examples=3, deadline=None)
-@given(seed=st.integers(0, 10**6), sizes=st.tuples(st.integers(1, 6), st.integers(7, 9), *[st.integers(2, 6)] * 2))
+@given(seed=st.integers(0, 10**6), sizes=st.tuples(*(st.integers(*each) for each in SIZES)))
 def test_a_kernel_gives_the_values_and_gradients_of_the_reference_in_float64(kernel, cell, name, seed, sizes):
     time, batch, inputs, hidden = sizes
     built = layer(cell, name, kernel, "ternary" if seed % 2 else "full", inputs, hidden, seed=seed)

@@ -3,6 +3,7 @@
 import abc
 from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 from lowbit.cells import Cell
@@ -38,6 +39,17 @@ class Loop(NamedTuple):
     bias_c: Tensor | None  # (hidden)
     values: tuple[Tensor, ...]  # the state before the first step, each (batch hidden)
     t: int  # steps since the state was zero
+
+    @property
+    def given(self) -> list[Tensor]:
+        """Its tensors, then the gains of its norms."""
+        tensors = [self.x, *self.weights, self.bias_c, *self.values]
+        return [each for each in tensors if each is not None] + [norm.gain for norm in self.norms if norm is not None]
+
+    @property
+    def learns(self) -> bool:
+        """Whether anybody may ask for a gradient."""
+        return torch.is_grad_enabled() and any(each.requires_grad for each in self.given)
 
     @property
     def hidden(self) -> int:

@@ -36,7 +36,7 @@ class Captured(Kernel):
         """What the next step of a replay must not depend on: the number of the step, statistics to gather."""
         if loop.x.device.type != self.device:
             return "not on a CUDA device"
-        if not (torch.is_grad_enabled() and any(each.requires_grad for each in _given(loop))):
+        if not loop.learns:
             return "nothing learns"
         for norm in filter(None, loop.norms):
             if norm.collecting:
@@ -52,7 +52,7 @@ class Captured(Kernel):
         if graph is None:
             graph = Graph(loop)
             made.append(graph)
-        out, *last = graph(_given(loop))
+        out, *last = graph(loop.given)
         return out, tuple(last)
 
 
@@ -81,7 +81,7 @@ class Graph:
     """One captured loop; what its way back reads stays until that is done, so it has one user at a time."""
 
     def __init__(self, loop: Loop):
-        samples = tuple(each.detach().clone().requires_grad_(each.requires_grad) for each in _given(loop))
+        samples = tuple(each.detach().clone().requires_grad_(each.requires_grad) for each in loop.given)
         self.replay = torch.cuda.make_graphed_callables(Steps(loop).call, samples, allow_unused_input=True)
         self.node = lambda: None
         self.done = True
@@ -120,17 +120,12 @@ _graphs: dict[tuple, list[Graph]] = {}
 
 def _key(loop: Loop) -> tuple:
     modes = tuple(norm is not None and norm.training for norm in loop.norms)
-    kinds = tuple((each.shape, each.dtype, each.requires_grad) for each in _given(loop))
+    kinds = tuple((each.shape, each.dtype, each.requires_grad) for each in loop.given)
     return loop.cell, loop.activations, loop.norms, modes, kinds
 
 
 def _tensors(loop: Loop) -> list[Tensor | None]:
     return [loop.x, *loop.weights, loop.bias_c, *loop.values]
-
-
-def _given(loop: Loop) -> list[Tensor]:
-    gains = [norm.gain for norm in loop.norms if norm is not None]
-    return [each for each in _tensors(loop) if each is not None] + gains
 
 
 def _filled(loop: Loop, tensors: list[Tensor | None]) -> Loop:

@@ -50,9 +50,9 @@ class Fused(Kernel):
             return "activations are quantized"
         if any(each.device.type != "cpu" or each.dtype != torch.float32 for each in _tensors(loop)):
             return "not float32 on a CPU"
-        if _learns(loop) and any(norm.live == "nothing" and norm.slots > 1 for norm in loop.norms[:2] if norm):
+        if loop.learns and any(norm.live == "nothing" and norm.slots > 1 for norm in loop.norms[:2] if norm):
             return "a gradient through scales that change from step to step"
-        if _learns(loop) and loop.norms.c is not None and loop.norms.c.live == "nothing":
+        if loop.learns and loop.norms.c is not None and loop.norms.c.live == "nothing":
             return "a gradient through a fixed scale of the cell"
         return ""
 
@@ -84,7 +84,7 @@ class Fused(Kernel):
             symbols=symbols,
             kinds=kinds,
             product=HALF if self.products == "bfloat16" else best(),
-            keeps=_learns(loop),
+            keeps=loop.learns,
         )
         out, last, moments = Whole.apply(
             plan, table, w_h, gain_x, bias_x, gain_h, bias_h, gain_c, bias_c, *(v.contiguous() for v in loop.values)
@@ -120,11 +120,6 @@ def _settling(loop: Loop) -> tuple[Tensor, Tensor, str]:
 def _tensors(loop: Loop) -> list[Tensor]:
     floats = [loop.x] if loop.x.is_floating_point() else []
     return [*floats, loop.weights.x, loop.weights.h, *loop.values]
-
-
-def _learns(loop: Loop) -> bool:
-    learners = [*_tensors(loop), loop.weights.bias_x, loop.weights.bias_h, loop.norms.x.gain, loop.norms.h.gain]
-    return torch.is_grad_enabled() and any(each.requires_grad for each in learners)
 
 
 def _loops(loop: Loop) -> str | None:

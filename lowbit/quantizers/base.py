@@ -194,6 +194,8 @@ def _search(steps: Tensor, u: Tensor, right: bool) -> Tensor:
 def _passed(cuts: Tensor, u: Tensor, over: Tensor) -> Tensor:
     """How many cuts are below; a value on a cut counts it where `over` says so."""
     if cuts.shape[1] > FEW:
+        if over.all() or not over.any():
+            return _search(cuts, u, bool(over.all()))
         below, above = (_search(cuts, u, right) for right in (False, True))
         return below + (above - below) * _taken(over, below.clamp(max=cuts.shape[1] - 1))
     columns = zip(cuts.split(1, dim=1), over.split(1, dim=1), strict=True)

@@ -105,10 +105,8 @@ def outer(d: Product, h: Product, first: int) -> torch.Tensor:
     left, right = d.rounded[first:], h.rounded[first:]
     total = torch.zeros(d.inputs, h.inputs)
     m, n, k = *total.shape, left.shape[0] * left.shape[1]
-    at = (ctypes.c_void_p(each.ctypes.data) for each in (left, right))
-    a, b = at
+    a, b, c = map(ctypes.c_void_p, (left.ctypes.data, right.ctypes.data, total.data_ptr()))
     modes, whole = (int(mode) for mode in (ROW_MAJOR, TRANSPOSED, AS_IS)), ctypes.c_float(1)
-    c = ctypes.c_void_p(total.data_ptr())
     mkl().cblas_gemm_bf16bf16f32(*modes, m, n, k, whole, a, m, b, n, whole, c, n)
     return total
 
