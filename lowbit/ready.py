@@ -16,12 +16,7 @@ LEAVES = [leaf for room in (datasets, kernels, models, quantizers) for leaf in r
 
 torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 with contextlib.suppress(ImportError):
-    from numba.core.registry import cpu_target
-
     import lowbit.kernels.whole.function  # noqa: F401
-
-    cpu_target.typing_context.refresh()
-    cpu_target.target_context.refresh()
 
 for name in [name for name in sys.modules if name.startswith("lowbit.")]:
     provenance.bare(name)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowbit.hardware import cycles, cyclesim, datapath, drawn, golden, image, sequencer
+from lowbit.hardware import compiled, cycles, cyclesim, drawn, golden, image
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.cycles import Workload
 from lowbit.hardware.program import PLANS
@@ -19,11 +19,7 @@ from lowbit.hardware.program import PLANS
 def interpreted():
     """The loops as Python runs them: compiling takes longer than small shapes do."""
     with pytest.MonkeyPatch.context() as patch:
-        for room in (datapath, sequencer):
-            for name, loop in vars(room).items():
-                if hasattr(loop, "py_func"):
-                    patch.setattr(room, name, loop.py_func)
-        patch.setattr(cyclesim, "run", sequencer.run)
+        patch.setattr(compiled, "run", compiled.interpreted)
         yield
 
 

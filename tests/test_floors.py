@@ -7,7 +7,7 @@ import pytest
 from lowbit import paths
 
 FLOORS = [
-    {"paths", "registry", "packing", "ctc", "warm", "cached"},
+    {"paths", "registry", "packing", "ctc", "warm"},
     {"metrics", "machinecode"},
     {"quantizers", "norm", "datasets", "loops"},
     {"cells"},

@@ -201,16 +201,18 @@ def test_products_are_matrix_products():
 
     from lowbit.kernels.whole import products
     from lowbit.loops import layout
-    from lowbit.loops.native.products import multiply as inner
+    from lowbit.loops.native.products import multiply
+    from lowbit.machinecode.words import inner
 
-    multiply = numba.njit(lambda x, w, out: inner(x, w, out, 0))
+    within = inner(multiply)
+    called = numba.njit(lambda x, w, out: within(x, w, out, 0))
     rng = np.random.default_rng(0)
     w, x = rng.normal(size=(19, 33)).astype(np.float32), rng.normal(size=(5, 33)).astype(np.float32)
     known = [layout.PLAIN] if products.mkl() is None else [layout.PLAIN, layout.PACKED, layout.HALF]
     for kind in known:
         for turned in (w.T, np.ascontiguousarray(w.T)):
             out = np.empty((5, 19), np.float32)
-            multiply(x, products.prepare(turned, 5, kind), out)
+            called(x, products.prepare(turned, 5, kind), out)
             np.testing.assert_allclose(out, x @ w.T, atol=0.2 if kind == layout.HALF else 1e-4)
 
 
@@ -218,8 +220,10 @@ def test_products_are_matrix_products():
 def test_compiled_activations_are_within_a_few_units_in_the_last_place():
     import numba
 
-    from lowbit.loops.native.activations import sigmoid, tanh
+    from lowbit.loops.native import activations
+    from lowbit.machinecode.words import inner
 
+    tanh, sigmoid = inner(activations.tanh), inner(activations.sigmoid)
     x = np.linspace(-20, 20, 4001, dtype=np.float32)
     both = numba.njit(lambda x: [(tanh(each), sigmoid(each)) for each in x])
     ours, wide = np.array(both(x)), x.astype(np.float64)

@@ -16,6 +16,8 @@ from hypothesis.extra import numpy as arrays
 
 from lowbit import machinecode, paths
 from lowbit.loops import compiled
+from lowbit.machinecode import elsewhere
+from lowbit.machinecode.elsewhere import Loops
 
 LAYER = """
 import hashlib, sys, torch
@@ -62,14 +64,14 @@ def words(whole, single, small, flag, left, right):
 
 @pytest.fixture(scope="module")
 def code():
-    from lowbit.loops.native import emit
+    from lowbit.machinecode.words import code
 
-    return emit.code(echo, words(0, 0, 0, False, np.zeros((0, 0), np.float32), np.zeros(0, np.int64)))
+    return code(echo, words(0, 0, 0, False, np.zeros((0, 0), np.float32), np.zeros(0, np.int64)))
 
 
 @pytest.fixture(scope="module")
 def called(code, tmp_path_factory):
-    return compiled.CALL(machinecode.link(tmp_path_factory.mktemp("code") / "echo.o", code))
+    return elsewhere.CALL(machinecode.link(tmp_path_factory.mktemp("code") / "echo.o", code))
 
 
 @given(
@@ -82,16 +84,43 @@ def called(code, tmp_path_factory):
 )
 def test_what_is_handed_over_in_words_arrives(called, whole, single, small, flag, left, right):
     given, told = words(whole, single, small, flag, left, right), []
-    compiled.flatten(given, told)
+    elsewhere.flatten(given, told)
     told = np.array(told, np.int64)
     assert called(machinecode.at(told)) == 0
     head = [whole, np.float32(single), small, flag, *left.shape, *right.shape]
     np.testing.assert_array_equal(given[-1], [*head, *left.ravel(), *right])
 
 
+def doubled(row):
+    for i in range(len(row)):
+        row[i] = twice(row[i])
+
+
+def twice(value):
+    return 2 * value
+
+
+def rows(matrix):
+    """Hands on rows, of which compiled code counts users where arrays are its own."""
+    for i in range(len(matrix)):
+        row = matrix[i]
+        doubled(row)
+
+
+def test_what_a_function_calls_is_compiled_with_it(tmp_path):
+    from lowbit.machinecode.words import code
+
+    matrix = np.arange(6).reshape(2, 3)
+    call, told = elsewhere.CALL(machinecode.link(tmp_path / "rows.o", code(rows, (matrix,)))), []
+    elsewhere.flatten((matrix,), told)
+    told = np.array(told, np.int64)
+    assert call(machinecode.at(told)) == 0
+    assert matrix.tolist() == [[0, 2, 4], [6, 8, 10]]
+
+
 def test_arguments_of_one_kind_differ_in_numbers_and_lengths_alone():
     kinds = [
-        compiled.flatten(words(1, 2.0, 3, True, np.zeros(shape, np.float32), right), [])
+        elsewhere.flatten(words(1, 2.0, 3, True, np.zeros(shape, np.float32), right), [])
         for shape in ((2, 3), (1, 0))
         for right in (np.zeros(4, np.int64), np.zeros(4, np.int32))
     ]
@@ -100,14 +129,14 @@ def test_arguments_of_one_kind_differ_in_numbers_and_lengths_alone():
 
 def test_what_has_gaps_or_is_fixed_or_has_no_words_is_refused():
     with pytest.raises(ValueError, match="with gaps"):
-        compiled.flatten((1, np.zeros((4, 4), np.float32)[:, :2]), [])
+        elsewhere.flatten((1, np.zeros((4, 4), np.float32)[:, :2]), [])
     fixed = np.zeros(3, np.float32)
     fixed.flags.writeable = False
     with pytest.raises(TypeError, match="not writable"):
-        compiled.flatten((fixed,), [])
+        elsewhere.flatten((fixed,), [])
     for value in (0.5, "word", None, [1]):
         with pytest.raises(TypeError, match="compiled loops take no"):
-            compiled.flatten((1, (value,)), [])
+            elsewhere.flatten((1, (value,)), [])
 
 
 def test_code_that_is_not_whole_is_not_read(tmp_path):
@@ -128,25 +157,26 @@ def test_a_function_is_compiled_elsewhere_once_though_it_was_begun(code, tmp_pat
     source, count = tmp_path / "code", tmp_path / "count"
     source.write_bytes(code)
     tell = f"import sys; sys.stdin.buffer.read(); sys.stdout.buffer.write(open({str(source)!r}, 'rb').read())"
-    monkeypatch.setattr(compiled, "ELSEWHERE", f"{tell}; print('.', file=open({str(count)!r}, 'a'))")
+    monkeypatch.setattr(elsewhere, "ELSEWHERE", f"{tell}; print('.', file=open({str(count)!r}, 'a'))")
+    loops = Loops("lowbit.some", ())
     for begins in (True, False):
         name, given = f"some.echo_{begins}", words(7, 1.0, 2, True, np.ones((1, 2), np.float32), np.arange(3))
         if begins:
-            compiled.begin(name, *given)
-            compiled.begin(name, *given)
-        compiled.run(name, *given)
-        compiled.run(name, *given)
+            loops.begin(name, *given)
+            loops.begin(name, *given)
+        loops.run(name, *given)
+        loops.run(name, *given)
         assert given[-1].tolist() == [7, 1, 2, 1, 1, 2, 3, 1, 1, 0, 1, 2]
     assert count.read_text() == ".\n.\n"
 
 
 def test_code_that_is_kept_starts_no_process(code, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(compiled, "_compiler", None)
-    given = words(7, 1.0, 2, True, np.ones((1, 2), np.float32), np.arange(3))
-    machinecode.keep(compiled.place("some.kept", compiled.flatten(given, [])), code)
-    compiled.begin("some.kept", *given)
-    compiled.run("some.kept", *given)
+    monkeypatch.setattr(Loops, "_compiler", None)
+    loops, given = Loops("lowbit.some", ()), words(7, 1.0, 2, True, np.ones((1, 2), np.float32), np.arange(3))
+    machinecode.keep(loops.place("some.kept", elsewhere.flatten(given, [])), code)
+    loops.begin("some.kept", *given)
+    loops.run("some.kept", *given)
     assert given[-1][0] == 7
 
 

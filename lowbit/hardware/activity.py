@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, UInt64
 
+from lowbit.hardware import compiled
 from lowbit.hardware.cellbook import Cell
-from lowbit.hardware.compiled import compiled
 from lowbit.registry import InputError
 
 Nets = dict[int, np.ndarray]  # a bit a cycle, in words
@@ -127,7 +127,8 @@ def all_toggles(netlist: Netlist, before: Nets, after: Nets, mask: UInt64[np.nda
         length = max(len(waves[pins[name]]) for name in cell.inputs)
         held = {name: _lasting(waves[pins[name]], length) for name in cell.inputs}
         raw = np.ascontiguousarray(function(cell.outputs[pin].function)(held))
-        waves[net] = delayed(raw, old[net], ticks, np.empty((length + ticks, raw.shape[1]), np.uint64))
+        waves[net] = np.empty((length + ticks, raw.shape[1]), np.uint64)
+        compiled.run("activity.delay", raw, old[net], ticks, waves[net])
         wave = np.concatenate((old[net][None], waves[net]))
         turns[net] = count((wave[1:] ^ wave[:-1]) & mask)
     return turns
@@ -138,9 +139,8 @@ def _lasting(wave: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate((wave, np.repeat(wave[-1:], length - len(wave), axis=0))) if len(wave) < length else wave
 
 
-@compiled
-def delayed(raw, old, ticks, out):
-    """`raw` later by so many ticks, without what does not last as long; before time 0 all was `old`."""
+def delay(raw, old, ticks, out):
+    """Fills `out` with `raw` later by so many ticks, without what does not last as long; all was `old` before."""
     length, words = raw.shape
     for word in range(words):
         held = old[word]
@@ -153,4 +153,3 @@ def delayed(raw, old, ticks, out):
                 zeros &= ~raw[then, word]
             held = (held & ~zeros) | ones
             out[now, word] = held
-    return out

@@ -1,22 +1,21 @@
-"""Loops over whole numbers, compiled by numba where it is installed, else run as they are."""
+"""The loops of this room: machine code where numba is installed, else as Python runs them."""
 
+import importlib
 import importlib.util
-import inspect
-from collections.abc import Callable
 from pathlib import Path
 
-from lowbit.cached import keep
-
-SOURCES = tuple(sorted(Path(__file__).parent.glob("*.py")))
-FAST = importlib.util.find_spec("numba") is not None
+PACKAGE, SOURCES = "lowbit.hardware", tuple(sorted(Path(__file__).parent.glob("*.py")))
 
 
-def compiled(function: Callable) -> Callable:
-    """The function as machine code, cached by its sources; its own source is at `.py_func` either way."""
-    plain = inspect.unwrap(function)
-    if not FAST:
-        plain.py_func = plain
-        return plain
-    import numba
+def interpreted(name: str, *arguments) -> None:
+    """Calls `module.function` of this room as Python runs it."""
+    module, function = name.split(".")
+    getattr(importlib.import_module(f"{PACKAGE}.{module}"), function)(*arguments)
 
-    return keep(numba.njit(cache=True), plain, "hardware", SOURCES)
+
+if importlib.util.find_spec("numba"):
+    from lowbit.machinecode.elsewhere import Loops
+
+    run = Loops(PACKAGE, SOURCES).run
+else:
+    run = interpreted

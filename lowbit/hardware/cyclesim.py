@@ -8,11 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from lowbit.hardware import golden, image
+from lowbit.hardware import compiled, golden, image
 from lowbit.hardware.cycles import Counts, groups
-from lowbit.hardware.datapath import CELLS, COUNTERS, FLAGS
+from lowbit.hardware.datapath import CELLS, COUNTERS, FLAGS, REGISTERS, RNN, WIDTH, Registers
 from lowbit.hardware.program import Program
-from lowbit.hardware.sequencer import run
 
 
 class Trace(NamedTuple):
@@ -53,13 +52,14 @@ def simulate(
     maps = [plan.h if each.recurrent else plan.x for each in passes]
     fresh = [[field not in sum(maps[:at], ()) for field in each] for at, each in enumerate(maps)]
     sigmoid, tanh = golden.tables(machine)
+    none = np.zeros((len(x), 1), np.int64)
     outputs = np.zeros((len(x), program.hidden), np.int64)
     counters = np.zeros(len(COUNTERS), np.int64)
     trace = Trace(*(np.zeros((watched, *n), np.int64) for n in ((), (machine.lanes,), (machine.lanes,))))
-    run(
-        weights.astype(np.int8 if narrow else np.int64),
+    compiled.run(
+        "sequencer.run",
+        np.ascontiguousarray(weights, np.int8 if narrow else np.int64),
         zeros,
-        np.zeros(machine.lanes, np.int32 if narrow else np.int64),
         image.starts(program),
         np.array([1 if symbols and not each.recurrent else each.weights.shape[1] for each in passes]),
         np.array([each.recurrent for each in passes]),
@@ -75,10 +75,10 @@ def simulate(
             [held.high, machine.wide.high, machine.activation.fraction, machine.symbol.one, machine.beat, saturates]
         ),
         CELLS.index(program.cell),
-        x if symbols else np.zeros(len(x), np.int64),
-        np.zeros((len(x), 1), np.int64) if symbols else x,
+        np.array(x if symbols else none[:, 0], np.int64),
+        np.array(none if symbols else x, np.int64),
         symbols,
-        program.start.copy(),
+        _reset(program, np.int32 if narrow else np.int64),
         outputs,
         counters,
         *trace,
@@ -86,3 +86,13 @@ def simulate(
     told = dict(zip(COUNTERS, counters.tolist(), strict=True))
     skipped, quiet = told.pop("skipped"), told.pop("quiet")
     return Run(outputs, Counts(**told), skipped, quiet, trace)
+
+
+def _reset(program: Program, kind: type) -> Registers:
+    """As before the first edge; sums are whole numbers of that kind."""
+    lanes, units = program.machine.lanes, image.units(program)
+    h = np.stack([program.start[0], np.zeros_like(program.start[0])])
+    partial = np.zeros((units, 1 if CELLS.index(program.cell) >= RNN else 4), np.int64)
+    whole = [np.zeros(shape, np.int64) for shape in (REGISTERS, (7, WIDTH))]
+    sums, shadow = np.zeros(lanes, kind), np.zeros(lanes, kind)
+    return Registers(whole[0], h, program.start[-1].copy(), whole[1], partial, sums, shadow)

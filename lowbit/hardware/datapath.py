@@ -3,7 +3,10 @@
 Stages are evaluated from the last to the first, so that each sees what the one before it held at the edge before.
 """
 
-from lowbit.hardware.compiled import compiled
+from typing import NamedTuple
+
+import numpy as np
+
 from lowbit.hardware.cycles import Counts
 
 COUNTERS = (*Counts._fields, "skipped", "quiet")
@@ -27,19 +30,28 @@ LSTM, GRU, RNN, RELU = range(4)
 CELLS = ("lstm", "gru", "rnn", "relu_rnn")
 
 
-@compiled
+class Registers(NamedTuple):
+    """What an engine holds between two edges, all of it whole numbers."""
+
+    r: np.ndarray  # (REGISTERS): of the sequencer
+    h: np.ndarray  # (2 hidden): the outputs that are read, and those that are written
+    memory: np.ndarray  # (hidden): the second value of a state
+    pipe: np.ndarray  # (7 WIDTH): stages of the unit behind the lanes
+    partial: np.ndarray  # (units of a group, fields): sums of passes
+    sums: np.ndarray  # (lanes)
+    shadow: np.ndarray  # (lanes): sums that leave
+
+
 def clipped(value, high):
     """Saturates at `high` and at -`high` - 1."""
     return max(min(value, high), -high - 1)
 
 
-@compiled
 def rounded(value, places):
     """Over 2^places, halves up."""
     return (value + ((1 << places) >> 1)) >> places
 
 
-@compiled
 def looked_up(table, value):
     """A table at the nearest point."""
     entries, places = table
@@ -47,14 +59,12 @@ def looked_up(table, value):
     return entries[clipped(rounded(value, places), half - 1) + half]
 
 
-@compiled
 def advance(pipe, stage):
     """The next stage takes what this one holds."""
     for at in range(WIDTH):
         pipe[stage + 1, at] = pipe[stage, at]
 
 
-@compiled
 def finish(cell, pipe, sigmoid, tanh, limits, memory, h, r, counters):
     """Stages 3 to 6: tables, the new cell, its tanh, the output; gives the unit written, or -1."""
     wide, places = limits[1], limits[2]
@@ -95,7 +105,6 @@ def finish(cell, pipe, sigmoid, tanh, limits, memory, h, r, counters):
     return written
 
 
-@compiled
 def scale(pipe, shadow, partial, maps, fresh, sizes, scales, offsets, places, limits, hidden, r, counters):
     """Stages 0 to 2: a unit leaves the shadow registers, meets its scales and offsets, joins its partial sums."""
     gates, last, wide = maps.shape[1], len(places) - 1, limits[1]

@@ -1,8 +1,5 @@
 """The lanes and the sequencer of an engine, and the loop over its cycles."""
 
-import numpy as np
-
-from lowbit.hardware.compiled import compiled
 from lowbit.hardware.cycles import LEAST
 from lowbit.hardware.datapath import (
     ACTIVATION,
@@ -33,8 +30,6 @@ from lowbit.hardware.datapath import (
     PASS,
     PHASE,
     QUIET,
-    REGISTERS,
-    RNN,
     RUN,
     SKIPPED,
     STARVED,
@@ -43,7 +38,6 @@ from lowbit.hardware.datapath import (
     TRANSFER,
     USED,
     WAIT,
-    WIDTH,
     WORD,
     WORD_AT,
     WORDS,
@@ -54,7 +48,6 @@ from lowbit.hardware.datapath import (
 )
 
 
-@compiled
 def accumulate(weights, zeros, sums, shadow, sizes, gates, limits, r, counters):
     """The lanes: sums move to the shadow registers when those are free, and a word of weights is taken."""
     moves = r[FULL] and r[LEFT] <= 1
@@ -87,7 +80,6 @@ def accumulate(weights, zeros, sums, shadow, sizes, gates, limits, r, counters):
     return flags
 
 
-@compiled
 def issue(starts, lengths, recurrent, symbols, tokens, x, h, limits, r, counters):
     """The sequencer: the address of the next word and of the activation that it meets, where there is room."""
     if r[PHASE] == FETCH:
@@ -117,7 +109,6 @@ def issue(starts, lengths, recurrent, symbols, tokens, x, h, limits, r, counters
                 r[GROUP], r[PHASE] = 0, FINISH
 
 
-@compiled
 def burst(weights, zeros, sums, sizes, lengths, recurrent, x, h, gates, limits, r, counters):
     """The cycles before the last word of a pass, if nothing but additions happens in them; gives their number."""
     if r[BUSY] or r[LEFT] or r[FULL] or r[COLUMN] == 0 or not r[HELD] or limits[4] > 1:
@@ -142,19 +133,13 @@ def burst(weights, zeros, sums, sizes, lengths, recurrent, x, h, gates, limits, 
     return done
 
 
-@compiled
 def run(
-    weights, zeros, sums, starts, lengths, recurrent, maps, fresh, sizes, scales, offsets, places, sigmoid, tanh,
-    limits, cell, tokens, x, symbols, start, outputs, counters, flags, all_sums, all_shadow,
+    weights, zeros, starts, lengths, recurrent, maps, fresh, sizes, scales, offsets, places, sigmoid, tanh, limits,
+    cell, tokens, x, symbols, registers, outputs, counters, flags, all_sums, all_shadow,
 ):  # fmt: skip
     """All cycles of a sequence; the last five arrays are filled."""
+    r, h, memory, pipe, partial, sums, shadow = registers
     steps, hidden = outputs.shape
-    r = np.zeros(REGISTERS, np.int64)
-    h, memory = np.zeros((2, hidden), np.int64), start[-1]
-    h[0] = start[0]
-    pipe = np.zeros((7, WIDTH), np.int64)
-    partial = np.zeros((sizes[0], 1 if cell >= RNN else 4), np.int64)
-    shadow = np.zeros_like(sums)
     gates, cycle = maps.shape[1], 0
     while r[STEP] < steps:
         if cycle >= len(flags):
@@ -173,6 +158,8 @@ def run(
                 r[STEP] += 1
                 r[BANK], r[PHASE] = 1 - r[BANK], FETCH
         if cycle < len(flags):
-            flags[cycle], all_sums[cycle], all_shadow[cycle] = seen, sums, shadow
+            flags[cycle] = seen
+            for lane in range(len(sums)):
+                all_sums[cycle, lane], all_shadow[cycle, lane] = sums[lane], shadow[lane]
         cycle += 1
     counters[CYCLES] = cycle

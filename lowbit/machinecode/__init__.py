@@ -7,13 +7,12 @@ import contextlib
 import functools
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
-
-from lowbit.cached import folder
 
 SOURCES = tuple(sorted(Path(__file__).parent.glob("*.py")))
 SYMBOL = "lowbit"  # the name of the function in its object code
@@ -51,6 +50,22 @@ def place(room: str, sources: tuple[Path, ...], name: str, kind: str = "") -> Pa
     told = " ".join((llvmlite.__version__, *processor(), kind))
     below = folder(os.environ.get("NUMBA_CACHE_DIR", ""), room, (*SOURCES, *sources))
     return Path(below) / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:12]}.o"
+
+
+@functools.cache
+def folder(asked: str, name: str, sources: tuple[Path, ...]) -> str:
+    """The first place that can be written: below `asked`, the user's cache, or the folder for temporary files."""
+    content = b"".join(file.read_bytes() for file in sources)
+    below = f"lowbit-{name}-{hashlib.sha256(content).hexdigest()[:12]}"
+    for parent in filter(None, (asked, Path.home() / ".cache", tempfile.gettempdir())):
+        found = Path(parent) / below
+        try:
+            found.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(found, os.W_OK):
+            return str(found)
+    return asked
 
 
 def kept(file: Path) -> bytes | None:

@@ -1,5 +1,6 @@
 """A compiled function as object code that stands alone: no Python, no numba when it runs."""
 
+import re
 from collections.abc import Callable
 
 import llvmlite.binding as llvm
@@ -10,7 +11,8 @@ from numba.core.registry import cpu_target
 from lowbit.machinecode import SYMBOL, machine
 
 Arguments = Callable[[ir.IRBuilder, list[ir.Type]], list[ir.Value]]
-PLACE = ir.IntType(8).as_pointer()
+# All memory is the caller's, so nobody counts who uses an array.
+COUNTED = re.compile(r"^ *(?:tail )?call void @NRT_(?:inc|dec)ref\(.*\n", re.MULTILINE)
 
 
 def emit(made: Dispatcher, given: tuple, outer: ir.FunctionType, arguments: Arguments) -> bytes:
@@ -20,16 +22,16 @@ def emit(made: Dispatcher, given: tuple, outer: ir.FunctionType, arguments: Argu
     0 unless an error came up.
     """
     made.compile(given)
-    module = llvm.parse_assembly(made.inspect_llvm(given))
+    module = llvm.parse_assembly(COUNTED.sub("", made.inspect_llvm(given)))
     wrapper = llvm.parse_assembly(_wrapper(made.overloads[given], outer, arguments))
     wrapper.triple, wrapper.data_layout = module.triple, module.data_layout
     module.link_in(wrapper)
     for each in (*module.functions, *module.global_variables):
         if not each.is_declaration and each.name != SYMBOL:
             each.linkage = llvm.Linkage.internal
-    target, passes = machine(), llvm.create_new_module_pass_manager()
-    passes.add_global_dead_code_eliminate_pass()
-    passes.run(module, llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options()))
+    target = machine()
+    builder = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=3))
+    builder.getModulePassManager().run(module, builder)
     return target.emit_object(module)
 
 
@@ -48,7 +50,4 @@ def _wrapper(found, outer: ir.FunctionType, arguments: Arguments) -> str:
         builder.ret_void()
     else:
         builder.ret(status)
-    # All memory is the caller's: what numba's runtime would do with an array that nobody needs is never called.
-    free = ir.Function(module, ir.FunctionType(ir.VoidType(), [PLACE]), "NRT_MemInfo_call_dtor")
-    ir.IRBuilder(free.append_basic_block()).ret_void()
     return str(module)

@@ -2,15 +2,12 @@
 
 import numpy as np
 
-from lowbit.loops.native.inner import inner
-
 ONE, TWO, HALF = np.float32(1), np.float32(2), np.float32(0.5)
 LIMIT = np.float32(9.0)  # tanh is 1 beyond, to float32
 N0, N1, N2, N3 = np.float32(135135), np.float32(17325), np.float32(378), np.float32(1)
 D0, D1, D2, D3 = np.float32(135135), np.float32(62370), np.float32(3150), np.float32(28)
 
 
-@inner
 def tanh(x):
     """Lambert's continued fraction for half the argument, n / d, and tanh 2u = 2 n d / (n² + d²)."""
     u = HALF * (LIMIT if x > LIMIT else (-LIMIT if x < -LIMIT else x))
@@ -20,7 +17,6 @@ def tanh(x):
     return TWO * n * d / (n * n + d * d)
 
 
-@inner
 def sigmoid(x):
     """1 / (1 + exp(-x))."""
     return HALF + HALF * tanh(HALF * x)

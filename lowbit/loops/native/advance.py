@@ -1,11 +1,9 @@
 """What every loop does first in a step."""
 
-from lowbit.loops.native.inner import inner
 from lowbit.loops.native.norms import affine, prepare
 from lowbit.loops.native.products import multiply
 
 
-@inner
 def advance(t, first, moved, h, w, a, own, table, rows, norm_h, norm_x):
     """The product of `h`, which is zero unless it `moved`, and how both norms scale and shift products in step `t`."""
     if moved:

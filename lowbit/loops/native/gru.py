@@ -2,26 +2,22 @@
 
 from lowbit.loops.native.activations import ONE, sigmoid, tanh
 from lowbit.loops.native.advance import advance
-from lowbit.loops.native.inner import inner
 from lowbit.loops.native.norms import add_row, affine, back_table, back_value, copy_row
 from lowbit.loops.native.products import multiply
 
 
-@inner
 def squash(g, a, x, scale_h, scale_x, offset_h, offset_x):
     """The two gates."""
     for j in range(len(g)):
         g[j] = sigmoid(a[j] * scale_h[j] + x[j] * scale_x[j] + offset_h[j] + offset_x[j])
 
 
-@inner
 def squash_candidate(n, r, a, x, scale_h, scale_x, offset_h, offset_x):
     """n = tanh(N(x) + r N(h))."""
     for j in range(len(n)):
         n[j] = tanh(x[j] * scale_x[j] + offset_x[j] + r[j] * (a[j] * scale_h[j] + offset_h[j]))
 
 
-@inner
 def mix(h, z, n, before):
     """h = (1 - z) n + z h."""
     for j in range(len(h)):
@@ -46,7 +42,6 @@ def forward(first, used, table, index, start, w, norms, room, out):
             mix(out[t, b], y[n : 2 * n], y[m], h[b])
 
 
-@inner
 def unmix(r, z, n, reset, a, scale, offset, up, later, before):
     """In the place of the gates their gradients; `reset` gets that to N(h) of the candidate."""
     for j in range(len(r)):

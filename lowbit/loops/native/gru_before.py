@@ -3,19 +3,16 @@
 from lowbit.loops.native.activations import ONE, tanh
 from lowbit.loops.native.advance import advance
 from lowbit.loops.native.gru import mix, squash
-from lowbit.loops.native.inner import inner
 from lowbit.loops.native.norms import add_row, affine, back_table, back_value, copy_row, prepare
 from lowbit.loops.native.products import multiply
 
 
-@inner
 def reset(q, r, before):
     """What the candidate sees of h: r h."""
     for j in range(len(q)):
         q[j] = r[j] * before[j]
 
 
-@inner
 def squash_candidate(n, a, x, scale_h, scale_x, offset_h, offset_x):
     """n = tanh(N(x) + N(r h))."""
     for j in range(len(n)):
@@ -49,7 +46,6 @@ def forward(first, used, table, index, start, w, norms, room, out):
             mix(out[t, b], y[n : 2 * n], y[m], h[b])
 
 
-@inner
 def unmix(z, n, d, up, later, before):
     """In the place of z and n the gradients before their activations; `d` gets that of n too."""
     for j in range(len(z)):
@@ -61,7 +57,6 @@ def unmix(z, n, d, up, later, before):
         later[j] = dh * zz
 
 
-@inner
 def unreset(r, through, later, before):
     """In the place of r the gradient before its sigmoid; h gets its share."""
     for j in range(len(r)):

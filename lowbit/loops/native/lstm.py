@@ -3,33 +3,28 @@
 from lowbit.loops.layout import ROWS
 from lowbit.loops.native.activations import ONE, sigmoid, tanh
 from lowbit.loops.native.advance import advance
-from lowbit.loops.native.inner import inner
 from lowbit.loops.native.norms import affine, back_gradient, back_table, back_value, copy_row, prepare
 from lowbit.loops.native.products import multiply
 
 
-@inner
 def squash(g, a, x, scale_h, scale_x, offset):
     """Sigmoids."""
     for j in range(len(g)):
         g[j] = sigmoid(a[j] * scale_h[j] + x[j] * scale_x[j] + offset[j])
 
 
-@inner
 def squash_candidate(g, a, x, scale_h, scale_x, offset):
     """Hyperbolic tangents."""
     for j in range(len(g)):
         g[j] = tanh(a[j] * scale_h[j] + x[j] * scale_x[j] + offset[j])
 
 
-@inner
 def remember(c, i, f, g, before):
     """c = f c + i g."""
     for j in range(len(c)):
         c[j] = f[j] * before[j] + i[j] * g[j]
 
 
-@inner
 def tell(h, o, seen, scale, offset):
     """h = o tanh(N(c))."""
     for j in range(len(h)):
@@ -64,7 +59,6 @@ def forward(first, used, table, index, start, w, norms, room, out):
             tell(out[t, b], g[k, b, 3 * n :], seen[told, b], norm_c.scale, norm_c.offset)
 
 
-@inner
 def untell(d, o, seen, scale, offset, up, later):
     """The gradient to N(c), and in the place of the output gate the gradient before its sigmoid."""
     for j in range(len(d)):
@@ -73,7 +67,6 @@ def untell(d, o, seen, scale, offset, up, later):
         o[j] = dh * y * o[j] * (ONE - o[j])
 
 
-@inner
 def forget(i, f, g, d, later, before):
     """In the place of the other gates their gradients; in that of `later` what goes to the step before."""
     for j in range(len(d)):

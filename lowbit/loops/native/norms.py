@@ -4,24 +4,20 @@ import numpy as np
 
 from lowbit.loops.layout import BATCH, FIXED, ROWS
 from lowbit.loops.native.activations import ONE
-from lowbit.loops.native.inner import inner
 
 
-@inner
 def copy_row(z, source):
     """Copies one row; an assignment of slices would compile the message of its error too."""
     for j in range(len(z)):
         z[j] = source[j]
 
 
-@inner
 def add_row(total, z):
     """Adds one row."""
     for j in range(len(total)):
         total[j] += z[j]
 
 
-@inner
 def add_squares(total, z, mean):
     """Adds the squared distances of one row from the mean."""
     for j in range(len(total)):
@@ -29,7 +25,6 @@ def add_squares(total, z, mean):
         total[j] += d * d
 
 
-@inner
 def moments(z, rows, mean, variance):
     """Mean and variance of the chosen rows, in two passes."""
     share = ONE / np.float32(len(rows))
@@ -45,7 +40,6 @@ def moments(z, rows, mean, variance):
         variance[j] *= share
 
 
-@inner
 def standardize(z, centred, tiny):
     """Turns a row into its distance from its mean (0 unless centred) over its deviation; one over that."""
     share = ONE / np.float32(len(z))
@@ -64,7 +58,6 @@ def standardize(z, centred, tiny):
     return inverse
 
 
-@inner
 def prepare(norm, z, rows, t):
     """What must be known of the products of a step before their scale and offset are."""
     if norm.kind == BATCH:
@@ -74,7 +67,6 @@ def prepare(norm, z, rows, t):
             norm.inverse[t % len(norm.inverse), b] = standardize(z[b], norm.kind == ROWS, norm.tiny)
 
 
-@inner
 def affine(norm, first, t):
     """The scale and offset of each row that make the norm of a step."""
     slot = min(first + t, len(norm.gain) - 1)
@@ -91,7 +83,6 @@ def affine(norm, first, t):
             offset[j] = bias[j]
 
 
-@inner
 def add_two_sums(first, second, d, z, mean):
     """Adds a row of gradients, and the same times the distance from the mean."""
     for j in range(len(first)):
@@ -99,28 +90,24 @@ def add_two_sums(first, second, d, z, mean):
         second[j] += d[j] * (z[j] - mean[j])
 
 
-@inner
 def into_value(z, d, mean, k, p, q):
     """The gradient to a product, in its place."""
     for j in range(len(z)):
         z[j] = k[j] * (d[j] - p[j] - (z[j] - mean[j]) * q[j])
 
 
-@inner
 def into_gradient(d, z, mean, k, p, q):
     """The gradient to a product, in the place of the gradient to its norm."""
     for j in range(len(d)):
         d[j] = k[j] * (d[j] - p[j] - (z[j] - mean[j]) * q[j])
 
 
-@inner
 def onto(total, d, z, mean, k, p, q):
     """The gradient to a product, added to a total."""
     for j in range(len(d)):
         total[j] += k[j] * (d[j] - p[j] - (z[j] - mean[j]) * q[j])
 
 
-@inner
 def coefficients(norm, d, z, rows, first, t, mean, k, p, q):
     """The rows of `k (d - p - (z - mean) q)`, the gradient through a norm over the batch; adds to the norm's own."""
     p[:] = 0
@@ -148,7 +135,6 @@ def coefficients(norm, d, z, rows, first, t, mean, k, p, q):
             q[j] = 0
 
 
-@inner
 def through_row(out, d, z, gain, inverse, centred):
     """The gradient through a norm over one row, whose standardized values are `z`."""
     share = ONE / np.float32(len(z))
@@ -163,7 +149,6 @@ def through_row(out, d, z, gain, inverse, centred):
         out[j] = inverse * (d[j] * gain[j] - first - z[j] * second)
 
 
-@inner
 def back_value(norm, z, d, own, first, t):
     """Turns products into the gradients to them; `d` is the gradient to what the norm made of them."""
     mean, k, p, q = norm.work[0], norm.work[1], norm.work[2], norm.work[3]
@@ -176,7 +161,6 @@ def back_value(norm, z, d, own, first, t):
             copy_row(z[b], q)
 
 
-@inner
 def back_gradient(norm, z, d, own, first, t):
     """Turns the gradients to what the norm made of products into the gradients to these."""
     mean, k, p, q = norm.work[0], norm.work[1], norm.work[2], norm.work[3]
@@ -189,7 +173,6 @@ def back_gradient(norm, z, d, own, first, t):
             copy_row(d[b], q)
 
 
-@inner
 def back_table(norm, table, d, rows, first, t, d_table):
     """The gradients to rows of the table: added to `d_table`, or in the place of `d` where that is empty."""
     if len(d_table) == 0:

@@ -7,7 +7,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from lowbit.loops.layout import AS_IS, HALF, PACK, PACKED, ROW_MAJOR
-from lowbit.loops.native.inner import inner
 
 ONE, ZERO, LETTER = np.float32(1), np.float32(0), np.uint8(ord("n"))
 
@@ -52,7 +51,6 @@ def bits(context, number):
     return types.uint32(types.float32), generate
 
 
-@inner
 def multiply(x, w, out, t):
     """`out` = `x` @ `w`, (batch outputs), in step `t`."""
     m, n, k = np.int32(len(x)), np.int32(w.outputs), np.int32(w.inputs)
@@ -70,7 +68,6 @@ def multiply(x, w, out, t):
         refer(w.function, (LETTER, LETTER, n, m, k, ONE, plain, n, source, k, ZERO, target, n))
 
 
-@inner
 def to_half(x, rounded):
     """bfloat16 of `x`, to the nearest, ties to even."""
     for i in range(len(x)):

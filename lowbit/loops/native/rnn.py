@@ -4,12 +4,10 @@ import numpy as np
 
 from lowbit.loops.native.activations import ONE, tanh
 from lowbit.loops.native.advance import advance
-from lowbit.loops.native.inner import inner
 from lowbit.loops.native.norms import back_table, back_value
 from lowbit.loops.native.products import multiply
 
 
-@inner
 def squash(h, a, x, scale_h, scale_x, offset, bounded):
     """The activation: tanh, or where it is not bounded relu."""
     if bounded:
@@ -37,7 +35,6 @@ def forward(first, used, table, index, start, w, norms, room, out):
             squash(out[t, b], a[k, b], table[index[t, b]], scale_h, scale_x, offset_h, room.bounded)
 
 
-@inner
 def unsquash(d, h, up, later, bounded):
     """The gradient before the activation."""
     if bounded:
