@@ -141,22 +141,27 @@ def samples(diagnoses: Sequence[Diagnosis], found: Sequence[Record]) -> Figure:
 
 
 def saturated(found: Sequence[Record]) -> Figure:
-    """The share of masters at or beyond the outermost level, by matrix, of every record with few-bit weights."""
+    """The share of masters at or beyond the outermost level, by matrix, of every record with few-bit weights.
+
+    Seeds share a row.
+    """
     shown = [record for record in found if any("saturated" in entry for entry in record.weights.values())]
     if not shown:
         return nothing("no record with few-bit weights")
-    figure, ax = plt.subplots(figsize=(WIDTH, 1.0 + 0.22 * len(shown)))
+    alike = [record.spec | {"seed": 0} for record in shown]
+    rows = [spec for at, spec in enumerate(alike) if spec not in alike[:at]]
+    figure, ax = plt.subplots(figsize=(WIDTH, 1.0 + 0.22 * len(rows)))
     kinds = {
         "weight_x": ("o", COLORS["lstm"], "input matrices"),
         "weight_h": ("s", COLORS["gru"], "recurrent matrices"),
     }
-    for y, record in enumerate(shown):
+    for record, spec in zip(shown, alike, strict=True):
         for name, entry in record.weights.items():
             if "saturated" in entry:
                 marker, color, label = kinds.get(name.rpartition(".")[2], ("^", INK, "others"))
-                ax.plot(100 * entry["saturated"], y, marker, color=color, label=label, alpha=0.8)
-    ax.set_yticks(range(len(shown)), _labels([record.spec for record in shown]))
-    ax.set(xlabel="% of masters at or beyond the outermost level", ylim=(len(shown) - 0.5, -0.5), xlim=(-2, 102))
+                ax.plot(100 * entry["saturated"], rows.index(spec), marker, color=color, label=label, alpha=0.8)
+    ax.set_yticks(range(len(rows)), _labels(rows))
+    ax.set(xlabel="% of masters at or beyond the outermost level", ylim=(len(rows) - 0.5, -0.5), xlim=(-2, 102))
     _legend(figure, ax)
     return figure
 
