@@ -33,7 +33,7 @@ _one = threading.Lock()  # one thread at a time links
 
 
 class Loops:
-    """The functions of one package, in whose machine code is all of `sources`."""
+    """The functions of one package; a change in any of `sources` compiles them anew."""
 
     def __init__(self, package: str, sources: tuple[Path, ...]):
         self.package, self.sources = package, sources

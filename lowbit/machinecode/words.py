@@ -1,4 +1,4 @@
-"""A loop as object code that takes its arguments as words; only this file of a loop's compiler imports numba."""
+"""A loop as object code that takes its arguments as words; whoever hands it some needs not import this file."""
 
 import functools
 import importlib
