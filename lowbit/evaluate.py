@@ -22,7 +22,7 @@ def scores(network: Network, metrics: Sequence[Metric], batches: Iterable[Batch]
         outputs, states = network(batch.x, None if batch.fresh else detach(states), weights, batch.lengths)
         for i, metric in enumerate(metrics):
             totals[i] += metric.total(outputs, batch).item()
-            points[i] += metric.points(outputs, batch)
+            points[i] += metric.points(batch)
     return [metric(total, count) for metric, total, count in zip(metrics, totals, points, strict=True)]
 
 
@@ -90,11 +90,17 @@ def sampled(network: Network, dataset: Dataset, recipe: Recipe, stochastic: bool
     return {"mean": statistics.mean(values), "std": spread, "values": values}
 
 
+def points(dataset: Dataset, recipe: Recipe) -> int:
+    """How many predictions of the test split are scored, the same ones under each evaluation."""
+    return sum(dataset.metric.points(batch) for batch in dataset.alone("test", recipe.test_limit))
+
+
 def three(network: Network, dataset: Dataset, recipe: Recipe, stochastic: bool) -> dict:
     """All three, in the form that a record keeps."""
     published = as_published(network, dataset, recipe)
     own, *others = deployed(network, dataset, recipe)
     told = {"as_published": published, "deployed": own, "sampled": sampled(network, dataset, recipe, stochastic)}
+    told["points"] = points(dataset, recipe)
     if others:
         told["further"] = {metric.name: value for metric, value in zip(dataset.further, others, strict=True)}
     return told

@@ -149,7 +149,7 @@ def by_batch(network: Network, data: Dataset, recipe: Recipe, sizes: tuple[int, 
     """
     few = _few(data, recipe)
     length = recipe.steps if isinstance(data, Text) else 1
-    count = min(SEGMENTS, len(data.splits["test"][0]) // length - 1)  # a shuffled text may lose a segment
+    count = min(SEGMENTS, len(data.splits["test"][0]) // length)
     told = {"size": [], "as_published": [], "population": []}
     evaluate.calibrate(network, data, recipe, sample=False)
     w, order = network.round(sample=False), torch.Generator().manual_seed(0)
@@ -195,7 +195,7 @@ def first_layer(network: Network, data: Dataset, recipe: Recipe) -> Layer:
 
 
 def _few(data: Dataset, recipe: Recipe) -> Recipe:
-    limit = (SEGMENTS + 1) * recipe.steps if isinstance(data, Text) else SEGMENTS
+    limit = SEGMENTS * recipe.steps + 1 if isinstance(data, Text) else SEGMENTS
     return dataclasses.replace(recipe, test_limit=min(limit, recipe.test_limit or limit))
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Num
+from jaxtyping import Float
 from torch import Tensor
 
 from lowbit import ctc
@@ -56,7 +56,7 @@ def squared(outputs: Float[Tensor, "batch 1"], batch: Batch) -> Float[Tensor, ""
     return (outputs[:, 0] - batch.y).square().sum()
 
 
-def targets(outputs: Num[Tensor, "*shape"], batch: Batch) -> int:
+def targets(batch: Batch) -> int:
     """How many targets are no padding."""
     return int((batch.y != IGNORED).sum())
 
@@ -89,7 +89,7 @@ class Metric:
     unit: str
     total: Callable[[Any, Batch], Tensor]  # of network outputs and a batch, summed over its points
     scale: Callable[[float], float]  # from the mean to the score
-    points: Callable[[Any, Batch], int] = targets
+    points: Callable[[Batch], int] = targets
 
     def __call__(self, total: float, points: int) -> float:
         """The score of `points` predictions whose amounts sum to `total`."""
@@ -159,7 +159,7 @@ def worded(labels: list[int]) -> str:
     return " ".join("-".join(map(str, run)) for is_word, run in runs if is_word)
 
 
-def words(outputs: Any, batch: Batch) -> int:
+def words(batch: Batch) -> int:
     """How many words there are."""
     return sum(len(worded(labels).split()) for labels in labellings(batch))
 
@@ -170,7 +170,7 @@ def wrong(decode: ctc.Decode, outputs: Float[Tensor, "time batch labels"], batch
     return outputs.new_tensor(sum(said != labels for said, labels in pairs))
 
 
-def sequences(outputs: Any, batch: Batch) -> int:
+def sequences(batch: Batch) -> int:
     """How many sequences there are."""
     return len(batch.y)
 
@@ -196,7 +196,7 @@ def key_nats(outputs: Float[Tensor, "time batch keys"], batch: Batch) -> Float[T
     return F.binary_cross_entropy_with_logits(outputs, batch.y.clamp(min=0), known, reduction="sum")
 
 
-def frames(outputs: Any, batch: Batch) -> int:
+def frames(batch: Batch) -> int:
     """How many frames are no padding."""
     return int((batch.y[..., 0] != IGNORED).sum())
 

@@ -150,7 +150,11 @@ class Session:
             metrics=metrics,
             curve=self.curve,
             weights=weights.describe(self.network),
-            data={"sha256": self.data.digest, **self.data.facts(), "baselines": self.data.baselines()},
+            data={
+                "sha256": self.data.digest,
+                **self.data.facts(),
+                "baselines": self.data.baselines(self.recipe.test_limit),
+            },
             sizes=weights.sizes(self.network),
             seconds=spent["wall_seconds"],
             machine={**provenance.machine(), "code": self.made_by[0], "spent": spent, "kernels": sorted(self.ran)},
@@ -174,7 +178,7 @@ class Session:
         before = None if batch.fresh or self.states is None else detach(self.states)
         outputs, self.states = self.network(batch.x, before, None, batch.lengths)
         self.ran.update(layer.ran for layer in self.network.recurrent().values())
-        total, points = self.data.loss.total(outputs, batch), self.data.loss.points(outputs, batch)
+        total, points = self.data.loss.total(outputs, batch), self.data.loss.points(batch)
         self.optimizer.zero_grad()
         (total / points).backward()
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]

@@ -24,6 +24,7 @@ from lowbit.datasets.base import SPLITS, Sequences, Text
 from lowbit.datasets.download import fetch
 from lowbit.datasets.markov import Markov
 from lowbit.datasets.warpeace import Warpeace
+from lowbit.metrics import IGNORED, Batch
 from lowbit.registry import InputError
 
 FETCHED = [name for name in datasets.names() if name not in datasets.local()]
@@ -166,10 +167,30 @@ def test_every_recipe_gives_batches_of_its_size(name):
 sizes = {"batch": st.integers(1, 9), "steps": st.integers(1, 20), "limit": st.integers(30, 1100)}
 
 
+def scored(parts):
+    """The targets that count, in order; each follows its symbol."""
+    x, y = (torch.cat([getattr(part, name).T.flatten() for part in parts]) for name in "xy")
+    counted = y != IGNORED
+    assert torch.equal(y[counted], x[counted] + 1)
+    return y[counted].sort().values
+
+
+@unhurried
+@given(**sizes, shuffle=st.booleans())
+def test_segments_of_a_tested_split_score_every_symbol_but_the_first_once(batch, steps, limit, shuffle):
+    generator = torch.Generator().manual_seed(0) if shuffle else None
+    parts = list(Counting().batches("test", batch, steps, generator, limit))
+    assert torch.equal(scored(parts), torch.arange(1, min(limit, 1000)))
+    assert {part.x.shape[0] for part in parts} == {steps}
+    counts = [part.x.shape[1] for part in parts]
+    assert max(counts) - min(counts) <= 1
+    assert len(parts) == 1 or 2 * batch / 3 <= sum(counts) / len(parts) <= 1.5 * batch
+
+
 @unhurried
 @given(**sizes)
-def test_segments_cover_the_text_but_for_a_rest_smaller_than_a_batch(batch, steps, limit):
-    batches = list(Counting().batches("valid", batch, steps, limit=limit))
+def test_segments_of_train_cover_the_text_but_for_a_rest_smaller_than_a_batch(batch, steps, limit):
+    batches = list(Counting().batches("train", batch, steps, limit=limit))
     seen = torch.cat([part.x.T.flatten() for part in batches])
     length = min(limit, 1000)
     torch.testing.assert_close(seen, torch.arange(len(seen)), rtol=0, atol=0)
@@ -202,10 +223,11 @@ def test_shuffled_segments_are_a_permutation_that_depends_on_the_generator_alone
 @given(**sizes)
 def test_streams_behind_one_another_are_the_text(batch, steps, limit):
     parts = list(Counting().streams("test", batch, steps, limit))
+    length = min(limit, 1000) - 1
     x, y = torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])
-    assert torch.equal(x.T.flatten(), torch.arange(x.numel()))
-    assert torch.equal(y, x + 1)
-    assert min(limit, 1000) - 1 - x.numel() < batch
+    assert x.numel() - length < batch
+    assert torch.equal(x.T.flatten()[:length], torch.arange(length))
+    assert torch.equal(scored([Batch(x, y)]), torch.arange(1, length + 1))
     assert [part.fresh for part in parts] == [True] + [False] * (len(parts) - 1)
 
 
@@ -242,7 +264,7 @@ def test_sequences_come_whole_with_their_class(batch, length, limit, seed):
     for parts, count in [
         (list(dataset.batches("train", batch, 4, limit=limit)), used),
         (list(dataset.streams("train", batch, 4, limit=limit)), used),
-        (list(shuffled), used - used % batch),
+        (list(shuffled), used - used % batch or used),
     ]:
         for part in parts:
             assert part.fresh
@@ -396,7 +418,7 @@ def test_real_files_hold_the_counts_of_the_papers(choice):
         assert len(dataset.splits[split][0]) == dataset.counts[split]
         assert not np.shares_memory(dataset.splits[split][0], dataset.splits[SPLITS[SPLITS.index(split) - 1]][0])
     assert dataset.outputs == dataset.counts["outputs"]
-    batch = next(dataset.batches("test", 8, 784))
+    batch = next(dataset.batches("train", 8, 784))
     assert batch.x.shape[:2] == (784, 8)
     assert 0 <= batch.x.min() < batch.x.max() <= max(1, dataset.inputs - 1)
 

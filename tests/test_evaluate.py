@@ -3,10 +3,11 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from lowbit import evaluate, train
+from lowbit import datasets, evaluate, train
 from lowbit.spec import RunSpec
 
 TINY = "smoke(updates=6, evaluate_every=6, hidden=8, batch=8, steps=8, calibration=3, test_limit=400)"
@@ -88,3 +89,26 @@ def test_calibration_leaves_no_trace_but_statistics():
     evaluate.calibrate(network, data, recipe, sample=True)
     assert all(torch.equal(before[name], value) for name, value in network.named_parameters())
     assert not any(norm.collecting for norm in network.norms())
+
+
+@pytest.mark.parametrize("limit", [0, 30])
+@pytest.mark.parametrize("name", datasets.local())
+def test_all_evaluations_and_trivial_rules_are_of_the_same_items(name, limit):
+    data = datasets.build(name)
+    recipe = dataclasses.replace(data.recipe("smoke"), test_limit=limit and max(limit, data.recipe("smoke").steps + 7))
+
+    def points(batches):
+        return sum(data.metric.points(batch) for batch in batches)
+
+    order = torch.Generator().manual_seed(0)
+    published = data.batches("test", recipe.batch, recipe.steps, order, recipe.test_limit)
+    sampled = data.streams("test", recipe.batch, recipe.steps, recipe.test_limit)
+    assert points(published) == points(sampled) == evaluate.points(data, recipe) > 0
+
+
+def test_trivial_rules_are_scored_on_as_many_items_as_a_network():
+    data = datasets.build("digits")
+    _, classes = data.splits["test"]
+    commonest = np.bincount(data.splits["train"][1]).argmax()
+    for limit in (7, 100, 0):
+        assert data.baselines(limit)["most frequent"] == 100 * np.mean(classes[: limit or None] != commonest)

@@ -130,7 +130,7 @@ def test_every_pre_activation_is_counted_once(cell):
     told = measure.gates(network, data, recipe)
     assert len(told) == layer.cell.gates
     for entry in told.values():
-        assert sum(entry["histogram"]) == recipe.batch * recipe.steps * recipe.hidden
+        assert sum(entry["histogram"]) == measure.first_layer(network, data, recipe).x.numel() * recipe.hidden
         assert 0 <= entry["low"] + entry["high"] <= 1
     assert not isinstance(layer.cell, measure.Listener)
 
@@ -141,7 +141,7 @@ def test_what_an_lstm_hears_makes_its_outputs():
     outputs, _ = layer(x, None, w)
     layer.cell = measure.Listener(layer.cell)
     layer(x, None, w)
-    c = torch.zeros(recipe.batch, recipe.hidden)
+    c = torch.zeros(x.shape[1], recipe.hidden)
     for z, output in zip(layer.cell.heard, outputs, strict=True):
         i, f, g, o = z.chunk(4, dim=1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
@@ -155,7 +155,7 @@ def test_what_a_gru_hears_makes_its_outputs(cell):
     outputs, _ = layer(x, None, w)
     layer.cell = measure.Listener(layer.cell)
     layer(x, None, w)
-    h = torch.zeros(recipe.batch, recipe.hidden)
+    h = torch.zeros(x.shape[1], recipe.hidden)
     for told, output in zip(layer.cell.heard, outputs, strict=True):
         _, z, n = told.chunk(3, dim=1)
         h = (1 - z.sigmoid()) * n.tanh() + z.sigmoid() * h
@@ -194,7 +194,7 @@ def test_only_the_score_as_published_depends_on_the_test_batch(dataset):
     assert len(set(told["population"])) == 1
     w = network.round(sample=False)
     for size in (2, 16):
-        limit = (measure.SEGMENTS + 1) * recipe.steps if dataset == "markov" else measure.SEGMENTS
+        limit = measure.SEGMENTS * recipe.steps + 1 if dataset == "markov" else measure.SEGMENTS
         order = torch.Generator().manual_seed(0)
         batches = data.batches("test", size, recipe.steps, order, limit)
         assert evaluate.score(network, data, batches, w) == pytest.approx(told["population"][0], rel=1e-5)

@@ -49,9 +49,9 @@ def test_without_memory_the_copying_problem_costs_what_the_closed_form_says():
     batch = whole(dataset)
     memoryless = torch.full((*batch.y.shape, dataset.outputs), -torch.inf)
     memoryless[:-10, :, BLANK] = memoryless[-10:, :, :KINDS] = 0.0
-    nats = metrics.NATS(metrics.NATS.total(memoryless, batch).item(), metrics.NATS.points(memoryless, batch))
+    nats = metrics.NATS(metrics.NATS.total(memoryless, batch).item(), metrics.NATS.points(batch))
     assert nats == pytest.approx(dataset.facts()["memoryless_nats"], rel=1e-5)
-    points = RECALL_ERROR.points(memoryless, batch)
+    points = RECALL_ERROR.points(batch)
     assert points == 10 * len(dataset.splits["test"][0])
     spread = 100 * np.sqrt(7 / 64 / points)  # of the share of eight kinds that one guess misses
     found = RECALL_ERROR(RECALL_ERROR.total(memoryless, batch).item(), points)
@@ -64,7 +64,7 @@ def test_only_recalled_symbols_count_as_mistakes():
     early, late = right.clone(), right.clone()
     early[:-10] = right[:-10].roll(1, dims=-1)
     late[-1] = right[-1].roll(1, dims=-1)
-    scores = [RECALL_ERROR(RECALL_ERROR.total(said, batch).item(), RECALL_ERROR.points(said, batch)) for said in
+    scores = [RECALL_ERROR(RECALL_ERROR.total(said, batch).item(), RECALL_ERROR.points(batch)) for said in
               (right, early, late)]  # fmt: skip
     assert scores == pytest.approx([0, 0, 10])
 
@@ -104,7 +104,7 @@ def test_the_squared_error_is_torchs_whatever_the_numbers():
     torch.manual_seed(0)
     outputs, y = torch.randn(30, 1), torch.cat((torch.randn(29), torch.tensor([float(metrics.IGNORED)])))
     batch, metric = Batch(torch.zeros(4, 30, 2), y), metrics.SQUARED_ERROR
-    found = metric(metric.total(outputs, batch).item(), metric.points(outputs, batch))
+    found = metric(metric.total(outputs, batch).item(), metric.points(batch))
     assert found == pytest.approx(F.mse_loss(outputs[:, 0], y).item())
 
 

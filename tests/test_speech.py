@@ -86,6 +86,8 @@ def test_sequences_come_whole_and_once_with_their_length_and_target(batch, count
     for way in (dataset.batches, dataset.streams):
         assert list(sequences(way("train", batch, 5, limit=limit), lengths_of(count))) == list(range(used))
     assert list(sequences(dataset.alone("test", limit), lengths_of(count))) == list(range(used))
+    tested = dataset.batches("test", batch, 5, torch.Generator().manual_seed(seed), limit)
+    assert sorted(sequences(tested, lengths_of(count))) == list(range(used))
     numbers = list(sequences(shuffled, lengths_of(count)))
     assert len(numbers) == (used - used % batch or used)
     assert len(set(numbers)) == len(numbers)
@@ -104,7 +106,7 @@ def test_the_order_depends_on_the_generator_alone():
 @pytest.mark.parametrize("groups", [1, 3])
 def test_shuffled_sequences_lie_beside_those_of_their_length(groups):
     batch, lengths = 4, torch.from_numpy(lengths_of(groups * varied.GROUP * 4))
-    parts = list(varied.shuffled(lengths, batch, torch.Generator().manual_seed(0)))
+    parts = list(varied.shuffled(lengths, batch, torch.Generator().manual_seed(0), "train"))
     spans = sorted((int(lengths[part].min()), int(lengths[part].max())) for part in parts)
     crossings = sum(later < end for (_, end), (later, _) in itertools.pairwise(spans))
     assert crossings == 0 if groups == 1 else crossings > 0  # groups are drawn at random, each sorted by itself

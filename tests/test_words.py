@@ -86,7 +86,7 @@ def test_the_frequency_baseline_is_what_counting_gives():
     data = Babble()
     (train,), (test,) = data.splits["train"], data.splits["test"]
     counts = collections.Counter(train.tolist())
-    inverse = [(len(train) + WORDS) / (counts[word] + 1) for word in test.tolist()]
+    inverse = [(len(train) + WORDS) / (counts[word] + 1) for word in test[1:].tolist()]
     assert data.baselines()["frequency"] == pytest.approx(np.exp(np.mean(np.log(inverse))))
 
 

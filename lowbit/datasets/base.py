@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Integer
+import torch.nn.functional as F
+from jaxtyping import Int, Integer
 from torch import Tensor
 
 from lowbit import metrics
@@ -47,7 +48,10 @@ class Dataset(abc.ABC):
 
     @abc.abstractmethod
     def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
-        """Independent sequences, each from a fresh state; shuffled where a generator is given."""
+        """Independent sequences, each from a fresh state; shuffled where a generator is given.
+
+        Of `train` whole batches only, as the next pass shuffles anew; of other splits every item, once.
+        """
 
     @abc.abstractmethod
     def streams(self, split: str, batch: int, steps: int, limit: int = 0) -> Iterator[Batch]:
@@ -91,8 +95,8 @@ class Dataset(abc.ABC):
         """What else a record must say about these data: a version, a closed form."""
         return {}
 
-    def baselines(self) -> dict[str, float]:
-        """What simple rules score on the test split, by name: a network that learns beats them."""
+    def baselines(self, limit: int = 0) -> dict[str, float]:
+        """The scores of simple rules, by name, on the test items that networks are scored on."""
         return {}
 
     def recipe(self, budget: str) -> Recipe:
@@ -128,28 +132,38 @@ class Text(Dataset):
         return self._count(self.splits)
 
     def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
-        """Segments of `steps` predictions side by side; shuffled from a random offset with a generator."""
+        """Segments of `steps` predictions side by side; those of `train` from a random offset with a generator.
+
+        The last segment of another split reaches back into the one before, where a rest is shorter than `steps`;
+        targets that were there before are ignored.
+        """
         codes = self._codes(split, limit, steps)
-        offset = 0
-        if generator is not None:
-            offset = int(torch.randint(min(steps, len(codes) - steps), (), generator=generator))
-        count = (len(codes) - 1 - offset) // steps
-        order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
-        x = codes[offset : offset + count * steps].view(count, steps)
-        y = codes[offset + 1 : offset + 1 + count * steps].view(count, steps)
-        whole = len(order) - len(order) % batch or len(order)
-        for picked in order[:whole].split(batch):
-            yield Batch(x[picked].T.long(), y[picked].T.long(), fresh=True)
+        total = len(codes) - 1
+        if split == "train":
+            offset = 0
+            if generator is not None:
+                offset = int(torch.randint(min(steps, len(codes) - steps), (), generator=generator))
+            starts = torch.arange(offset, total - steps + 1, steps)
+        else:
+            starts = torch.arange(0, total, steps).clamp(max=total - steps)
+        order = starts if generator is None else starts[torch.randperm(len(starts), generator=generator)]
+        for picked in portions(order, batch, split):
+            places = picked + torch.arange(steps)[:, None]
+            y = codes[places + 1].long()
+            if split != "train":
+                y[(picked == starts[-1]) & (places < (len(starts) - 1) * steps)] = metrics.IGNORED
+            yield Batch(codes[places].long(), y, fresh=True)
 
     def streams(self, split: str, batch: int, steps: int, limit: int = 0) -> Iterator[Batch]:
-        """Equal consecutive parts of the text side by side; a remainder shorter than `batch` is dropped."""
+        """Equal consecutive parts of the text side by side; targets beyond its end are ignored."""
         codes = self._codes(split, limit, batch)
-        length = (len(codes) - 1) // batch
-        x = codes[: batch * length].view(batch, length).T
-        y = codes[1 : 1 + batch * length].view(batch, length).T
+        length = -(-(len(codes) - 1) // batch)
+        missing = batch * length - (len(codes) - 1)
+        x = F.pad(codes[:-1], (0, missing)).view(batch, length).T
+        y = F.pad(codes[1:].long(), (0, missing), value=metrics.IGNORED).view(batch, length).T
         for start in range(0, length, steps):
             part = slice(start, start + steps)
-            yield Batch(x[part].long(), y[part].long(), fresh=start == 0)
+            yield Batch(x[part].long(), y[part], fresh=start == 0)
 
     def alone(self, split: str, limit: int = 0) -> Iterator[Batch]:
         """One stream, in parts whose length does not matter as the state is carried."""
@@ -160,9 +174,10 @@ class Text(Dataset):
         """The character that each code stands for; empty unless a leaf says."""
         return ""
 
-    def baselines(self) -> dict[str, float]:
+    def baselines(self, limit: int = 0) -> dict[str, float]:
         """Every symbol alike, and each as often as in train."""
         (train,), (test,) = self.splits["train"], self.splits["test"]
+        test = test[1 : limit or None]  # the first symbol is given
         shares = (np.bincount(train, minlength=self.outputs) + 1) / (len(train) + self.outputs)
         nats = -float(np.log(shares) @ np.bincount(test, minlength=self.outputs) / len(test))
         return {"uniform": self.metric.scale(math.log(self.outputs)), "frequency": self.metric.scale(nats)}
@@ -202,9 +217,8 @@ class Sequences(Dataset):
         """Whole sequences side by side (`steps` is theirs), shuffled where a generator is given."""
         x, y = (torch.from_numpy(array[: limit or len(array)]) for array in self.splits[split])
         order = torch.arange(len(x)) if generator is None else torch.randperm(len(x), generator=generator)
-        for picked in order.split(batch):
-            if len(picked) == batch or generator is None:
-                yield Batch(x[picked].transpose(0, 1).float(), y[picked].long(), fresh=True)
+        for picked in order.split(batch) if generator is None else portions(order, batch, split):
+            yield Batch(x[picked].transpose(0, 1).float(), y[picked].long(), fresh=True)
 
     def streams(self, split: str, batch: int, steps: int, limit: int = 0) -> Iterator[Batch]:
         """The same as `batches` in order: nothing is carried from one sequence to the next."""
@@ -214,10 +228,23 @@ class Sequences(Dataset):
         """Side by side, which is one by one: with population statistics no sequence touches another."""
         return self.batches(split, 256, 0, limit=limit)
 
-    def baselines(self) -> dict[str, float]:
+    def baselines(self, limit: int = 0) -> dict[str, float]:
         """The commonest class of train for all."""
         (_, train), (_, test) = self.splits["train"], self.splits["test"]
-        return {"most frequent": 100.0 * float((test != np.bincount(train).argmax()).mean())}
+        return {"most frequent": 100.0 * float((test[: limit or None] != np.bincount(train).argmax()).mean())}
 
     def _count(self, splits: dict[str, tuple[np.ndarray, ...]]) -> int:
         return 1 + max(int(classes.max()) for _, classes in splits.values())
+
+
+def portions(order: Int[Tensor, " count"], batch: int, split: str) -> tuple[Int[Tensor, " portion"], ...]:
+    """An order in batches: of `train` whole ones (or all that there is); of other splits all, as even as can be.
+
+    >>> [len(part) for part in portions(torch.arange(270), 100, "test")]
+    [90, 90, 90]
+    >>> [len(part) for part in portions(torch.arange(270), 100, "train")]
+    [100, 100]
+    """
+    if split == "train":
+        return order[: len(order) - len(order) % batch or len(order)].split(batch)
+    return order.tensor_split(max(1, round(len(order) / batch)))

@@ -77,7 +77,7 @@ class Cloze(Dataset):
         _, _, ends, _, _ = self.splits[split]
         lengths = torch.from_numpy(np.diff(ends[: limit or len(ends)], prepend=0))
         dealt = None if split == "train" else self._symbols(split)
-        for part in shuffled(lengths, batch, generator):
+        for part in shuffled(lengths, batch, generator, split):
             symbols = deal(len(part), self.entities, generator) if dealt is None else dealt[part]
             yield self._batch(split, part, symbols, steps)
 
@@ -89,15 +89,16 @@ class Cloze(Dataset):
         """Side by side, which is one by one: with population statistics no example touches another."""
         return self._feed(split, ALONE, limit)
 
-    def baselines(self) -> dict[str, float]:
+    def baselines(self, limit: int = 0) -> dict[str, float]:
         """Any entity of the document; the most frequent; the most frequent that is not in the question, if any.
 
         Ties are broken at random, and the expected error is given (hermann2015teaching).
         """
         answers, documents, ends, questions, question_ends = self.splits["test"]
+        answers = answers[: limit or None]
         right = collections.Counter()
         for answer, document, question in zip(
-            answers, np.split(documents, ends[:-1]), np.split(questions, question_ends[:-1]), strict=True
+            answers, np.split(documents, ends[:-1]), np.split(questions, question_ends[:-1]), strict=False
         ):
             counts = np.bincount(document[document < self.entities], minlength=self.entities)
             others = counts.copy()

@@ -23,7 +23,7 @@ def forgotten(outputs: Float[Tensor, "time batch symbols"], batch: Batch) -> Flo
     return ((outputs.argmax(-1) != batch.y) & (batch.y != BLANK)).sum().to(outputs.dtype)
 
 
-def recalled(outputs: Float[Tensor, "time batch symbols"], batch: Batch) -> int:
+def recalled(batch: Batch) -> int:
     """How many symbols are to be recalled."""
     return int((batch.y != BLANK).sum())
 
@@ -94,6 +94,6 @@ class CopyMemory(Memory):
         """The cross entropy in nats a step without memory, in closed form."""
         return {"memoryless_nats": SYMBOLS * math.log(KINDS) / self.length}
 
-    def baselines(self) -> dict[str, float]:
+    def baselines(self, limit: int = 0) -> dict[str, float]:
         """The mistakes of a guess among the eight kinds."""
         return {"memoryless": metrics.percent(1 - 1 / KINDS)}

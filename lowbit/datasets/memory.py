@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowbit.datasets.base import SPLITS, Sequences, Shuffle
+from lowbit.datasets.base import SPLITS, Sequences, Shuffle, portions
 from lowbit.metrics import Batch
 
 
@@ -36,9 +36,8 @@ class Memory(Sequences):
         """Whole sequences side by side (`steps` is theirs), shuffled where a generator is given."""
         x, y = (torch.from_numpy(array[: limit or len(array)]) for array in self.splits[split])
         order = torch.arange(len(x)) if generator is None else torch.randperm(len(x), generator=generator)
-        for picked in order.split(batch):
-            if len(picked) == batch or generator is None:
-                yield Batch(wide(x[picked]).transpose(0, 1), wide(y[picked]).movedim(0, -1), fresh=True)
+        for picked in order.split(batch) if generator is None else portions(order, batch, split):
+            yield Batch(wide(x[picked]).transpose(0, 1), wide(y[picked]).movedim(0, -1), fresh=True)
 
     def _generator(self, split: str) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64([self.seed, *split.encode()]))

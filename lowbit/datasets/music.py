@@ -44,7 +44,7 @@ class Music(Varied):
         return {split: pieces(fetch(self.files[0]), part) for split, part in PARTS.items()}
 
     def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
-        """Segments of at most `steps` predictions; with a generator shuffled, and whole batches only."""
+        """Segments of at most `steps` predictions; shuffled where a generator is given."""
         segments = [
             (start, min(start + steps, end))
             for first, end in self._spans(split, limit).tolist()
@@ -52,19 +52,19 @@ class Music(Varied):
         ]
         return self._feed(split, batch, np.array(segments), generator)
 
-    def baselines(self) -> dict[str, float]:
+    def baselines(self, limit: int = 0) -> dict[str, float]:
         """Each key as often as in train: whatever sounds, and after it sounded or not in the frame before."""
-        (now, then), (test_now, test_then) = (self._pairs(split) for split in ("train", "test"))
+        (now, then), (test_now, test_then) = self._pairs("train", 0), self._pairs("test", limit)
         alike = np.zeros_like(now), np.zeros_like(test_now)
         return {
             "key frequency": bernoulli(alike[0], then, alike[1], test_then),
             "key after itself": bernoulli(now, then, test_now, test_then),
         }
 
-    def _pairs(self, split: str) -> tuple[UInt8[np.ndarray, "pairs keys"], UInt8[np.ndarray, "pairs keys"]]:
+    def _pairs(self, split: str, limit: int) -> tuple[UInt8[np.ndarray, "pairs keys"], UInt8[np.ndarray, "pairs keys"]]:
         """Frames that have a next one, and those."""
         frames = self.splits[split][1]
-        starts = np.concatenate([np.arange(start, end) for start, end in self._spans(split, 0)])
+        starts = np.concatenate([np.arange(start, end) for start, end in self._spans(split, limit)])
         return frames[starts], frames[starts + 1]
 
     def _spans(self, split: str, limit: int) -> Int[np.ndarray, "count 2"]:

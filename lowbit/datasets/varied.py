@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lowbit import metrics
-from lowbit.datasets.base import Dataset, Shuffle
+from lowbit.datasets.base import Dataset, Shuffle, portions
 from lowbit.datasets.recipe import Recipe
 from lowbit.metrics import IGNORED, Batch
 from lowbit.registry import InputError
@@ -44,7 +44,7 @@ class Varied(Dataset):
         return self._count(self.splits)
 
     def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
-        """Whole sequences (`steps` is theirs); with a generator shuffled, and whole batches only."""
+        """Whole sequences (`steps` is theirs); shuffled where a generator is given."""
         return self._feed(split, batch, self._spans(split, limit), generator)
 
     def streams(self, split: str, batch: int, steps: int, limit: int = 0) -> Iterator[Batch]:
@@ -64,7 +64,10 @@ class Varied(Dataset):
         self, split: str, batch: int, spans: Int[np.ndarray, "count 2"], generator: Shuffle = None
     ) -> Iterator[Batch]:
         lengths = torch.from_numpy(spans[:, 1] - spans[:, 0])
-        parts = torch.arange(len(spans)).split(batch) if generator is None else shuffled(lengths, batch, generator)
+        if generator is None:
+            parts = torch.arange(len(spans)).split(batch)
+        else:
+            parts = shuffled(lengths, batch, generator, split)
         for part in parts:
             yield self._batch(split, spans, part, lengths[part])
 
@@ -82,12 +85,12 @@ class Varied(Dataset):
         return torch.from_numpy(self.splits[split][1][slice(*span)]).float()
 
 
-def shuffled(lengths: Int[Tensor, " count"], batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Which sequences go side by side: alike in length, in random order; a rest smaller than a batch is dropped."""
-    order = torch.randperm(len(lengths), generator=generator)
-    order = order[: len(order) - len(order) % batch or len(order)]
-    groups = [group[lengths[group].argsort(stable=True)] for group in order.split(GROUP * batch)]
-    parts = [part for group in groups for part in group.split(batch)]
+def shuffled(lengths: Int[Tensor, " count"], batch: int, generator: torch.Generator, split: str) -> Iterator[Tensor]:
+    """Which sequences of a split go side by side: alike in length, in random order, in `portions`."""
+    order = torch.cat(portions(torch.randperm(len(lengths), generator=generator), batch, split))
+    groups = order.tensor_split([*range(GROUP * batch, len(order) - batch // 2, GROUP * batch)])
+    groups = [group[lengths[group].argsort(stable=True)] for group in groups]
+    parts = [part for group in groups for part in portions(group, batch, split)]
     for i in torch.randperm(len(parts), generator=generator):
         yield parts[i]
 
@@ -98,9 +101,10 @@ class Classified(Varied):
     task: ClassVar[str] = "classify"
     metric: ClassVar[metrics.Metric] = metrics.ERROR_PERCENT
 
-    def baselines(self) -> dict[str, float]:
+    def baselines(self, limit: int = 0) -> dict[str, float]:
         """The commonest class of train for all; and the class nearest by the mean frames of three thirds."""
         (train, train_y), (test, test_y) = (self._thirds(split) for split in ("train", "test"))
+        test, test_y = test[: limit or None], test_y[: limit or None]
         centres = np.stack([train[train_y == k].mean(0) for k in range(self.outputs)])
         nearest = np.square(test[:, None] - centres).sum(2).argmin(1)
         return {
@@ -135,9 +139,10 @@ class Transcribed(Varied):
     loss: ClassVar[metrics.Metric] = metrics.NATS_PER_LABEL
     alphabet: ClassVar[str]  # a space, where there are words, comes first
 
-    def baselines(self) -> dict[str, float]:
+    def baselines(self, limit: int = 0) -> dict[str, float]:
         """Nothing said, and the commonest utterance of train said always."""
         train, test = (self._labellings(split) for split in ("train", "test"))
+        test = test[: limit or None]
         commonest = collections.Counter(map(tuple, train)).most_common(1)[0][0]
         points = sum(map(len, test))
         edits = metrics.edits([metrics.spelled(each) for each in test], [metrics.spelled(list(commonest))] * len(test))
