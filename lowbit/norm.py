@@ -46,6 +46,7 @@ class Norm(nn.Module, abc.ABC):
 
     gain: Tensor  # one factor a row
     collecting: bool = False
+    rescales: bool = True  # what comes out does not depend on the size of the weights
     live: str  # what it takes from the products at hand: moments over "batch" or "rows", "squares", or "nothing"
 
     def __init__(self, rows: int, steps: int, gain: float):
@@ -136,6 +137,8 @@ class Affine(Norm):
 @registry.register_as("none")
 class NoNorm(Affine):
     """The product as it is."""
+
+    rescales = False
 
     def __init__(self, rows: int, steps: int):
         super().__init__(rows, steps, gain=1.0)

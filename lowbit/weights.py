@@ -13,11 +13,14 @@ BINS = torch.linspace(-4, 4, 65)  # of a histogram of masters, in units of the s
 
 @torch.no_grad()
 def clip_masters(network: Network) -> None:
-    """Brings quantized masters back to the outermost level of a fixed scale, as BinaryConnect does."""
+    """Brings masters back within the bound of their quantizer, as BinaryConnect does.
+
+    Those without a fixed scale, as in full precision, only where a norm makes their size not matter.
+    """
     for layer in network.recurrent().values():
         for _, w, site, levels in layer.matrices():
-            if levels and layer.quantizer.fixed:
-                bound = max(map(abs, levels)) * layer.quantizer.scale(w, site)
+            if (levels and layer.quantizer.fixed) or layer.norm_x.rescales:
+                bound = layer.quantizer.bound(w, site)
                 w.clamp_(-bound, bound)
 
 

@@ -4,7 +4,8 @@ import math
 import pytest
 import torch
 
-from lowbit import store, train, weights
+from lowbit import quantizers, store, train, weights
+from lowbit.quantizers import Site
 from lowbit.registry import InputError, parse
 from lowbit.spec import RunSpec
 
@@ -109,15 +110,26 @@ def test_masters_stay_within_the_outermost_levels_when_clipped():
         assert inside == (session is bound)
 
 
-def test_only_quantized_masters_are_clipped():
-    session = train.Session(changed("rate=0.5, clip_masters=True", quantized="recurrent"))
+@pytest.mark.parametrize("norm", ["none", "batch_step", "layer", "weight"])
+@pytest.mark.parametrize(("quantizer", "quantized"), [("full", "input+recurrent"), ("ternary", "recurrent")])
+def test_clipping_treats_full_precision_as_it_treats_few_bits_where_a_norm_takes_the_size_out(
+    norm, quantizer, quantized
+):
+    spec = changed("rate=0.5, clip_masters=True", quantizer=quantizer, quantized=quantized, norm=norm)
+    session = train.Session(spec)
     session.run()
     layer = session.network.layers[0]
-    beyond = {
-        matrix.name: bool(matrix.master.abs().max() > 1.0001 * layer.quantizer.scale(matrix.master, matrix.site))
-        for matrix in layer.matrices()
-    }
-    assert beyond == {"weight_x": True, "weight_h": False}
+    scale = quantizers.build("ternary").scale(layer.weight_x, layer.site_x)
+    assert bool(layer.weight_x.abs().max() <= 1.0001 * scale) == (norm != "none")
+
+
+@pytest.mark.parametrize("quantizer", quantizers.names())
+def test_every_quantizer_has_a_bound_for_its_masters(quantizer):
+    built, w = quantizers.build(quantizer), torch.randn(64, 64)
+    bound = built.bound(w, Site.of(w))
+    assert 0 < float(bound.max()) < math.inf
+    if built.levels and built.fixed:
+        assert torch.equal(bound, max(map(abs, built.levels)) * built.scale(w, Site.of(w)))
 
 
 def test_a_carried_state_starts_the_next_segment():

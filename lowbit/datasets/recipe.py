@@ -23,7 +23,7 @@ class Recipe:
     final_rate: float = 2e-3  # geometric schedule from `rate` to here, as in A
     divide: float = 0.0  # the rate is divided by this when validation does not improve; 0: never
     clip_norm: float = 0.0  # global gradient norm; 0: no clipping, as A's code
-    clip_masters: bool = False  # keep master weights within the outermost levels; A's code does not
+    clip_masters: bool = False  # keep master weights within `Quantizer.bound`; A's code does not
     clip_steps: bool = False  # keep each update of a master within the outermost level, as A's code: to no effect
     restart: bool = False  # the optimizer forgets its moments after each validation, as A's code
     evaluate_every: int = 500  # updates between validations

@@ -93,6 +93,15 @@ class Quantizer(abc.ABC):
         """The factor alpha of each row; 1 unless overridden."""
         return w.new_ones(1, 1)
 
+    def bound(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows #cols"]:
+        """The largest size of master weights where a recipe clips them: the outermost level of a fixed scale.
+
+        Where no scale is fixed, as in full precision, it is A's scale, so that a recipe treats all methods alike.
+        """
+        if self.levels and self.fixed:
+            return max(map(abs, self.levels)) * self.scale(w, site)
+        return w.new_full((1, 1), glorot(site.inputs, site.gates * site.units) / 2)
+
     def codebook(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows levels"]:
         """The levels at scale 1, for all rows or for each; `levels` unless overridden."""
         return _row(self.levels, w)
