@@ -121,17 +121,26 @@ def _steps() -> list[dict[str, object]]:
         machine = accelerator.build(name)
         built = cost.area(machine, CHARACTERS)
         step = scaling.step("area", scaling.of("sg13g2"), Process(machine.node_nm, math.nan)).times(1e-6)
+        logic, whole = step.times(built.lanes_um2 + built.unit_um2), step.times(built.total_um2)
+        area = recalled[(*design, "area_mm2")]
         rows.append(
             {
                 "engine": name,
                 "lanes": machine.lanes,
                 "logic, 130 nm: mm²": f"{(built.lanes_um2 + built.unit_um2) / 1e6:.2f}",
-                f"at {machine.node_nm:g} nm: mm²": _span(step.times(built.lanes_um2 + built.unit_um2)),
-                "with weights": _span(step.times(built.total_um2)),
-                "A: mm² †": f"{recalled[(*design, 'area_mm2')]:g}",
+                f"at {machine.node_nm:g} nm: mm²": _span(logic),
+                "with weights": _span(whole),
+                "A: mm² †": f"{area:g}",
+                "A's area is": f"{_place(area, logic)} the logic, {_place(area, whole)} that with weights",
             }
         )
     return rows
+
+
+def _place(value: float, interval: Interval) -> str:
+    """Where a value lies about an interval."""
+    low, high = sorted(interval)
+    return "below" if value < low else "above" if value > high else "within"
 
 
 def _peers() -> list[dict[str, object]]:

@@ -90,6 +90,7 @@ class Metric:
     total: Callable[[Any, Batch], Tensor]  # of network outputs and a batch, summed over its points
     scale: Callable[[float], float]  # from the mean to the score
     points: Callable[[Batch], int] = targets
+    places: int = 3  # decimals that a score is printed with
 
     def __call__(self, total: float, points: int) -> float:
         """The score of `points` predictions whose amounts sum to `total`."""
@@ -98,8 +99,8 @@ class Metric:
 
 NATS = Metric("nats", "nats", cross_entropy, same)
 BITS_PER_CHARACTER = Metric("bpc", "bits per character", cross_entropy, bits)
-PERPLEXITY = Metric("perplexity", "perplexity per word", cross_entropy, perplexity)
-ERROR_PERCENT = Metric("error_percent", "% wrong", mistakes, percent)
+PERPLEXITY = Metric("perplexity", "perplexity per word", cross_entropy, perplexity, places=1)
+ERROR_PERCENT = Metric("error_percent", "% wrong", mistakes, percent, places=1)
 
 
 def alignment_nats(outputs: Float[Tensor, "time batch labels"], batch: Batch) -> Float[Tensor, ""]:
@@ -176,7 +177,9 @@ def sequences(batch: Batch) -> int:
 
 
 NATS_PER_LABEL = Metric("label_nats", "nats per label", alignment_nats, same)
-LABEL_ERROR = Metric("label_error_percent", "% label errors", functools.partial(label_edits, ctc.greedy), percent)
+LABEL_ERROR = Metric(
+    "label_error_percent", "% label errors", functools.partial(label_edits, ctc.greedy), percent, places=1
+)
 LABEL_ERROR_BEAM = Metric(
     "label_error_percent_beam", "% label errors", functools.partial(label_edits, ctc.beam), percent
 )
@@ -187,7 +190,7 @@ WORD_ERROR_BEAM = Metric(
 SEQUENCE_ERROR = Metric(
     "sequence_error_percent", "% wrong sequences", functools.partial(wrong, ctc.greedy), percent, sequences
 )
-SQUARED_ERROR = Metric("squared_error", "mean squared error", squared, same, sequences)
+SQUARED_ERROR = Metric("squared_error", "mean squared error", squared, same, sequences, places=4)
 
 
 def key_nats(outputs: Float[Tensor, "time batch keys"], batch: Batch) -> Float[Tensor, ""]:

@@ -65,10 +65,6 @@ class Norm(nn.Module, abc.ABC):
     def collect(self, on: bool) -> None:
         """Starts or ends the gathering of population statistics; only batch norms have any."""
 
-    def extra_repr(self) -> str:
-        """Rows and steps."""
-        return f"rows={len(self.gain)}, steps={self.steps}"
-
 
 def build(name: str, rows: int, steps: int) -> Norm:
     """The norm called `name` over `rows` products; raises `InputError` for an unknown name."""

@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lowbit import quantizers, store, study
+from lowbit.comparisons import deviation
 from lowbit.figures import COLORS, INK, PALE, WIDTH
 from lowbit.registry import parse
-from lowbit.report import deviation, spread
+from lowbit.report import spread
 from lowbit.spec import RunSpec
 from lowbit.templates import Page
 
@@ -80,6 +81,7 @@ def variants() -> pd.DataFrame:
                 "differs by": f"`{told}`" if told else "nothing",
                 "deployed": f"[{spread(score, deviation(runs['deployed']))}]({page.link})",
                 "change": f"{change:+.3f}" if told else "–",
+                "seeds": len(runs),
                 "as published": spread(runs["as_published"].mean(), deviation(runs["as_published"])),
                 "sampled": spread(runs["sampled"].mean(), runs["sampled_std"].mean()),
             }

@@ -5,16 +5,19 @@ import inspect
 import re
 import shlex
 
+import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from lowbit import packing, paths, store
+from lowbit import comparisons, packing, paths, store
+from lowbit.comparisons import SAME, Difference, against_full, deviation, seeds
 from lowbit.quantizers import Quantizer
 from lowbit.spec import RunSpec
 from lowbit.store import Record
 
 KEY = re.compile(r"\b[a-z]+(?:19|20)\d\d[a-z]+\b")  # of book/references.bib
 ACT_BITS = 12  # of the activations that A's hardware adds up
+MATCHED = {"cell": "model", "quantizer": "quantizer", "norm": "norm"}  # of our runs and of reported values
 
 
 def markdown(frame: pd.DataFrame) -> str:
@@ -53,32 +56,22 @@ def records(spec: RunSpec) -> pd.DataFrame:
     return frame
 
 
-SAME = ["cell", "quantizer", "norm", "quantized", "activations", "budget"]  # runs that differ in their seed alone
-
-
-def seeds(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """The runs of each kind, lowest seed first; the kinds by their mean deployed score."""
-    kinds = [kind.sort_values("seed") for _, kind in frame.groupby(["dataset", *SAME])]
-    return sorted(kinds, key=lambda kind: kind["deployed"].mean())
-
-
-def deviation(values: pd.Series) -> float:
-    """The standard deviation over seeds; zero for a single one."""
-    return values.std() if len(values) > 1 else 0.0
-
-
 def comparison(frame: pd.DataFrame) -> Markdown:
     """Every kind of run under the three evaluations, best deployed first; ± over seeds, of `sampled` over samples."""
+    losses = {tuple(found.alike[name] for name in SAME): str(found) for found in against_full(frame)}
     rows = []
     for kind in seeds(frame):
         run, mean = kind.iloc[0], kind.mean(numeric_only=True)
+        finite = len(comparisons.ranked(kind)) == len(kind)
         rows.append(
             {
                 "cell": run["cell"],
                 "weights": f"[{run['label']}](../runs/{run['key']}.ipynb)",
                 "bits": run["bits"],
+                "units": run["hidden"],
                 "seeds": len(kind),
-                "deployed": spread(mean["deployed"], deviation(kind["deployed"])),
+                "deployed": spread(mean["deployed"], deviation(kind["deployed"])) if finite else "diverged",
+                "against full precision": losses.get(tuple(run[name] for name in SAME), "–"),
                 "as published": spread(mean["as_published"], deviation(kind["as_published"])),
                 "sampled": spread(mean["sampled"], mean["sampled_std"]),
                 "weights, kB": f"{run['weight_bytes'] / 1000:.1f}",
@@ -105,23 +98,31 @@ def comparable(spec: RunSpec) -> pd.DataFrame:
 
 
 def beside(spec: RunSpec, frame: pd.DataFrame) -> Markdown:
-    """Reported values of the spec's dataset beside ours of the same quantizer and norm, LSTM, where we have one."""
+    """Reported values of the spec's dataset beside ours of the same cell, quantizer and norm, where we have some.
+
+    Ours are runs of a plain recipe, changed in its units alone; of several sizes the nearest to the reported one.
+    """
     told = comparable(spec)
     if told.empty:
         return Markdown("No paper that we compare with reports a result on these data.")
+    plain = comparisons.ranked(frame)
+    plain = plain[plain["budget"].str.fullmatch(r"\w+(\(hidden=\d+\))?") & (plain["activations"] == "full")]
+    plain = plain[plain["quantized"] == "input+recurrent"]
     rows = []
     for _, row in told.iterrows():
-        same = frame[(frame["quantizer"] == row["quantizer"]) & frame["cell"].str.startswith("lstm")]
-        if pd.notna(row["norm"]):
-            same = same[same["norm"] == row["norm"]]
+        same = plain[np.logical_and.reduce([plain[ours] == row[theirs] for ours, theirs in MATCHED.items()])]
+        if len(same) and pd.notna(row["hidden"]):
+            same = same[same["hidden"] == min(same["hidden"], key=lambda units: abs(units - row["hidden"]))]
+        same = same[same["hidden"] == same["hidden"].max()]
         rows.append(
             {
                 "paper": f"{{cite}}`{row['paper']}`",
                 "method": row["method"],
                 "units": "–" if pd.isna(row["hidden"]) else str(int(row["hidden"])),
                 "reported": row["printed"],
-                "ours, deployed": same["deployed"].min() if len(same) else float("nan"),
-                "our units": str(int(same["hidden"].iloc[0])) if len(same) else "–",
+                "ours, deployed": spread(same["deployed"].mean(), deviation(same["deployed"])) if len(same) else "–",
+                "our units": str(same["hidden"].iloc[0]) if len(same) else "–",
+                "seeds": str(len(same)) if len(same) else "–",
                 "unit": row["unit"],
             }
         )
@@ -188,19 +189,32 @@ def unit(spec: RunSpec) -> str:
 
 
 def verdict(frame: pd.DataFrame) -> Markdown:
-    """One sentence: the best low-bit run against the best run in full precision."""
+    """What low-bit weights change against full precision where all else is alike: cell, norm, size, budget and seed."""
     if frame.empty:
         return Markdown("No records yet: `lowbit run tour` makes some.")
-    full, low = frame[frame["quantizer"] == "full"], frame[frame["quantizer"] != "full"]
-    text = f"{len(frame)} runs."
-    if len(full) and len(low):
-        best, other = full.loc[full["deployed"].idxmin()], low.loc[low["deployed"].idxmin()]
-        text += (
-            f" The best low-bit network, {other['cell'].upper()} with `{other['quantizer']}` weights of"
-            f" {other['bits']} bit, scores {other['deployed']:.3f}; the best in full precision,"
-            f" {best['cell'].upper()}, {best['deployed']:.3f}."
+    found = against_full(frame)
+    several = [difference for difference in found if difference.seeds > 1]
+    diverged = len(frame) - len(comparisons.ranked(frame))
+    lines = [f"{len(frame)} runs." + (f" {diverged} diverged and are not compared." if diverged else "")]
+    if not found:
+        lines.append("No low-bit run has one in full precision with the same cell, norm, size, budget and seed.")
+    if several:
+        lines.append("Against full precision with the same cell, norm, size, budget and seeds:\n")
+        lines += [f"- **{difference.verdict}**: {_kind(difference)}: {difference}" for difference in several]
+        lines.append("")
+    if len(found) > len(several):
+        lines.append(
+            f"Of {len(found)} comparisons with full precision {len(found) - len(several)} rest on one seed and are no"
+            " finding; the table below has them."
         )
-    return Markdown(text)
+    return Markdown("\n".join(lines))
+
+
+def _kind(difference: Difference) -> str:
+    """What is compared, in words."""
+    alike = difference.alike
+    text = f"`{alike['quantizer']}`, {alike['cell'].upper()} of {alike['hidden']} units, norm `{alike['norm']}`"
+    return text + f", only {alike['quantized'].replace('+', ', ')}" * (alike["quantized"] != "input+recurrent")
 
 
 def packed(quantizer: Quantizer) -> Markdown:

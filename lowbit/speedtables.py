@@ -5,7 +5,8 @@ import statistics
 import pandas as pd
 from IPython.display import Markdown
 
-from lowbit.report import deviation, markdown, spread
+from lowbit.comparisons import deviation
+from lowbit.report import markdown, spread
 from lowbit.speed import Benchmark, Case, Quartiles
 
 GROUPS = {  # of peers, in the words of the tables

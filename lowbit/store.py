@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # The columns of `frame` after those of the spec.
 SCORES = (
     *("bits", "hidden", "metric", "as_published", "deployed", "sampled", "sampled_std"),
-    *("trivial", "weight_bytes", "updates", "seconds", "key"),
+    *("points", "trivial", "weight_bytes", "updates", "seconds", "key"),
 )
 
 
@@ -169,6 +169,7 @@ def frame(records: list[Record]) -> "pd.DataFrame":
             "deployed": record.metrics["deployed"],
             "sampled": record.metrics["sampled"]["mean"],
             "sampled_std": record.metrics["sampled"]["std"],
+            "points": record.metrics.get("points", 0),
             "trivial": min(record.data.get("baselines", {}).values(), default=math.nan),
             "weight_bytes": record.sizes["packed_bytes"],
             "updates": record.curve[-1]["update"],

@@ -5,15 +5,17 @@ import inspect
 import pandas as pd
 
 from lowbit import blueprints, datasets, findings, paths, quantizers, rankings, store
+from lowbit.comparisons import deviation, seeds
 from lowbit.datasets import Recipe
 from lowbit.quantizers import Quantizer
-from lowbit.report import ACT_BITS, deviation, markdown, reported, seeds, spread
+from lowbit.report import ACT_BITS, markdown, reported, spread
 from lowbit.spec import RunSpec, fields
 from lowbit.templates import Page
 
 
 def texts() -> dict[str, str]:
-    """Every table that the chapters include, by file name; they depend on committed records and on code alone."""
+    """All that the chapters include, by file name, from committed records and code alone.
+    """
     found = store.scan(*store.COMMITTED).records
     return {
         "findings.md": _findings(store.frame(found)),

@@ -142,7 +142,7 @@ class Session:
         torch.manual_seed(self.spec.seed)
         quantizer = quantizers.build(self.spec.quantizer)
         metrics = evaluate.three(self.network, self.data, self.recipe, quantizer.stochastic)
-        spent = self.meter.read()
+        baselines, spent = self.data.baselines(self.recipe.test_limit), self.meter.read()
         told = Record(
             spec=dataclasses.asdict(self.spec),
             recipe=dataclasses.asdict(self.recipe),
@@ -150,11 +150,7 @@ class Session:
             metrics=metrics,
             curve=self.curve,
             weights=weights.describe(self.network),
-            data={
-                "sha256": self.data.digest,
-                **self.data.facts(),
-                "baselines": self.data.baselines(self.recipe.test_limit),
-            },
+            data={"sha256": self.data.digest, **self.data.facts(), "baselines": baselines},
             sizes=weights.sizes(self.network),
             seconds=spent["wall_seconds"],
             machine={**provenance.machine(), "code": self.made_by[0], "spent": spent, "kernels": sorted(self.ran)},

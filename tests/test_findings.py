@@ -27,13 +27,20 @@ def runs(metric="bpc", dataset="warpeace", **scores):
 
 def drawn(frame):
     figure = findings.losses(findings.gather(frame))
-    found = {line.get_label(): sorted(line.get_xdata()) for line in figure.axes[0].lines}
+    found = {name: [] for name in findings.LOSSES}
+    for line in figure.axes[0].lines:
+        for name, (color, _) in findings.LOSSES.items():
+            if line.get_color() == color:
+                found[name] += sorted(line.get_xdata())
     plt.close(figure)
-    return {name: found[name] for name in findings.LOSSES if found[name]}
+    return {name: sorted(several) for name, several in found.items() if several}
 
 
 def test_a_loss_is_the_share_of_the_way_back_to_the_trivial_rule():
-    assert drawn(runs(full_precision=1.0, ternary=[1.0, 1.5], binary=2.0)) == {"ternary": [0, 25], "binary": [50]}
+    assert drawn(runs(full_precision=[1.0, 2.0], ternary=[1.0, 2.5], binary=2.0)) == {
+        "ternary": [0, 50],
+        "binary": [50],
+    }
 
 
 def test_a_perplexity_counts_by_its_logarithm():
@@ -41,9 +48,24 @@ def test_a_perplexity_counts_by_its_logarithm():
     assert drawn(frame)["ternary"] == [pytest.approx(50)]
 
 
-@pytest.mark.parametrize("score", [100.0, np.inf, np.nan])
-def test_what_is_worse_than_the_trivial_rule_stands_at_the_edge(score):
-    assert drawn(runs(full_precision=1.0, binary=score)) == {"binary": [findings.EDGE]}
+def test_what_is_worse_than_the_trivial_rule_stands_at_the_edge():
+    assert drawn(runs(full_precision=1.0, binary=100.0)) == {"binary": [findings.EDGE]}
+
+
+@pytest.mark.parametrize("score", [np.inf, np.nan])
+def test_a_diverged_run_is_not_drawn(score):
+    assert drawn(runs(full_precision=1.0, binary=score)) == {}
+
+
+def test_a_seed_that_full_precision_lacks_is_not_drawn():
+    assert drawn(runs(full_precision=1.0, ternary=[1.5, 2.0])) == {"ternary": [25]}
+
+
+def test_tasks_that_full_precision_did_not_learn_are_marked():
+    columns = {"full precision": runs("error_percent", "mnist_seq", full_precision=71.6)}
+    assert findings.unlearned(columns)
+    assert not findings.unlearned({"full precision": runs("error_percent", "mnist_seq", full_precision=49.9)})
+    assert not findings.unlearned({"full precision": runs(full_precision=60.0)})
 
 
 def test_only_plain_runs_of_tasks_with_full_precision_are_gathered():

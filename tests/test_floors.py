@@ -15,7 +15,7 @@ FLOORS = [
     {"recurrent", "spec"},
     {"models"},
     {"provenance"},
-    {"store", "evaluate", "weights", "hardware"},
+    {"store", "evaluate", "weights", "hardware", "comparisons"},
     {"train", "study", "measure", "workbench"},
     {"trained", "intake"},
     {"diagnose", "inference"},
