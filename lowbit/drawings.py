@@ -52,7 +52,7 @@ def utilisation() -> Figure:
 
 
 def parts() -> Figure:
-    """Area and energy of a step by part, for engines of full precision, ternary and binary weights."""
+    """Area and energy of a step by part, for engines of 12-bit, power-of-two, ternary and binary weights."""
     work, names = Workload("lstm", 50, 512), ("full", "pow2", "ternary", "binary")
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.6), sharey=True)
     for number, name in enumerate(names):

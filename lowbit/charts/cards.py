@@ -21,7 +21,7 @@ def summary(pair: Pair, found: Findings) -> Markdown:
         "network": f"{about['dataset']}, {work.cell} of {work.hidden} units, {about['quantizer']} weights",
         "packed model": f"{pair.file.stat().st_size / 1e3:.0f} kB, readout and scales among them",
         "machine": f"{machine.lanes} {machine.lane} lanes at {machine.clock_hz / 1e6:.0f} MHz",
-        "a step": f"{count.cycles:,} cycles, {1e6 * cycles.seconds(machine, work):.2f} µs",
+        "a step by itself": f"{count.cycles:,} cycles, {1e6 * cycles.seconds(machine, work):.2f} µs",
         "symbols a second": f"{machine.clock_hz / count.cycles:,.0f}",
         "lane-cycles in use": f"{100 * cycles.utilisation(machine, work):.1f} %",
         "additions of a zero weight": f"{100 * skipped / found.activity['used']:.1f} %, on {_text(found)}",
@@ -74,7 +74,7 @@ def proof(pair: Pair, found: Findings) -> Markdown:
 
 
 def blind(pair: Pair, library: str = "sg13g2") -> Markdown:
-    """By how much an estimate without operands is off, for a lane of full precision, a small one and their ratio."""
+    """By how much an estimate without operands is off, for a lane of 12-bit weights, a small one and their ratio."""
     told, own = ledger(library, pair.built), small(pair.built)[0]
     full, less = told[BASE], told[pair.lane if own == pair.built.lane else own]
     kinds = [f"energy_{kind}" for kind in ("settled", "glitches", "vectorless")]

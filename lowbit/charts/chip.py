@@ -19,7 +19,7 @@ from lowbit.store import Record
 BASE = "multiply"
 ARRAY = "multiply(multiplier='array')"
 FAMILIES = {"multiply": WAIT, "shift": UNIT, "ternary": WEIGHTS, "binary": LANES}
-NAMES = {"multiply": "full, 12 bits", "shift": "powers of two", "ternary": "ternary", "binary": "binary"}
+NAMES = {"multiply": "12-bit weights", "shift": "powers of two", "ternary": "ternary", "binary": "binary"}
 
 
 def like(machine: Machine, lane: str) -> Machine:
@@ -28,12 +28,12 @@ def like(machine: Machine, lane: str) -> Machine:
 
 
 def small(machine: Machine) -> list[str]:
-    """Lanes that the one of full precision is compared with: the machine's own, or all of two values or three."""
+    """Lanes that the one of 12-bit weights is compared with: the machine's own, or all of two values or three."""
     return ["ternary", "binary"] if machine.arithmetic.title == BASE else [machine.lane]
 
 
 def waterfall(pair: Pair, library: str = "sg13g2") -> Figure:
-    """How many times more the machine would need in full precision: its lane, its logic, and all of it."""
+    """How many times more the machine would need with 12-bit weights: its lane, its logic, and all of it."""
     machine, work = pair.built, pair.work()
     chosen = small(machine)
     figure, axes = plt.subplots(2, len(chosen), figsize=(WIDTH, 4.2), sharex=True, sharey="row", squeeze=False)
@@ -52,7 +52,7 @@ def waterfall(pair: Pair, library: str = "sg13g2") -> Figure:
             ax.set_xticks(range(len(names)), names)
             ax.margins(y=0.15)
             ax.grid(False, axis="x")
-        column[0].set_title(f"full over {NAMES[machine.arithmetic.title if len(chosen) == 1 else lane]}", size=9)
+        column[0].set_title(f"12-bit over {NAMES[machine.arithmetic.title if len(chosen) == 1 else lane]}", size=9)
     axes[0, 0].set_ylabel("area, times")
     axes[1, 0].set_ylabel("energy, times")
     return figure

@@ -58,7 +58,7 @@ def timeline(watched: Watched) -> Figure:
     colors = ListedColormap(["white", *(color for _, color in ROWS.values())])
     whole.pcolormesh(np.stack((unit, lanes)), cmap=colors, vmin=0, vmax=len(ROWS), rasterized=True)
     whole.set_yticks((0.5, 1.5), ("unit behind", "lanes"))
-    whole.set_title(f"one step: {taken:,} cycles", size=9)
+    whole.set_title(f"a further step of a stream: {taken:,} cycles", size=9)
     middle = int(np.flatnonzero(flags["transfer"])[1])
     left = max(0, min(middle - 24, taken - CLOSE))
     whole.axvspan(left, left + CLOSE, fc="none", ec=INK, lw=1.2)
