@@ -4,7 +4,7 @@ import inspect
 
 import pandas as pd
 
-from lowbit import blueprints, datasets, findings, paths, quantizers, rankings, store
+from lowbit import blueprints, claims, datasets, findings, paths, quantizers, rankings, store
 from lowbit.comparisons import deviation, seeds
 from lowbit.datasets import Recipe
 from lowbit.quantizers import Quantizer
@@ -15,6 +15,8 @@ from lowbit.templates import Page
 
 def texts() -> dict[str, str]:
     """All that the chapters include, by file name, from committed records and code alone.
+
+    Raises `InputError` for a claim that its records do not bear out.
     """
     found = store.scan(*store.COMMITTED).records
     return {
@@ -27,6 +29,7 @@ def texts() -> dict[str, str]:
         "methods.md": markdown(rankings.methods()),
         "variants.md": markdown(rankings.variants()),
         **blueprints.texts(),
+        **{f"claims_{chapter}.md": text for chapter, text in claims.texts(store.frame(found)).items()},
     }
 
 

@@ -26,6 +26,7 @@ FLOORS = [
     {"plan", "engine"},
     {"batch", "worker"},
     {"findings", "rankings", "diagrams", "blueprints", "charts", "drawings", "view", "clean", "speedtables"},
+    {"claims"},
     {"tables", "speedplots"},
     {"__main__", "ready"},
 ]

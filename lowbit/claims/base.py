@@ -1,0 +1,58 @@
+"""A finding that the book states: its sentence with numbers, and the condition under which it may stand."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pandas as pd
+
+from lowbit.registry import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A finding: its sentence, whether the records bear it out, and which records these are."""
+
+    text: str
+    holds: bool
+    records: tuple[str, ...]
+
+
+Evidence = Callable[[pd.DataFrame], Claim]  # from the committed records, a row each
+CLAIMS: dict[str, dict[str, Evidence]] = {}  # by the chapter that states them, in its order
+
+
+def claim(*chapters: str) -> Callable[[Evidence], Evidence]:
+    """Enters a claim under the name of its function."""
+
+    def enter(evidence: Evidence) -> Evidence:
+        for chapter in chapters:
+            CLAIMS.setdefault(chapter, {})[evidence.__name__] = evidence
+        return evidence
+
+    return enter
+
+
+def texts(frame: pd.DataFrame) -> dict[str, str]:
+    """The claims of each chapter as a list; raises `InputError` for one that its records do not bear out."""
+    return {chapter: "\n".join(f"- {stated(name, frame)}" for name in names) for chapter, names in CLAIMS.items()}
+
+
+def stated(name: str, frame: pd.DataFrame) -> str:
+    """The sentence of a claim; raises `InputError` where the records do not bear it out."""
+    evidence = next(names[name] for names in CLAIMS.values() if name in names)
+    found = evidence(frame)
+    if not found.holds:
+        records = ", ".join(found.records) or "none on file"
+        raise InputError(
+            f"claim {name!r} does not hold; change its sentence in the book or make more records: {records}"
+        )
+    return found.text
+
+
+def listed(names: list[str]) -> str:
+    """Names as a sentence has them.
+
+    >>> listed(["a", "b", "c"]), listed(["a"]), listed([])
+    ('a, b and c', 'a', 'none')
+    """
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:]))) or "none"

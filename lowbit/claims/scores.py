@@ -1,0 +1,150 @@
+"""What the records of runs bear out: low-bit weights beside full precision, norms, evaluations, recipes."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from lowbit import comparisons, datasets, study
+from lowbit.claims.base import Claim, claim, listed
+from lowbit.comparisons import Difference
+
+TASKS = {"norm": "batch_step", "quantized": "input+recurrent", "activations": "full", "budget": "cpu"}
+
+
+@claim("intro")
+def ternary_costs(frame: pd.DataFrame) -> Claim:
+    """Ternary weights against full precision, task by task."""
+    found = comparisons.differences(_plain(frame), {"quantizer": "ternary"}, {"quantizer": "full"})
+    several = [difference for difference in found if difference.seeds > 1]
+    text = [difference for difference in several if isinstance(datasets.build(_task(difference)), datasets.Text)]
+    sentence = f"**On text ternary weights cost something at this size and budget.** {_listed(found)}"
+    return Claim(sentence, bool(text) and all(difference.worse for difference in text), _keys(several))
+
+
+@claim("intro")
+def binary_costs_more(frame: pd.DataFrame) -> Claim:
+    """Binary weights against ternary ones, task by task."""
+    found = comparisons.differences(_plain(frame), {"quantizer": "binary"}, {"quantizer": "ternary"})
+    several = [difference for difference in found if difference.seeds > 1]
+    holds = any(difference.worse for difference in several) and not any(difference.better for difference in several)
+    sentence = f"**Wherever binary and ternary weights differ, binary ones cost more.** {_listed(found)}"
+    return Claim(sentence, holds, _keys(several))
+
+
+@claim("intro")
+def one_bit_needs_a_norm(frame: pd.DataFrame) -> Claim:
+    """The same one-bit weights without and with batch norm."""
+    budget = frame[frame["budget"] == "cpu"]
+    bare, normed = ({"quantizer": "binaryconnect", "norm": norm} for norm in ("none", "batch_step"))
+    found = comparisons.differences(budget, bare, normed)
+    several = [difference for difference in found if difference.seeds > 1]
+    sentence = (
+        "**One bit without a norm does worse than with it.** `binaryconnect` without a norm against the same with batch"
+        f" norm: {_listed(found)}"
+    )
+    return Claim(sentence, bool(several) and all(difference.worse for difference in several), _keys(several))
+
+
+@claim("intro")
+def parts_of_a_gru(frame: pd.DataFrame) -> Claim:
+    """B's third figure: which part of a GRU is ternarized."""
+    runs = frame[(frame["dataset"] == "warpeace") & (frame["cell"] == "gru") & (frame["norm"] == "none")]
+    found = comparisons.differences(runs, {"quantizer": "ternaryconnect"}, {"quantizer": "full"})
+    by_part = {difference.alike["quantized"]: difference for difference in found}
+    whole, inputs, recurrent = (by_part.get(part) for part in ("input+recurrent+biases", "input", "recurrent"))
+    holds = None not in (whole, inputs, recurrent) and whole.worse and inputs.interval[0] > recurrent.interval[1]
+    told = "; ".join(f"{part.replace('+', ', ')} {difference}" for part, difference in by_part.items())
+    sentence = (
+        "**Without a norm a ternary GRU does not keep up on War and Peace, and its input matrix costs more than its"
+        f" recurrent one.** Ternarized: {told}. B reports that ternary weights work, which is not seen here."
+    )
+    return Claim(sentence, holds, _keys(found))
+
+
+@claim("intro")
+def tests_differ(frame: pd.DataFrame) -> Claim:
+    """The published evaluation against the deployed one, for the same networks and items."""
+    found = comparisons.evaluations(_plain(frame), "as_published", "deployed")
+    several = [difference for difference in found if difference.seeds > 1]
+    worse, better = (
+        sorted({f"`{_task(difference)}`" for difference in several if getattr(difference, side)})
+        for side in ("worse", "better")
+    )
+    sentence = (
+        "**The published way of testing moves scores, in both directions.** For the same networks on the same items it"
+        f" is worse than the deployed one on {listed(worse)} and better on {listed(better)}."
+    )
+    return Claim(sentence, bool(worse and better), _keys(several))
+
+
+@claim("intro")
+def rounding_beats_drawing(frame: pd.DataFrame) -> Claim:
+    """Stochastic weights rounded once against drawn, in the same networks."""
+    drawn = frame[frame["quantizer"].str.contains("stochastic=True") & (frame["norm"] == "batch_step")]
+    drawn = drawn[drawn["budget"].isin(("brief", "cpu"))]
+    found = [each for each in comparisons.evaluations(drawn, "deployed", "sampled") if each.seeds > 1]
+    told = "; ".join(f"`{each.alike['quantizer']}` on `{_task(each)}` {each}" for each in found)
+    sentence = (
+        "**Rounding beats drawing.** Networks trained with drawn weights score better when their weights are rounded"
+        f" once than when they are drawn: {told}. So hardware needs no random numbers."
+    )
+    return Claim(sentence, bool(found) and all(each.better for each in found), _keys(found))
+
+
+@claim("quantization")
+def clipping_helps_full_precision(frame: pd.DataFrame) -> Claim:
+    """Full precision with clipped masters against the same without."""
+    clipped, free = ({"quantizer": "full", "clipped": value} for value in (True, False))
+    names = frame["budget"].str.partition("(")[0]
+    option = "(clip_masters=False)"
+    known = frame[frame["budget"].isin(("cpu", "brief")) | frame["budget"].str.endswith(option)]
+    runs = known.assign(clipped=~known["budget"].str.endswith(option), budget=names[known.index])
+    found = [each for each in comparisons.differences(runs, clipped, free) if each.seeds > 1]
+    told = "; ".join(f"`{_task(each)}` {each}" for each in found)
+    sentence = (
+        f"**Clipping helps full precision too.** With masters kept within A's scale against the same without: {told}."
+        " Recipes that clip therefore clip in every method under a norm."
+    )
+    return Claim(sentence, bool(found) and all(each.better for each in found), _keys(found))
+
+
+@claim("quantizers")
+def methods_spread(frame: pd.DataFrame) -> Claim:
+    """How far apart the quantizers of one width are, beside the step to the next width."""
+    runs = comparisons.ranked(frame[frame["key"].isin({run.key for run in study.build("methods")})])
+    scores = {bits: group["deployed"] for bits, group in runs.groupby("bits") if bits in (2, 3)}
+    keys = tuple(runs["key"])
+    if len(scores) < 2:
+        return Claim("", False, keys)
+    span, step = scores[2].max() - scores[2].min(), scores[2].min() - scores[3].min()
+    sentence = (
+        f"With one run of each and one recipe for all, none of this is a finding: scores at two bits span {span:.3f}"
+        f" bits per character, more than the {step:.3f} between the best at two bits and the best at three. A ranking"
+        " of methods with one recipe is a ranking of recipes."
+    )
+    return Claim(sentence, span > step, keys)
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the tasks at a budget of minutes, with nothing changed but dataset, cell and quantizer."""
+    return frame[np.logical_and.reduce([frame[name] == value for name, value in TASKS.items()])]
+
+
+def _task(difference: Difference) -> str:
+    return str(difference.alike["dataset"])
+
+
+def _keys(found: Iterable[Difference]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(key for difference in found for key in difference.keys))
+
+
+def _listed(found: list[Difference]) -> str:
+    """The differences by what they bear out; those of one seed by name alone."""
+    kinds = {"worse": "Worse", "better": "Better", "no difference found": "No difference found"}
+    parts = []
+    for kind, words in kinds.items():
+        same = [f"`{_task(difference)}` {difference}" for difference in found if difference.verdict == kind]
+        parts += [f"{words}: {'; '.join(same)}."] if same else []
+    once = [f"`{_task(difference)}`" for difference in found if difference.seeds == 1]
+    return " ".join([*parts, *([f"One seed, hence no finding: {', '.join(once)}."] if once else [])])
