@@ -30,8 +30,11 @@ def assemble(archive: Path) -> bytes:
     contents = tarball.members(archive, r"README\.md|recordings/\w+\.wav|metadata\.py")
     if "metadata.py" not in contents:
         raise FileNotFoundError("the archive holds no metadata.py")
-    told = ast.parse(contents.pop("metadata.py")).body[-1].value
-    contents["speakers.json"] = json.dumps(ast.literal_eval(told), indent=1, sort_keys=True).encode()
+    try:
+        told = ast.literal_eval(ast.parse(contents.pop("metadata.py")).body[-1].value)
+        contents["speakers.json"] = json.dumps(told, indent=1, sort_keys=True).encode()
+    except (SyntaxError, LookupError, AttributeError, TypeError, ValueError, MemoryError, RecursionError):
+        raise ValueError("metadata.py of the archive does not end in what is known of the speakers") from None
     return tarball.pack(contents)
 
 
