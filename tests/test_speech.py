@@ -413,6 +413,16 @@ def test_an_unreadable_recording_of_a_digit_is_named(bare):
         fsdd.Fsdd().read()
 
 
+def test_one_speaker_of_the_digits_is_eight_bit_sound_with_an_offset():
+    contents = tarball.unpack(fetch(real("fsdd").files[0]))
+    for speaker in itertools.chain(*fsdd.SPEAKERS.values()):
+        sounds = [contents[name] for name in contents if f"_{speaker}_" in name]
+        samples = np.concatenate([soundfile.read(io.BytesIO(sound), dtype="int16")[0] for sound in sounds])
+        assert len(sounds) == 500
+        assert (samples % 256 == 0).all() == (speaker == "nicolas")
+        assert (abs(samples.mean()) > 100) == (speaker == "nicolas")
+
+
 def test_the_digits_have_two_splits_only():
     with pytest.raises(InputError, match="no split 'random'; known: official, speaker"):
         fsdd.Fsdd("random")
