@@ -117,6 +117,8 @@ def test_comments_are_no_part_of_a_library():
         ('index_2 ("0.0, 1.0")', 'index_2 ("1.0, 0.0")', "total_output_net_capacitance"),
         ("time_unit", "delay_model : generic_cmos; time_unit", "delay_model is generic_cmos"),
         ("pin (B)", "pin (A)", "a pin stands twice"),
+        ("pin (B)", "bus (B)", "nand.*buses"),
+        ('function : "!(A*B)";', 'function : "!(A*B)"; } ff (I) { ', "ff .I. lacks its two states"),
     ],
 )
 def test_what_is_not_understood_is_refused_by_name(old, new, named):

@@ -88,7 +88,7 @@ class Fsdd(Classified):
         """Features and digits, by digit, speaker and number."""
         contents = tarball.unpack(fetch(self.files[0]))
         waves = {name: functools.partial(contents.get, name) for name in sorted(contents) if name.endswith(".wav")}
-        found = speech.cepstra("fsdd", waves, RATE_HZ, self.files[0].sha256)
+        found = speech.cepstra("fsdd", waves, RATE_HZ, speech.fingerprint(waves))
         parts: dict[str, list] = {"train": [], "valid": [], "test": []}
         for name, frames in zip(waves, found, strict=True):
             digit, speaker, number = Path(name).stem.split("_")

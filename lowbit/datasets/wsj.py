@@ -32,9 +32,10 @@ class Wsj(Lettered):
     Who holds a licence of LDC93S6A and LDC94S13A prepares them as Kaldi's recipe does (povey2011kaldi) and puts
     the folders `train_si284`, `test_dev93` and `test_eval92` into `wsj` in the data folder, or names the folder
     that holds them in `LOWBIT_WSJ`. Each has two lists by utterance: `text`, what was said, and `wav.scp`, a
-    path of a `.wav` or uncompressed SPHERE file, from the root or from the part's folder. Kaldi's own lists name
-    commands in the place of files: run those once, and list what they give. Of the text, words in angle
-    brackets are noise and left out, and symbols other than those above are dropped.
+    path of a `.wav` or uncompressed SPHERE file, from the root or, not beyond the folder that holds the parts, from
+    the part's folder. Kaldi's own lists name commands in the place of files: run those once, and list what they
+    give. Both lists have the same names, once each. Of the text, words in angle brackets are noise and left out, and
+    symbols other than those above are dropped.
     """
 
     title: ClassVar[str] = "Wall Street Journal"
@@ -103,7 +104,7 @@ class Wsj(Lettered):
         told = files.get(name, "")
         if told.endswith("|"):
             raise InputError(f"{self.title}: {folder / 'wav.scp'} has a command for {name}, must be a file")
-        inside = Path(os.path.normpath(folder / told)).is_relative_to(os.path.normpath(folder.parent))
+        inside = Path(os.path.abspath(folder / told)).is_relative_to(os.path.abspath(folder.parent))
         if not inside and not os.path.isabs(told):
             raise InputError(f"{self.title}: {told} for {name} of {folder / 'wav.scp'} leads out of {folder.parent}")
         if not told or not (folder / told).is_file():

@@ -110,6 +110,8 @@ class Reader:
             raise InputError(f"{group}: {error}") from None
 
     def _cell(self, group: Group) -> Cell:
+        if group.all("bus") or group.all("bundle"):
+            raise InputError("buses and bundles of pins are not read")
         inputs, outputs = (_pins(group, direction) for direction in ("input", "output"))
         flop = next(iter(group.all("ff")), None)
         if flop and not (len(flop.args) == 2 and flop.attributes.keys() >= {"next_state", "clocked_on"}):
