@@ -1,5 +1,6 @@
 """Laws of `lowbit.datasets.download`, against a real server on this machine."""
 
+import contextlib
 import gzip
 import hashlib
 import http.server
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lowbit.datasets import packed
+from lowbit.datasets import an4, books, download, fsdd, linux_kernel, packed, tarball
 from lowbit.datasets.download import File, fetch
 from lowbit.registry import InputError
 
@@ -33,6 +34,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.asked: list[tuple[str, str | None]] = []  # path and Range
         self.cut_after: list[int] = []  # bytes that the next answers send before the line goes dead
         self.knows_range = True
+        self.says_length = True
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{path}"
@@ -55,10 +57,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(content) - start))
+        if self.server.says_length:
+            self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         sent = self.server.cut_after.pop(0) if self.server.cut_after else len(content)
-        self.wfile.write(content[start : start + sent])
+        with contextlib.suppress(ConnectionError):  # who asked has seen enough
+            self.wfile.write(content[start : start + sent])
 
     def log_message(self, *args):
         pass
@@ -282,6 +286,86 @@ def test_two_at_once_fetch_once(server, raw):
         thread.join()
     assert (raw / NAME).read_bytes() == CONTENT
     assert server.asked == [("/letters.txt", None)]
+
+
+@pytest.mark.parametrize("says", ["its length", "nothing"])
+@pytest.mark.parametrize("packing", ["", ".gz", "#letters.txt"])
+def test_a_download_ends_where_it_is_longer_than_it_may_be(server, raw, monkeypatch, says, packing):
+    monkeypatch.setattr(download, "PACKING_BYTES", 1000)
+    monkeypatch.setattr(packed, "MOST", len(CONTENT) + 1000)
+    monkeypatch.setattr(download, "CHUNK_BYTES", 4096)
+    address, _, member = packing.partition("#")
+    server.says_length = says == "its length"
+    url = server.serve(f"letters.txt{address}", CONTENT * 30) + (f"#{member}" if member else "")
+    seen = []
+    with pytest.raises(InputError, match=f"must be {len(CONTENT) + 1000} at most") as error:
+        fetch(described(url), lambda done, total: seen.append(done))
+    assert max(seen, default=0) <= len(CONTENT) + 1000 + 4096
+    assert "\n" not in str(error.value)
+    assert left_in(raw) == []
+
+
+def bomb(kind: str, size: int) -> bytes:
+    return archive(kind, {"big.txt": bytes(size), "letters.txt": CONTENT})
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", ""])
+def test_an_archive_that_unpacks_to_more_than_it_may_is_refused(tmp_path, kind):
+    path = tmp_path / "some.tar"
+    path.write_bytes(bomb(kind, 3_000_000))
+    assert {name: len(read()) for name, read in packed.files(path)}["big.txt"] == 3_000_000
+    with pytest.raises(OSError, match="unpacks to more than 1000000 bytes"):
+        for _ in packed.files(path, 1_000_000):
+            pass
+
+
+def test_a_zip_file_that_unpacks_to_more_than_it_may_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "some.zip"
+    path.write_bytes(archive("zip", {"top/big.txt": bytes(3_000_000), "top/small.txt": b"a"}))
+    monkeypatch.setattr(packed, "MOST", 1_000_000)
+    assert tarball.members(path, "small.txt") == {"small.txt": b"a"}
+    with pytest.raises(zipfile.BadZipFile, match="unpacks to more than 1000000 bytes"):
+        tarball.members(path, ".*")
+
+
+@pytest.mark.parametrize("kind", ["zip", "gz"])
+@pytest.mark.parametrize("name", ["/etc/letters.txt", "../letters.txt", "top/../../letters.txt"])
+def test_an_archive_whose_names_lead_out_of_it_is_refused(server, raw, tmp_path, kind, name):
+    content = archive(kind, {name: CONTENT})
+    url = server.serve("some", content)
+    for file in (described(f"{url}#{name}"), described(url, extract=lambda path: tarball.pack(unpack(path)))):
+        assert "leads out of the archive" in message(file)
+    assert left_in(raw) == []
+
+
+def unpack(path):
+    return tarball.members(path, ".*") if zipfile.is_zipfile(path) else tarball.unpack(path)
+
+
+@pytest.mark.parametrize("module", [an4, books, fsdd, linux_kernel])
+@pytest.mark.parametrize("content", [b"", b"nothing", archive("zip", {"a/b": b""}), archive("gz", {"a/b": b""})])
+def test_what_is_made_of_another_archive_is_refused_by_name(server, raw, monkeypatch, module, content):
+    file = described(server.serve("repository", content), extract=module.assemble)
+    assert f"no {NAME}" in message(file)
+    assert left_in(raw) == []
+
+
+@pytest.mark.parametrize("said", ["", "def", "a = {'x': f()}", "a = {1: {2, 3}}", "(" * 500, "a = b"])
+def test_speakers_that_cannot_be_read_are_refused(server, said):
+    content = archive("zip", {"top/metadata.py": said.encode(), "top/recordings/0_theo_0.wav": b""})
+    file = described(server.serve("repository", content), extract=fsdd.assemble)
+    assert "metadata.py of the archive does not end in" in message(file)
+
+
+def test_a_mirror_of_the_right_size_and_other_content_is_refused(server, mirror):
+    (mirror / NAME).write_bytes(CONTENT[::-1])
+    assert f"{mirror / NAME}: {NAME} is corrupt: found {len(CONTENT)} bytes" in message(described())
+    assert fetch(described(server.serve("letters.txt", CONTENT))).read_bytes() == CONTENT
+
+
+def test_a_packed_mirror_is_unpacked_no_further_than_its_size(mirror):
+    (mirror / f"{NAME}.gz").write_bytes(gzip.compress(bytes(50_000_000)))
+    assert f"found more than {len(CONTENT)} bytes" in message(described())
 
 
 @settings(deadline=None, max_examples=30)

@@ -15,8 +15,9 @@ from scipy.io import savemat
 from lowbit import datasets, metrics, paths
 from lowbit.datasets import music
 from lowbit.datasets.base import SPLITS
-from lowbit.datasets.music import Music
+from lowbit.datasets.music import PARTS, Music
 from lowbit.metrics import Batch
+from lowbit.registry import InputError
 
 unhurried = settings(deadline=None, max_examples=30)
 LENGTHS = [5, 2, 17, 9, 4, 11]
@@ -131,15 +132,59 @@ def test_rolls_are_read_from_the_three_parts_of_a_file(tmp_path, monkeypatch):
         np.testing.assert_array_equal(splits[split][1], frames)
 
 
-@pytest.mark.parametrize(
-    ("name", "frames"), [("jsb", (13_807, 4_602, 4_725)), ("nottingham", (176_561, 45_513, 44_463))]
-)
-def test_real_pieces_hold_as_many_frames_as_their_makers_count(name, frames, tmp_path, monkeypatch):
+def real(name, tmp_path, monkeypatch):
     monkeypatch.setenv("LOWBIT_DATA", str(tmp_path))
     data, mirror = datasets.build(name), paths.mirror()
     if mirror is None or not (mirror / data.files[0].name).is_file():
         pytest.skip("LOWBIT_MIRROR names no folder with the real files")
+    return data
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"), [("jsb", (13_807, 4_602, 4_725)), ("nottingham", (176_561, 45_513, 44_463))]
+)
+def test_real_pieces_hold_as_many_frames_as_their_makers_count(name, frames, tmp_path, monkeypatch):
+    data = real(name, tmp_path, monkeypatch)
     assert tuple(len(data.splits[split][1]) for split in SPLITS) == frames
     assert set(np.unique(data.splits["train"][1])) == {0, 1}
     scores = data.baselines()
     assert scores["key after itself"] < scores["key frequency"] < 88 * math.log(2)
+
+
+def apart(splits, split):
+    lengths, frames = splits[split]
+    return [piece.tobytes() for piece in np.split(frames, lengths.cumsum()[:-1])]
+
+
+def test_disjoint_splits_have_what_the_published_ones_have_but_for_the_pieces_of_train(tmp_path, monkeypatch):
+    parts = [pieces(0), [*pieces(1)[:3], pieces(0)[4]], [pieces(0)[1], *pieces(2)]]
+    contents = {
+        name: np.array([None, *part], object)[None, 1:] for name, part in zip(PARTS.values(), parts, strict=True)
+    }
+    savemat(tmp_path / "rolls.mat", contents)
+    monkeypatch.setattr(music, "fetch", lambda file: tmp_path / "rolls.mat")
+    published, disjoint = (datasets.build(f"nottingham(split={split!r})").read() for split in ("published", "disjoint"))
+    assert [apart(published, split) for split in SPLITS] == [[piece.tobytes() for piece in part] for part in parts]
+    assert apart(disjoint, "train") == apart(published, "train")
+    assert apart(disjoint, "valid") == apart(published, "valid")[:3]
+    assert apart(disjoint, "test") == apart(published, "test")[1:]
+
+
+def test_the_tunes_have_two_splits_only():
+    with pytest.raises(InputError, match="no split 'random'; known: published, disjoint"):
+        datasets.build("nottingham(split='random')")
+
+
+@pytest.mark.parametrize("name", ["jsb", "nottingham(split='disjoint')"])
+def test_no_real_piece_of_train_stands_in_another_part(name, tmp_path, monkeypatch):
+    splits = real(name, tmp_path, monkeypatch).splits
+    for split in ("valid", "test"):
+        assert not {*apart(splits, split)} & {*apart(splits, "train")}
+
+
+def test_the_published_tunes_repeat_one_of_train_in_each_other_part(tmp_path, monkeypatch):
+    splits = real("nottingham", tmp_path, monkeypatch).splits
+    for split, at, length in [("valid", 3, 192), ("test", 99, 257)]:
+        known = {*apart(splits, "train")}
+        assert [i for i, piece in enumerate(apart(splits, split)) if piece in known] == [at]
+        assert splits[split][0][at] == length

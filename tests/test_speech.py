@@ -273,6 +273,86 @@ def test_a_recording_that_cannot_be_used_is_named(content, told):
     assert "\n" not in str(error.value)
 
 
+FORMS = {
+    "wav": lambda samples: wave(samples, 8000),
+    "flac": lambda samples: wave(samples, 8000, "FLAC"),
+    "sphere": lambda samples: sphere(samples, 8000),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@unhurried
+@given(more=st.data())
+def test_a_recording_that_is_cut_off_is_named_wherever_it_ends(form, more):
+    content = FORMS[form](tone(8000, 0.05))
+    assert len(speech.samples("a", content, 8000)) == 400
+    cut = more.draw(st.integers(0, len(content) - 1))
+    with pytest.raises(InputError, match="cut/u0") as error:
+        speech.samples("cut/u0", content[:cut], 8000)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_comes_after_the_samples_that_a_header_promises_is_no_sound(form):
+    content, samples = FORMS[form](tone(8000, 0.05)), speech.samples("a", FORMS[form](tone(8000, 0.05)), 8000)
+    np.testing.assert_array_equal(speech.samples("a", content + bytes(1000), 8000), samples)
+
+
+HEADERS = {
+    "more samples than the file": (b"sample_count -i 400", b"sample_count -i 401", "holds 400 of the 401 samples"),
+    "no count": (b"sample_count", b"simple_count", "does not say how many samples"),
+    "a header beyond the file": (b"   1024\n", b" 999999\n", "a.sph"),
+    "no size of a header": (b"   1024\n", b"   many\n", "a.sph"),
+    "another packing": (b"-s3 pcm\n", b"-s28 pcm,embedded-wavpack-v1.0.0\n", "a.sph"),
+    "another rate": (b"sample_rate -i 8000", b"sample_rate -i 9000", "at 9000 Hz, must have one channel at 8000"),
+    "two channels": (b"channel_count -i 1", b"channel_count -i 2", "a.sph holds 200 of the 400 samples"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "told"), HEADERS.values(), ids=HEADERS)
+def test_a_header_that_does_not_fit_its_file_is_named(old, new, told):
+    content = sphere(tone(8000, 0.05), 8000)
+    head = content[:1024].replace(old, new)[:1024].ljust(1024)
+    assert head != content[:1024]
+    with pytest.raises(InputError, match="a.sph") as error:
+        speech.samples("a.sph", head + content[1024:], 8000)
+    assert told in str(error.value)
+
+
+def test_sizes_of_chunks_that_a_file_does_not_hold_are_named():
+    content = wave(tone(8000, 0.05), 8000)
+    at = content.index(b"data") + 4
+    for size, told in [(0xFFFFFFFF, "holds 400 of the"), (0, "has 0 samples"), (802, "holds 400 of the 401")]:
+        with pytest.raises(InputError, match=f"a.wav {told}"):
+            speech.samples("a.wav", content[:at] + size.to_bytes(4, "little") + content[at + 4 :], 8000)
+
+
+@pytest.mark.parametrize(
+    ("form", "coding"),
+    [("AIFF", "PCM_16"), ("AU", "PCM_16"), ("OGG", "VORBIS"), ("WAV", "MS_ADPCM"), ("RF64", "PCM_16")],
+)
+def test_other_kinds_of_recordings_are_named(form, coding):
+    content = io.BytesIO()
+    soundfile.write(content, tone(8000, 0.5), 8000, format=form, subtype=coding)
+    with pytest.raises(InputError, match=f"a.snd is {form} {coding}, must be uncompressed WAV or SPHERE, or FLAC"):
+        speech.samples("a.snd", content.getvalue(), 8000)
+
+
+def test_a_recording_of_many_minutes_or_of_no_numbers_is_named():
+    with pytest.raises(InputError, match="a.flac is longer than 600 seconds"):
+        speech.samples("a.flac", wave(np.zeros(601 * 8000), 8000, "FLAC"), 8000)
+    content = io.BytesIO()
+    soundfile.write(content, np.array([0.0, np.nan]), 8000, format="WAV", subtype="FLOAT")
+    with pytest.raises(InputError, match="a.wav has samples that are no finite numbers"):
+        speech.samples("a.wav", content.getvalue(), 8000)
+
+
+def test_features_that_were_kept_for_other_recordings_are_made_again(raw):
+    sounds = {name: lambda: wave(tone(8000, 0.3), 8000) for name in "ab"}
+    speech.cepstra("t", sounds, 8000, "six")
+    assert len(speech.cepstra("t", sounds | {"c": sounds["a"]}, 8000, "six")) == 3
+
+
 @pytest.mark.parametrize("package", ["librosa", "soundfile"])
 def test_recordings_without_the_audio_packages_say_what_to_install(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
@@ -333,6 +413,16 @@ def test_an_unreadable_recording_of_a_digit_is_named(bare):
     bare(fsdd, {"recordings/0_theo_1.wav": b"nothing"})
     with pytest.raises(InputError, match=r"cannot read recordings/0_theo_1\.wav"):
         fsdd.Fsdd().read()
+
+
+def test_one_speaker_of_the_digits_is_eight_bit_sound_with_an_offset():
+    contents = tarball.unpack(fetch(real("fsdd").files[0]))
+    for speaker in itertools.chain(*fsdd.SPEAKERS.values()):
+        sounds = [contents[name] for name in contents if f"_{speaker}_" in name]
+        samples = np.concatenate([soundfile.read(io.BytesIO(sound), dtype="int16")[0] for sound in sounds])
+        assert len(sounds) == 500
+        assert (samples % 256 == 0).all() == (speaker == "nicolas")
+        assert (abs(samples.mean()) > 100) == (speaker == "nicolas")
 
 
 def test_the_digits_have_two_splits_only():
@@ -483,6 +573,58 @@ def test_what_the_journal_lacks_is_named(news, monkeypatch):
     monkeypatch.setenv(wsj.FOLDER, str(news / "elsewhere"))
     with pytest.raises(InputError, match=r"no .*elsewhere/train_si284/text; LOWBIT_WSJ names .* need a licence"):
         _ = datasets.build("wsj").splits
+
+
+def test_other_recordings_of_the_same_sizes_are_other_data(corpus, news):
+    for name, path, rate_hz in [
+        ("tidigits", corpus / "test" / "man" / "cc" / "za.wav", 20_000),
+        ("wsj", news / "test_eval92" / "audio" / "0.wav", 16_000),
+    ]:
+        before = datasets.build(name).digest
+        assert datasets.build(name).digest == before
+        samples = speech.samples("a", path.read_bytes(), rate_hz)
+        put(path, sphere(samples[::-1], rate_hz))
+        assert datasets.build(name).digest != before
+
+
+LISTS = {
+    "a name twice": ("text", "u0 NO\nu0 YES\n", "test_eval92/text has u0 twice"),
+    "a file twice": ("wav.scp", "u0 audio/0.wav\nu0 audio/0.wav\n", "test_eval92/wav.scp has u0 twice"),
+    "nothing said": ("text", "u0 \n", "test_eval92/text has u0 and nothing else"),
+    "no file": ("wav.scp", "u0\n", "test_eval92/wav.scp has u0 and nothing else"),
+    "another name": ("wav.scp", "u1 audio/0.wav\n", "wav.scp has u1, which"),
+    "one more": ("wav.scp", "u0 audio/0.wav\nu1 audio/0.wav\n", "wav.scp has u1, which"),
+    "no letter of ours": ("text", "u0 \u041d\u0415\u0422\n", "nothing of u0 of"),
+    "a way out": ("wav.scp", "u0 ../../secret.wav\n", "../../secret.wav for u0 of"),
+    "a folder": ("wav.scp", "u0 audio\n", "no recording audio for u0"),
+    "no UTF-8": ("text", b"u0 CAF\xc9\n", "cannot read"),
+}
+
+
+@pytest.mark.parametrize(("file", "content", "told"), LISTS.values(), ids=LISTS)
+def test_a_list_that_cannot_be_right_is_named(news, file, content, told):
+    put(news.parent / "secret.wav", sphere(tone(16_000, 1.0), 16_000))
+    put(news / "test_eval92" / file, content)
+    with pytest.raises(InputError, match="Wall Street Journal: .*test_eval92") as error:
+        _ = datasets.build("wsj").splits
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_recordings_go_with_their_texts_by_name_in_whatever_order_they_are_listed(news):
+    before = datasets.build("wsj").digest
+    put(news / "train_si284" / "wav.scp", f"u1\t{news / 'train_si284' / 'audio' / '1.wav'}\r\nu0  audio/0.wav\n")
+    assert datasets.build("wsj").digest == before
+
+
+def test_a_recording_that_is_cut_off_is_named_by_its_set(corpus, news):
+    for name, path in [
+        ("tidigits", corpus / "test" / "man" / "cc" / "za.wav"),
+        ("wsj", news / "test_eval92" / "audio" / "0.wav"),
+    ]:
+        put(path, path.read_bytes()[:-2])
+        with pytest.raises(InputError, match=rf"{path.name}.* holds \d+ of the \d+ samples"):
+            _ = datasets.build(name).splits
 
 
 # Of every registered set of this kind.

@@ -24,6 +24,7 @@ Watch = Callable[[int, int], None]  # bytes that have come, and bytes there are 
 
 TIMEOUT_SECONDS = 30.0  # of silence before an address is given up
 CHUNK_BYTES = 1 << 16
+PACKING_BYTES = 1 << 20  # by which a packed file may be larger than its content
 LOST = (OSError, http.client.HTTPException, ValueError)  # ValueError: an address urllib cannot read
 
 
@@ -66,7 +67,7 @@ def _content(file: File, watch: Watch | None) -> bytes:
     for held in [mirror / name for name in names if (mirror / name).is_file()] if mirror else []:
         try:
             return _checked(file, packed.read(held, "", file.size + 1))
-        except (*packed.SPOILT, InputError) as error:
+        except packed.SPOILT as error:
             reasons.append(f"{held}: {_line(error)}")
     if len(reasons) == 1:
         reasons.append(f"mirror {mirror}: not there" if mirror else "no mirror: LOWBIT_MIRROR is not set")
@@ -91,12 +92,13 @@ def _fetched(file: File, url: str, watch: Watch | None) -> bytes:
     part = saved.with_name(saved.name + ".part")
     resumed = saved.exists() or part.exists()
     if not saved.exists():
-        _download(address, part, watch)
+        most = packed.MOST if member or file.extract else file.size + PACKING_BYTES
+        _download(address, part, most, watch)
         os.replace(part, saved)
     try:
         most = file.size + 1  # one byte too many is enough to refuse it
         content = _checked(file, file.extract(saved) if file.extract else packed.read(saved, member, most))
-    except (*packed.SPOILT, InputError):
+    except packed.SPOILT:
         saved.unlink()
         if not resumed:
             raise
@@ -106,20 +108,25 @@ def _fetched(file: File, url: str, watch: Watch | None) -> bytes:
     return content
 
 
-def _download(address: str, part: Path, watch: Watch | None) -> None:
+def _download(address: str, part: Path, most: int, watch: Watch | None) -> None:
     """Complete `part`; a lost connection is taken up again for as long as each one brings more."""
     while True:
         before = _size(part)
         try:
-            return _resume(address, part, watch)
+            return _resume(address, part, most, watch)
         except LOST:
             if _size(part) <= before:
                 raise
 
 
-def _resume(address: str, part: Path, watch: Watch | None) -> None:
-    """Ask for what `part` lacks; a server that sends all of it instead is taken at its word."""
-    done = _size(part)
+def _resume(address: str, part: Path, most: int, watch: Watch | None) -> None:
+    """Ask for what `part` lacks; a server that sends all of it instead is taken at its word.
+
+    Raises `InputError`, and deletes `part`, where more than `most` bytes come.
+    """
+    if (done := _size(part)) > most:
+        part.unlink()
+        done = 0
     headers = {"User-Agent": "lowbit"} | ({"Range": f"bytes={done}-"} if done else {})
     request = urllib.request.Request(address, headers=headers)
     try:
@@ -129,18 +136,21 @@ def _resume(address: str, part: Path, watch: Watch | None) -> None:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not done:
             raise
         part.unlink()
-        return _resume(address, part, watch)
+        return _resume(address, part, most, watch)
     with answer:
         if not (answer.headers["Content-Range"] or "").startswith(f"bytes {done}-"):
             done = 0
         length = answer.headers["Content-Length"]
         total = done + int(length) if length else 0
         with part.open("ab" if done else "wb") as out:
-            while chunk := answer.read(CHUNK_BYTES):
+            while max(done, total) <= most and (chunk := answer.read(CHUNK_BYTES)):
                 out.write(chunk)
                 done += len(chunk)
                 if watch is not None:
                     watch(done, total)
+    if max(done, total) > most:
+        part.unlink()
+        raise InputError(f"{max(done, total)} bytes or more, must be {most} at most")
     if done < total:
         raise OSError(f"the connection ended after {done} of {total} bytes")
 
@@ -174,7 +184,8 @@ def _short(checksum: str) -> str:
 def _fault(file: File, path: Path) -> str:
     """What is wrong with the file at `path`; nothing if it is the right one."""
     try:
-        _checked(file, path.read_bytes())
+        with path.open("rb") as content:
+            _checked(file, content.read(file.size + 1))
     except FileNotFoundError:
         return "not there"
     except (OSError, InputError) as error:

@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import posixpath
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -12,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from lowbit import datasets, paths
+from lowbit.datasets import packed
 from lowbit.datasets.base import Text
 from lowbit.datasets.download import File, fetch
 from lowbit.datasets.recipe import CPU_TEXT, SMOKE, Recipe
@@ -33,12 +32,11 @@ def order(names: Iterable[str]) -> list[str]:
 
 def assemble(archive: Path) -> bytes:
     """All `kernel/**/*.[ch]` of the release in `archive` behind one another, in our order."""
-    contents = {}
-    with tarfile.open(archive, "r|*") as entries:
-        for entry in entries:
-            name = posixpath.normpath(entry.name)
-            if name.startswith(f"{RELEASE}/kernel/") and name.endswith((".c", ".h")) and entry.isfile():
-                contents[name.removeprefix(f"{RELEASE}/")] = entries.extractfile(entry).read()
+    contents = {
+        name.removeprefix(f"{RELEASE}/"): read()
+        for name, read in packed.files(archive)
+        if name.startswith(f"{RELEASE}/kernel/") and name.endswith((".c", ".h"))
+    }
     return b"".join(contents[name] for name in order(contents))
 
 

@@ -1,15 +1,64 @@
 """What is inside a packed file, and what can be wrong with it."""
 
+import bz2
 import gzip
 import lzma
 import posixpath
+import struct
 import tarfile
+import types
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 OPENERS = {".xz": lzma.open, ".gz": gzip.open}
-SPOILT = (OSError, EOFError, RuntimeError, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
+MAGIC = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+MOST = 1 << 30  # bytes that an archive may unpack to
+SPOILT = (
+    *(OSError, EOFError, RuntimeError, ValueError, KeyError, struct.error),
+    *(lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, zlib.error),
+)
+
+
+def bounded(read: Callable[[int], bytes], most: int) -> Callable[[int], bytes]:
+    """Reads as `read` does, but raises `OSError` for more than `most` bytes in all."""
+    done = 0
+
+    def limited(size: int) -> bytes:
+        nonlocal done
+        part = read(size)
+        done += len(part)
+        if done > most:
+            raise OSError(f"it unpacks to more than {most} bytes")
+        return part
+
+    return limited
+
+
+def files(path: Path, most: int = MOST) -> Iterator[tuple[str, Callable[..., bytes]]]:
+    """Names of the files in a tar archive, packed or not, each with what reads it before the next one comes.
+
+    Raises one of `SPOILT` for a damaged archive, for one that unpacks to more than `most` bytes, and for a name that
+    leads out of it.
+    """
+    with path.open("rb") as packed:
+        start = packed.read(6)
+    opener = next((opener for magic, opener in MAGIC.items() if start.startswith(magic)), open)
+    with opener(path, "rb") as stream:
+        source = types.SimpleNamespace(read=bounded(stream.read, most))
+        with tarfile.open(fileobj=source, mode="r|") as archive:
+            for entry in archive:
+                if entry.isfile():
+                    yield inner(entry.name), archive.extractfile(entry).read
+
+
+def inner(name: str) -> str:
+    """A name in an archive, `./` before it or not; raises `ValueError` where it leads out."""
+    normal = posixpath.normpath(name)
+    if normal.startswith(("/", "..")):
+        raise ValueError(f"{name!r} leads out of the archive")
+    return normal
 
 
 def read(path: Path, member: str, most: int) -> bytes:
@@ -24,12 +73,11 @@ def read(path: Path, member: str, most: int) -> bytes:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
-                if posixpath.normpath(name) == wanted:
+                if inner(name) == wanted:
                     with archive.open(name) as content:
                         return content.read(most)
     else:
-        with tarfile.open(path) as archive:
-            for entry in archive:
-                if entry.isfile() and posixpath.normpath(entry.name) == wanted:
-                    return archive.extractfile(entry).read(most)
+        for name, content in files(path):
+            if name == wanted:
+                return content(most)
     raise FileNotFoundError(f"the archive holds no {wanted}")

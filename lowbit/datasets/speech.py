@@ -12,12 +12,14 @@ import numpy as np
 from jaxtyping import Float
 
 from lowbit import paths
+from lowbit.datasets.recordings import promised
 from lowbit.registry import InputError
 
 WINDOW_SECONDS = 0.025
 HOP_SECONDS = 0.010
 BANDS = 40  # mel filters
 COEFFICIENTS = 13
+LONGEST_SECONDS = 600  # a recording; a packed file may hold far more than its size
 SPREAD = 1e-3  # the least standard deviation that is divided by: silence stays near zero
 
 Recordings = dict[str, Callable[[], bytes]]  # what gives the content of each file, by name
@@ -27,7 +29,7 @@ Frames = list[Float[np.ndarray, "_ inputs"]]
 def cepstra(title: str, recordings: Recordings, rate_hz: int, source: str) -> Frames:
     """Thirteen cepstra and their slopes of each recording, 100 frames a second (davis1980comparison).
 
-    They are kept in a file for each `source`, which stands for all that the recordings are, and each version of
+    They are kept in a file for each `source`, a checksum of the content of the recordings, and each version of
     librosa (mcfee2015librosa). Raises `InputError` for recordings that cannot be read, and without librosa.
     """
     librosa, _ = libraries()
@@ -37,25 +39,56 @@ def cepstra(title: str, recordings: Recordings, rate_hz: int, source: str) -> Fr
     try:
         with np.load(io.BytesIO(path.read_bytes())) as kept:
             lengths, frames = kept["lengths"], kept["frames"]
+        if len(lengths) != len(recordings) or lengths.sum() != len(frames):
+            raise ValueError("features of other recordings")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or spoilt: once more
-        made = [_frames(samples(name, read(), rate_hz), rate_hz) for name, read in recordings.items()]
+        made = [_frames(samples(name, content(name, read), rate_hz), rate_hz) for name, read in recordings.items()]
         lengths, frames = np.array([len(part) for part in made]), np.concatenate(made)
         _keep(path, lengths=lengths, frames=frames)
     return np.split(frames, lengths.cumsum()[:-1])
 
 
+def fingerprint(recordings: Recordings) -> str:
+    """sha256 over the contents of the recordings in their order; raises `InputError`."""
+    total = hashlib.sha256()
+    for name, read in recordings.items():
+        total.update(hashlib.sha256(content(name, read)).digest())
+    return total.hexdigest()
+
+
+def content(name: str, read: Callable[[], bytes]) -> bytes:
+    """The content of a recording; raises `InputError` that names it."""
+    try:
+        return read()
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error.strerror}") from None
+
+
 def samples(name: str, content: bytes, rate_hz: int) -> Float[np.ndarray, " time"]:
-    """The samples of one channel from -1 to 1; raises `InputError` that names the file where it is not such."""
+    """The samples of one channel from -1 to 1; raises `InputError` that names the file where it is not such.
+
+    A file whose header promises more than it holds is refused; of one that holds more, the rest is no sound.
+    """
     _, soundfile = libraries()
     if content.startswith(b"NIST_1A") and b"shorten" in content[:1024]:
         raise InputError(f"{name} is packed with shorten, which cannot be read; unpack it first, as with sph2pipe")
+    most = LONGEST_SECONDS * rate_hz
     try:
-        found, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(io.BytesIO(content)) as sound:
+            rate, channels = sound.samplerate, sound.channels
+            count = promised(name, content, sound.format, sound.subtype, sound.frames)
+            found = sound.read(min(count, most + 1), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         raise InputError(f"cannot read {name}: {str(error).rpartition(': ')[2]}") from None
-    if rate != rate_hz or found.shape[1] != 1 or not len(found):
-        told = f"{len(found)} samples of {found.shape[1]} channels at {rate} Hz"
+    if len(found) > most:
+        raise InputError(f"{name} is longer than {LONGEST_SECONDS} seconds")
+    if len(found) < count:
+        raise InputError(f"{name} holds {len(found)} of the {count} samples that its header promises")
+    if rate != rate_hz or channels != 1 or not count:
+        told = f"{count} samples of {channels} channels at {rate} Hz"
         raise InputError(f"{name} has {told}, must have one channel at {rate_hz} Hz")
+    if not np.isfinite(found).all():
+        raise InputError(f"{name} has samples that are no finite numbers")
     return found[:, 0]
 
 

@@ -1,7 +1,6 @@
 """Strings of spoken digits, for readers who hold a licence of the corpus."""
 
 import dataclasses
-import hashlib
 import os
 import re
 from pathlib import Path
@@ -67,21 +66,20 @@ class Tidigits(Transcribed):
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """Features and digits, by speaker and string."""
         folder = Path(os.environ.get(FOLDER, paths.raw() / "tidigits"))
-        found = {part: utterances(folder, part) for part in ("train", "test")}
+        listed = {part: utterances(folder, part) for part in ("train", "test")}
         cut = self.counts["train"]
         expected = {"train": cut + self.counts["valid"], "test": self.counts["test"]}
-        for part, names in found.items():
+        for part, names in listed.items():
             if len(names) != expected[part]:
                 raise InputError(
                     f"{self.title}: {folder / part} holds {len(names)} recordings of men and women, must be "
                     f"{expected[part]}; {FOLDER} names the folder with {LAYOUT} of LDC93S10, which needs a licence "
                     "(https://catalog.ldc.upenn.edu/LDC93S10)"
                 )
-        names = [*found["train"], *found["test"]]
-        sizes = [(name, (folder / name).stat().st_size) for name in names]
+        names = [*listed["train"], *listed["test"]]
         waves = {str(folder / name): (folder / name).read_bytes for name in names}
-        source = hashlib.sha256(repr(sizes).encode()).hexdigest()
-        frames = [speech.standardized(part) for part in speech.cepstra("tidigits", waves, RATE_HZ, source)]
+        found = speech.cepstra("tidigits", waves, RATE_HZ, speech.fingerprint(waves))
+        frames = [speech.standardized(part) for part in found]
         texts = [Path(name).stem[:-1] for name in names]
         cuts = {"train": slice(cut), "valid": slice(cut, expected["train"]), "test": slice(expected["train"], None)}
         return {part: self.arrays(names[chosen], frames[chosen], texts[chosen]) for part, chosen in cuts.items()}

@@ -4,16 +4,12 @@ Values of registers come from outside, so that all cycles are evaluated at once;
 next edge is then compared with the registers a cycle later, which makes every run a proof of the netlist too.
 """
 
-import functools
-import re
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Bool, UInt64
 
 from lowbit.hardware import compiled
 from lowbit.hardware.cellbook import Cell
-from lowbit.registry import InputError
+from lowbit.hardware.liberty import function
 
 Nets = dict[int, np.ndarray]  # a bit a cycle, in words
 ONES = ~np.uint64(0)
@@ -28,20 +24,6 @@ def pack(bits: Bool[np.ndarray, " cycles"]) -> UInt64[np.ndarray, " words"]:
 def count(words: UInt64[np.ndarray, "..."]) -> int:
     """How many bits are set."""
     return int(np.bitwise_count(words).sum())
-
-
-@functools.cache
-def function(text: str) -> Callable[[dict], np.ndarray]:
-    """A Liberty function as one over words, by the names of pins.
-
-    >>> f = function("!(A*B)+(A^C)")
-    >>> int(f(dict(A=np.uint64(3), B=np.uint64(5), C=np.uint64(6))) & np.uint64(7))
-    7
-    """
-    code = text.replace("!", "~").replace("*", "&").replace("+", "|")
-    if not re.fullmatch(r"[\w~&|^() ]+", code):
-        raise InputError(f"cannot read the Liberty function {text!r}")
-    return eval("lambda p: " + re.sub(r"[A-Za-z_]\w*", lambda name: f"p['{name[0]}']", code), {})
 
 
 class Netlist:

@@ -1,19 +1,27 @@
-"""The cells of a library as numbers: capacitances, and energy and delay at the load that a netlist puts on them.
+"""The cells of a library as numbers: capacitances, leakage, and energy and delay at the load of a netlist.
 
-Energies and delays are means over rising and falling edges and over the states of other pins, at the slew that the
-library is said to be used with (lowbit.hardware.libraries).
+Energies and delays are means over the rising and falling edges and over all groups of a pin, at the slew of the
+library (lowbit.hardware.libraries). Leakage is the library's own figure of the cell, or else the mean over its states.
 """
 
 import dataclasses
 import functools
+import math
 
 import numpy as np
+from jaxtyping import Float
 
-from lowbit.hardware import liberty
+from lowbit.hardware import leakage, liberty
 from lowbit.hardware.liberty import Group, numbers
 from lowbit.hardware.libraries import Library
+from lowbit.registry import InputError
 
-SUFFIX = {"p": 1e-12, "f": 1e-15, "n": 1e-9, "u": 1e-6, "m": 1e-3}
+TABLES = {  # of each kind of group: the template, and the tables that are read
+    "timing": ("lu_table_template", {"cell_rise", "cell_fall"}),
+    "internal_power": ("power_lut_template", {"rise_power", "fall_power", "power"}),
+}
+AXES = {"input_net_transition": "slew", "input_transition_time": "slew", "total_output_net_capacitance": "load"}
+RAMP = 20.0, 80.0  # percent of the swing between which a slew of `libraries` is measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,76 +70,138 @@ class Cell:
 
 @functools.cache
 def cells(library: Library) -> dict[str, Cell]:
-    """All cells of a library by name."""
-    group = liberty.parse(library.text())
-    templates = {each.args[0]: each for each in group.groups if each.name.endswith("_template")}
-    size, prefix = group.attributes["capacitive_load_unit"].split(",")
-    farad = float(size) * SUFFIX[prefix.strip().lower()[0]]
-    second, watt = (_unit(group.attributes[name]) for name in ("time_unit", "leakage_power_unit"))
-    read = functools.partial(_grids, templates=templates, slew=library.slew_ns * 1e-9 / second, load=farad)
+    """All cells of a library by name; raises `InputError` that names what cannot be read."""
+    try:
+        reader = Reader.of(liberty.parse(library.text()), library.slew_ns)
+        return {cell.name: cell for cell in map(reader.cell, reader.library.all("cell"))}
+    except InputError as error:
+        raise InputError(f"the cell library {library.name} cannot be read: {error}") from None
 
-    def cell(told: Group) -> Cell:
-        pins = {pin.args[0]: pin for pin in told.all("pin")}
-        inputs = {name: pin for name, pin in pins.items() if pin.attributes.get("direction") == "input"}
-        outputs = {name: pin for name, pin in pins.items() if pin.attributes.get("direction") == "output"}
-        flop = (told.all("ff") or [None])[0]
-        leakage = [each.number("value") for each in told.all("leakage_power")]
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """A library with its units in F, s and J."""
+
+    library: Group
+    templates: dict[tuple[str, str], Group]  # by kind and name
+    slew: float  # as the library measures it, in its unit of time
+    farad: float
+    second: float
+    joule: float
+
+    @classmethod
+    def of(cls, library: Group, slew_ns: float) -> "Reader":
+        """The reader of a library at a slew; raises `InputError`."""
+        if (model := library.attributes.get("delay_model", "table_lookup")) != "table_lookup":
+            raise InputError(f"delay_model is {model}, must be table_lookup")
+        names = [cell.args for cell in library.all("cell")]
+        if len(set(names)) < len(names) or any(len(name) != 1 for name in names):
+            raise InputError("a cell has no name of its own")
+        templates = {(group.name, *group.args): group for group in library.groups if group.name.endswith("_template")}
+        farad, second = library.unit("capacitive_load_unit", "F"), library.unit("time_unit", "s")
+        slew = slew_ns * 1e-9 / second * slew_scale(library)
+        return cls(library, templates, slew, farad, second, farad * library.unit("voltage_unit", "V") ** 2)
+
+    def cell(self, group: Group) -> Cell:
+        """One cell; raises `InputError`."""
+        try:
+            return self._cell(group)
+        except InputError as error:
+            raise InputError(f"{group}: {error}") from None
+
+    def _cell(self, group: Group) -> Cell:
+        if group.all("bus") or group.all("bundle"):
+            raise InputError("buses and bundles of pins are not read")
+        inputs, outputs = (_pins(group, direction) for direction in ("input", "output"))
+        flop = next(iter(group.all("ff")), None)
+        if flop and not (len(flop.args) == 2 and flop.attributes.keys() >= {"next_state", "clocked_on"}):
+            raise InputError(f"{flop} lacks its two states, next_state or clocked_on")
+        clocks = liberty.function(flop.attributes["clocked_on"]).pins if flop else ("",)
+        if len(clocks) != 1:
+            raise InputError(f"{flop} has {len(clocks)} clocks")
+        capacitance = self.library.number("default_input_pin_cap")
+        leaks = leakage.leakage(group, self.library.number("default_cell_leakage_power"))
         return Cell(
-            told.args[0],
-            told.number("area"),
-            (told.number("cell_leakage_power") or float(np.mean(leakage or [0.0]))) * watt,
-            {name: pin.number("capacitance") * farad for name, pin in inputs.items()},
-            {name: _mean(read(pin, "internal_power", "power", farad)) for name, pin in inputs.items()},
+            group.args[0],
+            group.number("area"),
+            leaks and leaks * self.library.unit("leakage_power_unit", "W"),
+            {name: pin.number("capacitance", capacitance) * self.farad for name, pin in inputs.items()},
+            {name: _mean(self.grids(pin, "internal_power", self.joule)) for name, pin in inputs.items()},
             {
                 name: Output(
                     pin.attributes.get("function", ""),
-                    read(pin, "internal_power", "power", farad),
-                    read(pin, "timing", "cell_", second),
+                    self.grids(pin, "internal_power", self.joule),
+                    self.grids(pin, "timing", self.second),
                 )
                 for name, pin in outputs.items()
             },
             flop and flop.args,
             flop.attributes["next_state"] if flop else "",
-            flop.attributes["clocked_on"] if flop else "",
+            *clocks,
         )
 
-    return {told.args[0]: cell(told) for told in group.all("cell")}
+    def grids(self, pin: Group, kind: str, unit: float) -> tuple[Grid, ...]:
+        """The tables of a pin in units of `unit`; raises `InputError`."""
+        template, names = TABLES[kind]
+        groups = pin.all(kind)
+        if len({group.attributes.get("related_pg_pin") for group in groups}) > 1:
+            raise InputError(f"{pin} has {kind} of several rails")
+        tables = [table for group in groups for table in group.groups if table.name in names]
+        try:
+            return tuple(self._grid(table, template, unit) for table in tables)
+        except InputError as error:
+            raise InputError(f"{pin}: {error}") from None
+
+    def _grid(self, table: Group, template: str, unit: float) -> Grid:
+        values, axes = np.array(numbers(table.attributes.get("values", ""))) * unit, self._axes(table, template)
+        shape = tuple(map(len, axes.values()))
+        if len(values) != math.prod(shape):
+            raise InputError(f"{table} has {len(values)} values, must have {math.prod(shape)}")
+        grid = values.reshape(shape)
+        if "slew" in axes:
+            at = list(axes).index("slew")
+            grid = np.apply_along_axis(lambda row: np.interp(self.slew, axes["slew"], row), at, grid)
+        if "load" not in axes:
+            return Grid((), (float(grid),))
+        return Grid(tuple((axes["load"] * self.farad).tolist()), tuple(grid.tolist()))
+
+    def _axes(self, table: Group, kind: str) -> dict[str, Float[np.ndarray, " points"]]:
+        """The points of a table by axis, in its order."""
+        axes: dict[str, np.ndarray] = {}
+        if table.args == ("scalar",):
+            return axes
+        if (kind, *table.args) not in self.templates:
+            raise InputError(f"{table} has no {kind}")
+        template = self.templates[(kind, *table.args)].attributes
+        for number in "123":
+            if variable := template.get(f"variable_{number}"):
+                index = f"index_{number}"
+                axis, points = AXES.get(variable), np.array(numbers((template | table.attributes).get(index, "")))
+                if axis is None or axis in axes or not points.size or (np.diff(points) <= 0).any():
+                    raise InputError(f"{table} cannot be read over {variable}")
+                axes[axis] = points
+        return axes
 
 
-def _unit(text: str) -> float:
-    """`1ns` as a number of its base unit."""
-    digits = text.rstrip("smhzWAVF")
-    return float(digits[:-1]) * SUFFIX[digits[-1]] if digits[-1].isalpha() else float(digits)
+def slew_scale(library: Group) -> float:
+    """The slew that a library has for a ramp, over the time of the ramp from 20 to 80 %; raises `InputError`."""
+    spans = {
+        library.number(f"slew_upper_threshold_pct_{edge}", RAMP[1])
+        - library.number(f"slew_lower_threshold_pct_{edge}", RAMP[0])
+        for edge in ("rise", "fall")
+    }
+    (span, *others), derate = spans, library.number("slew_derate_from_library", 1.0)
+    if others or not 0 < span <= 100 or derate <= 0:
+        raise InputError("slew thresholds differ between edges, or are none")
+    return span / ((RAMP[1] - RAMP[0]) * derate)
+
+
+def _pins(cell: Group, direction: str) -> dict[str, Group]:
+    pins = [(name, pin) for pin in cell.all("pin") for name in pin.args]
+    if len({name for name, _ in pins}) < len(pins):
+        raise InputError("a pin stands twice")
+    return {name: pin for name, pin in pins if pin.attributes.get("direction") == direction}
 
 
 def _mean(grids: tuple[Grid, ...]) -> float:
     return float(np.mean([grid.at(0.0) for grid in grids])) if grids else 0.0
-
-
-def _grids(
-    pin: Group, kind: str, part: str, unit: float, templates: dict[str, Group], slew: float, load: float
-) -> tuple[Grid, ...]:
-    """The tables of a pin whose name has `part` in it, in units of `unit`."""
-    tables = [table for group in pin.all(kind) for table in group.groups if part in table.name]
-    return tuple(_grid(table, templates, unit, slew, load) for table in tables)
-
-
-def _grid(table: Group, templates: dict[str, Group], unit: float, slew: float, load: float) -> Grid:
-    values = np.array(numbers(table.attributes["values"])) * unit
-    if len(values) == 1:
-        return Grid((), (float(values[0]),))
-    template = templates[table.args[0]].attributes
-    axes = []
-    for number in ("1", "2"):
-        told = table.attributes.get(f"index_{number}", template.get(f"index_{number}"))
-        if f"variable_{number}" in template and told:
-            axes.append(("capacitance" in template[f"variable_{number}"], np.array(numbers(told))))
-    grid = values.reshape([len(points) for _, points in axes])
-    for axis in reversed(range(len(axes))):
-        is_load, points = axes[axis]
-        if not is_load:
-            grid = np.apply_along_axis(lambda row, points=points: np.interp(slew, points, row), axis, grid)
-            axes.pop(axis)
-    if not axes:
-        return Grid((), (float(grid),))
-    return Grid(tuple((axes[0][1] * load).tolist()), tuple(grid.tolist()))

@@ -1,9 +1,35 @@
-"""Liberty files as nested groups: what a cell library or a memory macro says of itself."""
+"""Liberty files: nested groups of attributes, units, and Boolean functions."""
 
 import dataclasses
+import functools
+import math
+import operator
 import re
+from collections.abc import Mapping
 
-TOKEN = re.compile(r'/\*.*?\*/|"(?:[^"\\]|\\.)*"|[{}();:,]|\\\n|[^\s{}();:,"\\]+', re.DOTALL)
+import numpy as np
+
+from lowbit.registry import InputError
+
+STRING = r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"'
+COMMENT = re.compile(rf"({STRING})|/\*.*?\*/|//[^\n]*|\\[ \t]*\n", re.DOTALL)
+STATEMENT = re.compile(
+    r"\s*+(?:(?P<end>\})|;|(?P<name>[\w.$\-]++)\s*+(?:"
+    rf':\s*+(?P<value>{STRING}|[^;\n{{}}"]*+)[ \t]*+(?:;|(?=[\n}}])|\Z)'
+    rf'|\((?P<args>(?:{STRING}|[^(){{}}";]++)*+)\)(?P<open>\s*+\{{)?))',
+    re.DOTALL,
+)
+ARGUMENT = re.compile(rf'{STRING}|[^\s,"]+', re.DOTALL)
+
+UNIT = re.compile(r"(\d+\.?\d*|\.\d+)\s*([munpfa]?)([a-z]+)")
+PREFIXES = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18}
+DEFAULTS = {"time_unit": "1ns", "voltage_unit": "1V"}  # of the Liberty reference manual
+
+SYMBOL = re.compile(r"[A-Za-z_]\w*(?:\[\d+\])?|[01](?!['\w])|[!'^*&+|()]")
+AND = ("&", "*")
+LEVELS = (("|", "+"), AND, ("^",))  # the loosest first
+OPERATIONS = {"|": operator.or_, "&": operator.and_, "^": operator.xor}
+NO_OPERAND = frozenset("|+&*^')")
 
 
 @dataclasses.dataclass
@@ -15,53 +41,162 @@ class Group:
     attributes: dict[str, str] = dataclasses.field(default_factory=dict)
     groups: list["Group"] = dataclasses.field(default_factory=list)
 
+    def __str__(self):
+        return f"{self.name} ({', '.join(self.args)})"
+
     def all(self, name: str) -> list["Group"]:
         """The groups of a name directly in this one."""
         return [group for group in self.groups if group.name == name]
 
     def number(self, name: str, default: float = 0.0) -> float:
-        """An attribute as a number."""
-        return float(self.attributes.get(name, default))
+        """An attribute as a number; raises `InputError`."""
+        if name not in self.attributes:
+            return default
+        try:
+            (found,) = numbers(self.attributes[name])
+        except ValueError:
+            raise InputError(f"{self}: {name} is no number but {self.attributes[name]!r}") from None
+        return found
+
+    def unit(self, name: str, base: str) -> float:
+        """A unit of a library as a multiple of `base`: 1e-11 for `10pW` and W; raises `InputError`."""
+        text = self.attributes.get(name, DEFAULTS.get(name, ""))
+        found = UNIT.fullmatch(text.replace(",", "").lower())
+        if not found or found[3] != base.lower() or not float(found[1]):
+            raise InputError(f"{self}: {name} is no unit in {base} but {text!r}")
+        return float(found[1]) * PREFIXES[found[2]]
 
 
 def parse(text: str) -> Group:
-    r"""The library of a file.
+    """The library of a file; raises `InputError` that quotes what is no Liberty.
 
-    >>> parse('library (tiny) { cell (inv) { area : 1.5 ; values ("1, 2"); } }').groups[0].attributes
+    >>> parse('library (tiny) { cell (inv) { area : 1.5 ; values ("1, 2"); } } // end').groups[0].attributes
     {'area': '1.5', 'values': '1, 2'}
     """
-    tokens = [token for token in TOKEN.findall(text) if token != "\\\n" and not token.startswith("/*")]
+    text = COMMENT.sub(lambda found: found[1] or " ", text.replace("\r\n", "\n")).rstrip()
     stack, at = [Group("file", ())], 0
-    while at < len(tokens):
-        token, after = tokens[at], tokens[at + 1] if at + 1 < len(tokens) else ""
-        if token == "}":
-            stack.pop()
-            at += 1
-        elif after == ":":
-            end = at + 3
-            while tokens[end] not in ";}" and tokens[end + 1] not in ("(", ":"):  # a semicolon may be missing
-                end += 1
-            stack[-1].attributes[token] = " ".join(tokens[at + 2 : end]).strip('"')
-            at = end
-        elif after == "(":
-            end = tokens.index(")", at)
-            args = tuple(each.strip('"') for each in tokens[at + 2 : end] if each != ",")
-            at = end + 1
-            if at < len(tokens) and tokens[at] == "{":
-                stack[-1].groups.append(Group(token, args))
-                stack.append(stack[-1].groups[-1])
-                at += 1
-            else:
-                stack[-1].attributes[token] = ", ".join(args)
-        else:
-            at += 1
+    while at < len(text):
+        found = STATEMENT.match(text, at)
+        if not found or (found["end"] and len(stack) == 1):
+            rest = " ".join(text[at : at + 200].split())
+            raise InputError(f"{stack[-1]} of a Liberty file cannot be read at {rest[:60]!r}")
+        at = found.end()
+        _enter(stack, found)
+    if len(stack) > 1 or stack[0].attributes or [group.name for group in stack[0].groups] != ["library"]:
+        raise InputError(f"a Liberty file must be one whole library, and ends within {stack[-1]}")
     return stack[0].groups[0]
 
 
+def _enter(stack: list[Group], found: re.Match) -> None:
+    """Takes a statement into the innermost open group."""
+    name, value, args = found["name"], found["value"], found["args"]
+    if found["end"]:
+        stack.pop()
+    elif value is not None:
+        if stack[-1].attributes.setdefault(name, _plain(value)) != _plain(value):
+            raise InputError(f"{stack[-1]} has two values of {name}")
+    elif name:
+        group = Group(name, tuple(_plain(word) for word in ARGUMENT.findall(args)))
+        if found["open"]:
+            stack[-1].groups.append(group)
+            stack.append(group)
+        else:
+            stack[-1].attributes[name] = ", ".join(group.args)
+
+
+def _plain(text: str) -> str:
+    return text[1:-1].replace("\\\n", " ") if text.startswith('"') else text.strip()
+
+
 def numbers(text: str) -> list[float]:
-    """The numbers of a list as Liberty writes it.
+    """The numbers of a list as Liberty writes it; raises `InputError`.
 
     >>> numbers("0.1, 2 3e-1")
     [0.1, 2.0, 0.3]
     """
-    return [float(each) for each in re.split(r"[,\s\\]+", text) if each]
+    try:
+        found = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        found = [math.nan]
+    if "_" in text or not all(map(math.isfinite, found)):
+        raise InputError(f"no numbers: {text[:60]!r}")
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Function:
+    """A Boolean function of pins."""
+
+    pins: tuple[str, ...]  # sorted
+    program: tuple[str, ...]  # operands and operators in postfix order
+
+    def __call__(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The function of words, bit by bit, or of truth values, by the names of pins."""
+        if missing := [pin for pin in self.pins if pin not in values]:
+            raise InputError(f"a function of {', '.join(self.pins)} without {missing[0]}; known: {', '.join(values)}")
+        any_value = next(iter(values.values()))
+        known = {"0": any_value ^ any_value, "1": ~(any_value ^ any_value), **values}
+        stack: list[np.ndarray] = []
+        for symbol in self.program:
+            if symbol == "!":
+                stack.append(~stack.pop())
+            elif symbol in OPERATIONS:
+                stack.append(OPERATIONS[symbol](stack.pop(), stack.pop()))
+            else:
+                stack.append(known[symbol])
+        return stack.pop()
+
+
+@functools.cache
+def function(text: str) -> Function:
+    """A Liberty function; raises `InputError`.
+
+    Inversion binds closest, then XOR, then AND, then OR; operands side by side are ANDed (Liberty User Guide).
+
+    >>> f = function("!(A*B)+(A^C)")
+    >>> int(f({"A": np.uint64(3), "B": np.uint64(5), "C": np.uint64(6)}) & np.uint64(7))
+    7
+    >>> function("A B^C'").program
+    ('A', 'B', 'C', '!', '^', '&')
+    """
+    rest, program = SYMBOL.findall(text)[::-1], []
+    try:
+        if "".join(reversed(rest)) != "".join(text.split()):
+            raise IndexError
+        _operation(rest, program, 0)
+        if rest:
+            raise IndexError
+    except (IndexError, RecursionError):
+        raise InputError(f"cannot read the Liberty function {text[:60]!r}") from None
+    return Function(tuple(sorted({symbol for symbol in program if re.match("[A-Za-z_]", symbol)})), tuple(program))
+
+
+def _operation(rest: list[str], program: list[str], level: int) -> None:
+    """Moves an operation from the end of `rest` to `program`; raises `IndexError` where there is none."""
+    if level == len(LEVELS):
+        return _operand(rest, program)
+    _operation(rest, program, level + 1)
+    signs = LEVELS[level]
+    while rest and (rest[-1] in signs or (signs == AND and rest[-1] not in NO_OPERAND)):
+        if rest[-1] in signs:
+            rest.pop()
+        _operation(rest, program, level + 1)
+        program.append(signs[0])
+
+
+def _operand(rest: list[str], program: list[str]) -> None:
+    symbol = rest.pop()
+    if symbol in NO_OPERAND:
+        raise IndexError
+    if symbol == "(":
+        _operation(rest, program, 0)
+        if rest.pop() != ")":
+            raise IndexError
+    elif symbol == "!":
+        _operand(rest, program)
+        program.append("!")
+    else:
+        program.append(symbol)
+    while rest and rest[-1] == "'":
+        program.append("!")
+        rest.pop()

@@ -22,13 +22,17 @@ class Library:
     node_nm: int
     voltage_v: float
     nand2: str  # whose area is one gate equivalent
-    slew_ns: float  # assumed at every pin
+    slew_ns: float  # assumed at every pin, from 20 to 80 % of the swing
     avoid: str  # patterns of cells: clock gates, latches, and those for special uses
     licence: str
 
     def text(self) -> str:
         """All of it; raises `InputError` where it cannot be had."""
-        return download.fetch(File(self.path, self.sha256, self.bytes, (self.url,))).read_text()
+        path = download.fetch(File(self.path, self.sha256, self.bytes, (self.url,)))
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from None
 
 
 @functools.cache

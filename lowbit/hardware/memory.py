@@ -50,10 +50,12 @@ class Bank(NamedTuple):
 
 def told(text: str) -> dict[str, float]:
     """What the Liberty file of one of IHP's macros says, by the quantities of `data/technology/memory.csv`."""
-    cell = liberty.parse(text).all("cell")[0]
+    library = liberty.parse(text)
+    cell = library.all("cell")[0]
+    pj = library.unit("capacitive_load_unit", "F") * library.unit("voltage_unit", "V") ** 2 * 1e12
     clock = next(pin for pin in cell.all("pin") if pin.args[0] == "A_CLK")
     energies = {
-        group.attributes["when"].replace(" ", ""): float(group.all("rise_power")[0].attributes["values"])
+        group.attributes["when"].replace(" ", ""): pj * group.all("rise_power")[0].number("values")
         for group in clock.all("internal_power")
         if "when" in group.attributes
     }
@@ -61,7 +63,7 @@ def told(text: str) -> dict[str, float]:
         "area": cell.number("area"),
         "read": energies[READ],
         "write": energies[WRITE],
-        "leakage": cell.number("cell_leakage_power"),
+        "leakage": cell.number("cell_leakage_power") * library.unit("leakage_power_unit", "W") * 1e9,
     }
 
 

@@ -12,13 +12,12 @@ half of the time and turn in one cycle of ten.
 """
 
 import functools
-import re
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from lowbit.hardware import activity
+from lowbit.hardware import liberty
 from lowbit.hardware.activity import Netlist
 from lowbit.hardware.cellbook import Cell
 from lowbit.registry import InputError
@@ -94,8 +93,9 @@ def _sensitivity(text: str) -> tuple[list[str], Float[np.ndarray, "rows minterms
     """
     if text in CONSTANTS:
         return [], np.full((1, 1), CONSTANTS[text].ones)
-    names = sorted(set(re.findall(r"[A-Za-z_]\w*", text)))
+    function = liberty.function(text)
+    names = list(function.pins)
     bits = np.indices((2,) * len(names)).astype(bool)
-    value = activity.function(text)(dict(zip(names, bits, strict=True)))
+    value = function(dict(zip(names, bits, strict=True)))
     rows = [value, *(value ^ np.flip(value, axis) for axis in range(len(names)))]
     return names, np.array([row.ravel() for row in rows], float)
