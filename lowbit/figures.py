@@ -135,7 +135,7 @@ def curve(record: Record) -> Figure:
     if record.metric["name"] == "bpc":
         ax.plot(table["update"], table["train_nats"] / np.log(2), color=PALE, lw=2, label="training, bits")
     ax.plot(table["update"], table["valid"], color=INK, lw=2, marker=".", label="validation")
-    best = table.loc[table["valid"].idxmin()]
+    best = table.loc[table["valid"].fillna(np.inf).idxmin()]
     ax.plot(best["update"], best["valid"], "o", color=COLORS["gru"], label=f"best: {best['valid']:.3f}")
     if "skipped" in table:
         skipped = int(table["skipped"].max())

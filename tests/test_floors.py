@@ -14,7 +14,7 @@ FLOORS = [
     {"kernels"},
     {"recurrent", "spec"},
     {"models"},
-    {"provenance"},
+    {"provenance", "schema"},
     {"store", "evaluate", "weights", "hardware"},
     {"train", "study", "measure", "workbench"},
     {"trained", "intake"},
