@@ -16,6 +16,7 @@ FLOORS = [
     {"models"},
     {"provenance", "schema"},
     {"store", "evaluate", "weights", "hardware"},
+    {"checkpoint"},
     {"train", "study", "measure", "workbench"},
     {"trained", "intake"},
     {"diagnose", "inference"},
