@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -23,12 +23,14 @@ def forgotten(outputs: Float[Tensor, "time batch symbols"], batch: Batch) -> Flo
     return ((outputs.argmax(-1) != batch.y) & (batch.y != BLANK)).sum().to(outputs.dtype)
 
 
-def recalled(outputs: Float[Tensor, "time batch symbols"], batch: Batch) -> int:
+def recalled(outputs: Any, batch: Batch) -> int:
     """How many symbols are to be recalled."""
     return int((batch.y != BLANK).sum())
 
 
-RECALL_ERROR = Metric("recall_error", "% of recalled symbols wrong", forgotten, metrics.percent, recalled)
+RECALL_ERROR = Metric(
+    "recall_error", "% of recalled symbols wrong", forgotten, metrics.percent, recalled, metrics.of_mistakes
+)
 
 
 @datasets.register
