@@ -24,7 +24,13 @@ Amount = Annotated[float, Meta(ge=0)]
 Score = Amount | None  # null where it is not finite; lower is better, none is below zero
 BOUNDED = {int: Count, float: Amount}
 
-Spec = TypedDict("Spec", {name: type(default) for name, default in fields().items()}, total=False)
+Spec = TypedDict(  # the fields of RunSpec; the oldest records lack one
+    "Spec",
+    {
+        name: NotRequired[type(default)] if name == "activations" else type(default)
+        for name, default in fields().items()
+    },
+)
 Settings = TypedDict(  # the fields of Recipe
     "Settings",
     {

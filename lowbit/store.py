@@ -57,7 +57,7 @@ class Record(Sealed):
 
     A run has diverged when a score as published or deployed is not finite, or when every update since the
     last but one validation was skipped. No table ranks it. A number that is not finite is null in the file, and
-    NaN in scores and curve here.
+    NaN in scores, curve and weights here.
     """
 
     spec: schema.Spec
@@ -74,10 +74,9 @@ class Record(Sealed):
     digest: str = ""  # sha256 of all that the machine should not change
 
     def __post_init__(self):
-        for name in ("metrics", "curve"):
+        for name in ("metrics", "curve", "weights"):
             object.__setattr__(self, name, schema.numbers(getattr(self, name)))
-        scores = self.metrics["as_published"], self.metrics["deployed"]
-        object.__setattr__(self, "diverged", not all(map(math.isfinite, scores)) or _ended_skipping(self.curve))
+        object.__setattr__(self, "diverged", _diverged(self.metrics, self.curve))
 
 
 class Scan(NamedTuple):
@@ -239,9 +238,11 @@ def _own(file: Path) -> tuple[Record | None, str]:
     return record, problem
 
 
-def _ended_skipping(curve: list[schema.Point]) -> bool:
-    """Whether every update since the last but one validation was skipped."""
-    if not curve:
+def _diverged(metrics: schema.Metrics, curve: list[schema.Point]) -> bool:
+    """What `Record` says; False of another shape, which the schema refuses."""
+    try:
+        before, last = [{"update": 0}, *curve][-2:] if curve else ({"update": 0}, {"update": 1})
+        stuck = last.get("skipped", 0) - before.get("skipped", 0) >= last["update"] - before["update"]
+        return stuck or not all(math.isfinite(metrics[name]) for name in ("as_published", "deployed"))
+    except (ArithmeticError, AttributeError, LookupError, TypeError):
         return False
-    before, last = [{"update": 0}, *curve][-2:]
-    return last.get("skipped", 0) - before.get("skipped", 0) >= last["update"] - before["update"]

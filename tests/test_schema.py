@@ -205,6 +205,16 @@ def test_the_record_that_is_malformed_in_the_following_is_sound():
     assert store.load(RUN) == Record(**whole())
 
 
+@pytest.mark.parametrize("part", ["spec", "recipe", "metrics", "curve", "weights", "data", "sizes", "machine"])
+@pytest.mark.parametrize("value", [None, "text", 1, 10**400, [], [1], {}, {"a": 1}, [{"update": "1"}]], ids=str)
+def test_a_record_of_another_shape_can_be_sealed_and_is_then_refused(part, value):
+    if (part, value) not in (("weights", {}), ("machine", {}), ("machine", {"a": 1})):
+        file = paths.results() / "smoke" / f"{RUN.key}.json"
+        content = dataclasses.asdict(Record(**whole() | {part: value}).sealed())
+        put(file, json.dumps(schema.plain(content)))
+        assert store.read(file)[1].startswith(("no record", "holds the record of"))
+
+
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_what_is_no_record_is_refused_by_name_and_the_rest_is_taken(kind, tmp_path, home):
     folder = tmp_path / "colleague" / "smoke"
