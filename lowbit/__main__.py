@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
     for name, error in outcome.failed.items():
         print(f"lowbit: {name}: {error}", file=sys.stderr)
     diverged = _report_divergence([page.spec for page in outcome.executed if page.template == "train"])
-    return 1 if outcome.failed or diverged else 0
+    return 1 if outcome.failed or any(page.spec in diverged for page in made.trained) else 0  # not those recalled
 
 
 def _why(options: argparse.Namespace) -> int:
@@ -236,14 +236,14 @@ def _report_problems() -> None:
             print(f"lowbit: {problem}", file=sys.stderr)
 
 
-def _report_divergence(runs: list) -> int:
-    """How many runs diverged, each named on standard error."""
+def _report_divergence(runs: list) -> list:
+    """Those of some runs that diverged, each named on standard error."""
     from lowbit import store
 
-    keys = [run.key for run in runs if store.has_diverged(run)]
-    for key in keys:
-        print(f"lowbit: {key} diverged; its record is marked so, and no table ranks it", file=sys.stderr)
-    return len(keys)
+    diverged = [run for run in runs if store.has_diverged(run)]
+    for run in diverged:
+        print(f"lowbit: {run.key} diverged; its record is marked so, and no table ranks it", file=sys.stderr)
+    return diverged
 
 
 if __name__ == "__main__":

@@ -83,6 +83,9 @@ def test_a_batch_draws_the_page_of_a_diverged_run_and_names_it(monkeypatch, caps
     assert f"{STUCK.key} diverged" in told.err
     assert "0 failed" in told.out
     assert (paths.book() / "pages" / "runs" / f"{STUCK.key}.ipynb").exists()
+    (paths.book() / "pages" / "runs" / f"{STUCK.key}.ipynb").unlink()
+    assert main(["run", "stuck", "--jobs", "1", "--only", "quantizer=full"]) == 0  # drawn again, not trained
+    assert f"{STUCK.key} diverged" in capsys.readouterr().err
     assert main(["status", "stuck"]) == 0
     assert f"diverged: 1\n  {STUCK.key}" in capsys.readouterr().out
 
