@@ -10,6 +10,8 @@ import torch
 from lowbit import paths, store
 from lowbit.spec import RunSpec
 
+DAMAGED = ".damaged"  # ends the name of a checkpoint that is set aside
+
 
 def checkpoint_path(spec: RunSpec) -> Path:
     """Where an unfinished run keeps its state."""
@@ -40,7 +42,7 @@ def load(file: Path) -> dict:
 
 def set_aside(file: Path, error: Exception) -> None:
     """Moves a checkpoint that cannot be read out of the way, with a warning."""
-    aside = file.with_name(f"{file.name}.damaged")
+    aside = file.with_name(file.name + DAMAGED)
     file.replace(aside)
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     warnings.warn(f"{file} cannot be read ({reason}); it is now {aside.name}, and training starts anew", stacklevel=2)

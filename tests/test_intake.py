@@ -189,9 +189,10 @@ def test_cleaning_keeps_what_a_run_goes_on_from_and_what_shows_an_error(elsewher
     done, unfinished = (train.checkpoint_path(record.run) for record in made)
     notebook = paths.runs() / "notebooks" / "runs" / "failed.ipynb"
     rest = paths.results() / "smoke" / ".half.json.1.part"
-    for file in (done, unfinished, notebook, rest):
+    damaged = [file.with_name(f"{file.name}.damaged") for file in (done, unfinished)]
+    for file in (done, unfinished, notebook, rest, *damaged):
         store.write(file, "")
-    assert set(clean.clean()) == {done, rest}
+    assert set(clean.clean()) == {done, rest, damaged[0]}
     assert unfinished.exists()
     assert notebook.exists()
     assert clean.clean() == []
