@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", nargs="+", metavar="FIELD=VALUE,...", default=[], help="part of the runs")
     run.add_argument("--jobs", type=int, default=os.cpu_count(), help="pages at a time (default: cores)")
     run.add_argument("--fresh", action="store_true", help="train again what has a record")
-    run.add_argument("--stale", action="store_true", help="train again what other code has recorded")
+    run.add_argument("--stale", action="store_true", help="train again what other or unknown code has recorded")
     run.add_argument("--dry-run", action="store_true", help="say what would be done")
     run.add_argument("--executor", choices=["local", "slurm"], default="local", help="where pages are executed")
     status = add("status", _status, "say what a study has and what it lacks; without a name, list the studies")
@@ -87,7 +87,8 @@ def _run(options: argparse.Namespace) -> int:
     print(f"{len(outcome.executed)} executed, {len(outcome.current)} up to date, {len(outcome.failed)} failed")
     for name, error in outcome.failed.items():
         print(f"lowbit: {name}: {error}", file=sys.stderr)
-    return 1 if outcome.failed else 0
+    diverged = _report_divergence([page.spec for page in outcome.executed if page.template == "train"])
+    return 1 if outcome.failed or any(page.spec in diverged for page in made.trained) else 0  # not those recalled
 
 
 def _why(options: argparse.Namespace) -> int:
@@ -116,7 +117,8 @@ def _import(options: argparse.Namespace) -> int:
 
     taken = intake.take(options.folder)
     for each in taken:
-        print(f"{each.verdict}: {each.file.name}" + (f" ({each.reason})" if each.reason else ""))
+        name = each.file.name.encode(errors="backslashreplace").decode()
+        print(f"{each.verdict}: {name}" + (f" ({each.reason})" if each.reason else ""))
     return 1 if any(each.verdict == "refused" for each in taken) else 0
 
 
@@ -140,8 +142,8 @@ def _status(options: argparse.Namespace) -> int:
         print(f"{state}: {len(found)}")
         for page in found if state != "done" else []:
             print(f"  {page.name}")
-    stale = [run.key for run in study.build(options.study) if plan.freshness(run) == "stale"]
-    print("\n  ".join([f"records of other code: {len(stale)}", *stale]))
+    for remark, keys in plan.remarks(options.study).items():
+        print("\n  ".join([f"{remark}: {len(keys)}", *keys]))
     return 0
 
 
@@ -159,7 +161,7 @@ def _train(options: argparse.Namespace) -> int:
     print(f"  record        {store.path(run)}")
     for name, need in kernels.lacking().items():
         print(f"  kernel {name!r} cannot run here: {need}")
-    return 0
+    return 1 if _report_divergence([run]) else 0
 
 
 def _diagnose(options: argparse.Namespace) -> int:
@@ -227,9 +229,21 @@ def _tables(options: argparse.Namespace) -> int:
 
 def _report_problems() -> None:
     from lowbit import diagnose, speed, store
+    from lowbit.onchip import record
 
-    for problem in [*store.scan().problems, *diagnose.scan().problems, *speed.scan().problems]:
-        print(f"lowbit: {problem}", file=sys.stderr)
+    for kind in (store, diagnose, speed, record):
+        for problem in kind.scan().problems:
+            print(f"lowbit: {problem}", file=sys.stderr)
+
+
+def _report_divergence(runs: list) -> list:
+    """Those of some runs that diverged, each named on standard error."""
+    from lowbit import store
+
+    diverged = [run for run in runs if store.has_diverged(run)]
+    for run in diverged:
+        print(f"lowbit: {run.key} diverged; its record is marked so, and no table ranks it", file=sys.stderr)
+    return diverged
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 import shutil
 from pathlib import Path
 
-from lowbit import batch, journal, paths, store
+from lowbit import batch, checkpoint, journal, paths, store
 
 
 def removable() -> list[Path]:
     """Files and folders of work that is done; what a run goes on from and what shows an error is kept."""
     runs, found = paths.runs(), []
-    finished = {record.run.key for record in store.scan().records if not store.is_asked_again(record.run)}
-    found += [file for file in (runs / "checkpoints").glob("*.pt") if file.stem in finished]
+    finished = {f"{record.run.key}.pt" for record in store.scan().records if not store.is_asked_again(record.run)}
+    checkpoints = (runs / "checkpoints").glob("*.pt*")
+    found += [file for file in checkpoints if file.name.removesuffix(checkpoint.DAMAGED) in finished]
     for name in [name for name, entry in journal.entries().items() if entry.state == "done"]:
         found += [file for file in (journal.log(name), runs / "notebooks" / f"{name}.ipynb") if file.exists()]
     for folder in (paths.results(), runs, paths.book() / "pages"):

@@ -96,8 +96,8 @@ def interval(values: list[float]) -> tuple[float, float] | None:
 
 
 def ranked(frame: pd.DataFrame) -> pd.DataFrame:
-    """The runs that may be compared: those whose score is a finite number."""
-    return frame[np.isfinite(frame["deployed"].astype(float))]
+    """The runs that may be compared: those that did not diverge."""
+    return frame[np.isfinite(frame["deployed"].astype(float)) & ~frame["diverged"].astype(bool)]
 
 
 def differences(frame: pd.DataFrame, change: dict[str, str], base: dict[str, str]) -> list[Difference]:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import torch
 
-from lowbit import measure, paths, provenance, store, study, trained
+from lowbit import measure, paths, provenance, schema, store, study, trained
 from lowbit.models import Network
+from lowbit.registry import InputError
 from lowbit.spec import RunSpec
 from lowbit.store import Record, Sealed
 from lowbit.train import Watch
@@ -17,19 +18,19 @@ from lowbit.train import Watch
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis(Sealed):
-    """What was found in the network of one run, and which record it belongs to."""
+    """What was found in the network of one run, and which record it belongs to. These fields are its schema."""
 
-    spec: dict  # the fields of RunSpec
-    masters: dict  # sha256 of the record's master matrices: the run that this is about
+    spec: schema.Spec
+    masters: dict[str, str]  # sha256 of the record's master matrices: the run that this is about
     same: bool  # whether the network measured is the record's own, or one trained again that differs
-    steps: int  # of a training segment
-    jacobians: dict  # see lowbit.measure, as for all below
-    gates: dict
-    lengths: dict
-    batches: dict
-    samples: dict
-    seconds: float  # of measuring, wall clock
-    machine: dict
+    steps: schema.Count  # of a training segment
+    jacobians: schema.Jacobians
+    gates: dict[str, schema.Gate]
+    lengths: schema.Lengths
+    batches: schema.Batches
+    samples: schema.Draws
+    seconds: schema.Amount  # of measuring, wall clock
+    machine: schema.Machine
     digest: str = ""  # sha256 of all but seconds and machine
 
 
@@ -46,12 +47,17 @@ def path(spec: RunSpec) -> Path:
 
 
 def recall(spec: RunSpec, watch: Watch | None = None) -> Diagnosis:
-    """The diagnosis of a run that is on file; else measures its network, trained again where it is not at hand."""
+    """The diagnosis of a run that is on file; else measures its network, trained again where it is not at hand.
+
+    Raises `InputError` where the run diverged.
+    """
     diagnosis = load(spec)
     if diagnosis is None:
         network = trained.network(spec, watch)
+        if store.has_diverged(spec):
+            raise InputError(f"{spec.key} diverged: there is nothing to measure in its network")
         diagnosis = examine(spec, network)
-        store.write(path(spec), json.dumps(dataclasses.asdict(diagnosis)) + "\n")
+        store.write(path(spec), json.dumps(dataclasses.asdict(diagnosis), allow_nan=False) + "\n")
     return diagnosis
 
 
@@ -83,7 +89,7 @@ def gather(spec: RunSpec) -> list[Diagnosis]:
     Runs of the study `diagnosed` whose network is at hand are measured first; nothing is trained.
     """
     for run in study.build("diagnosed"):
-        asked = (run.dataset, run.folder) == (spec.dataset, spec.folder)
+        asked = (run.dataset, run.folder) == (spec.dataset, spec.folder) and not store.has_diverged(run)
         if asked and load(run) is None and trained.at_hand(run) is not None:
             recall(run)
     return [each for each in scan(spec.folder).found if each.spec["dataset"] == spec.dataset]
@@ -119,13 +125,15 @@ def examine(spec: RunSpec, network: Network) -> Diagnosis:
 
 def _read(file: Path) -> tuple[Diagnosis | None, str]:
     try:
-        diagnosis = Diagnosis(**json.loads(file.read_text()))
-        if diagnosis.sealed().digest != diagnosis.digest:
+        content = schema.parse(file)
+        if content.get("digest") != store.digest(content):
             return None, f"{file}: its digest does not match its content; delete it to measure again"
+        schema.check(content, Diagnosis)
+        diagnosis = Diagnosis(**content)
         if path(diagnosis.run) != file:
             return None, f"{file}: holds the diagnosis of {diagnosis.run.key}"
-    except (OSError, ValueError, TypeError) as error:
-        return None, f"{file}: no diagnosis ({error}); delete it to measure again"
+    except Exception as error:  # what somebody else wrote can raise anything
+        return None, f"{file}: no diagnosis ({schema.reason(error)}); delete it to measure again"
     record = store.load(diagnosis.run)
     if record is not None and trained.masters(record.weights) != diagnosis.masters:
         return None, f"{file}: the record of this run has changed since; delete it to measure again"

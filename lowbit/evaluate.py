@@ -1,5 +1,6 @@
 """The three evaluations: as A's code tests, as hardware would run, and how much a weight sample matters."""
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 
@@ -86,7 +87,9 @@ def sampled(network: Network, dataset: Dataset, recipe: Recipe, stochastic: bool
     for _ in range(SAMPLES if stochastic else 1):
         streams = dataset.streams("test", recipe.batch, recipe.steps, recipe.test_limit)
         values.append(score(network, dataset, streams, network.round(sample=stochastic)))
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    spread = 0.0
+    if len(values) > 1:  # Python 3.11 has no deviation of numbers that are not finite
+        spread = statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
     return {"mean": statistics.mean(values), "std": spread, "values": values}
 
 

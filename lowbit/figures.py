@@ -135,7 +135,7 @@ def curve(record: Record) -> Figure:
     if record.metric["name"] == "bpc":
         ax.plot(table["update"], table["train_nats"] / np.log(2), color=PALE, lw=2, label="training, bits")
     ax.plot(table["update"], table["valid"], color=INK, lw=2, marker=".", label="validation")
-    best = table.loc[table["valid"].idxmin()]
+    best = table.loc[table["valid"].fillna(np.inf).idxmin()]
     ax.plot(best["update"], best["valid"], "o", color=COLORS["gru"], label=f"best: {best['valid']:.3f}")
     if "skipped" in table:
         skipped = int(table["skipped"].max())
@@ -171,13 +171,13 @@ def masters(record: Record) -> Figure:
     for ax, name in zip(axes[0], names, strict=True):
         told = record.weights[name]
         counts = np.array(told["histogram"])
-        ax.stairs(100 * counts / counts.sum(), BINS.numpy(), fill=True, color=COLORS["lstm"], alpha=0.8)
+        ax.stairs(100 * counts / max(counts.sum(), 1), BINS.numpy(), fill=True, color=COLORS["lstm"], alpha=0.8)
         for level in told.get("levels", nominal) if "codes" in told else ():
             if abs(level) <= 4:
                 ax.axvline(level, color=INK, lw=1, ls=":")
         beyond = f"{100 * told['saturated']:.0f} % beyond" if "saturated" in told else "not quantized"
         ax.set_title(f"{name.removeprefix('layers.')}: {beyond}", fontsize="medium")
-        used = BINS.numpy()[counts.nonzero()[0]]
+        used = BINS.numpy()[counts.nonzero()[0]] if counts.any() else BINS.numpy()  # none of a run that diverged
         ax.set(xlabel="w / α" if "codes" in told else "w / std", xlim=(used.min() - 0.5, used.max() + 0.6))
     axes[0, 0].set_ylabel("% of weights")
     return figure

@@ -1,7 +1,6 @@
 """Records made elsewhere: taken in after checks, or made again and compared."""
 
 import dataclasses
-import json
 import math
 import os
 import random
@@ -12,20 +11,22 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from lowbit import paths, provenance, store, study
+from lowbit import paths, provenance, schema, store, study
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec
 from lowbit.store import Record
 
-SAME = ("processor", "gpu", "threads", "system", "torch", "kernels")  # what digests are compared on
-WIDTH = 3  # standard deviations over seeds that a score may differ by on another machine
+# What can give the same run another digest; `revision` is named beside them, but explains nothing that `code` does not.
+CAUSES = ("processor", "gpu", "threads", "system", "python", "torch", "kernels", "lock", "code")
+WIDTH = 3  # standard deviations that two scores of one run may differ by where their digests cannot agree
+LEFT_OUT = {*store.APART, "diagnosis"}  # folders of files that are no records of runs
 
 
 class Taken(NamedTuple):
     """What became of one file."""
 
     file: Path
-    verdict: str  # taken, known or refused
+    verdict: str  # taken, known, refused, or left out: a folder of other records than those of runs
     reason: str = ""
 
 
@@ -33,19 +34,26 @@ class Verdict(NamedTuple):
     """How a record compares with the same run made here."""
 
     key: str
-    verdict: str  # same, near, undecided or different
+    verdict: str  # same, near, different; or undecided, where the size of the test set is not known
     reason: str
 
 
 def take(folder: Path | str) -> list[Taken]:
     """Files the records below a folder; one that fails a check, or differs from one on file, is refused.
 
-    Raises `InputError` where there is no record at all.
+    Folders of benchmarks, hardware, packed models and diagnoses are left out. Raises `InputError` where there is no
+    record at all.
     """
-    files = sorted(file for file in Path(folder).rglob("*.json") if file.parent.name not in ("diagnosis", "benchmarks"))
+    if schema.msgspec is None:
+        raise InputError("records are checked with msgspec; install it with: pip install msgspec")
+    files = sorted(Path(folder).rglob("*.json"))
+    apart = sorted({file.parent for file in files if LEFT_OUT.intersection(file.relative_to(folder).parts[:-1])})
+    files = [file for file in files if file.parent not in apart]
     if not files:
         raise InputError(f"no records in {folder}")
-    return [_take(file) for file in files]
+    data = {record.spec["dataset"]: record.data["sha256"] for record in store.scan().records}
+    taken = [_take(file, data) for file in files]
+    return taken + [Taken(other, "left out", "no records of runs") for other in apart]
 
 
 def sample(name: str, count: int) -> list[Record]:
@@ -57,65 +65,96 @@ def sample(name: str, count: int) -> list[Record]:
 
 
 def verify(record: Record) -> Verdict:
-    """Makes a run again in a root of its own and compares.
-
-    On the same kind of machine, versions and threads the digests must be the same; else the deployed score must be
-    within some standard deviations over seeds, where there are seeds enough to tell.
-    """
+    """Makes a run again in a root of its own and compares."""
     root, key = paths.runs() / "verify", record.run.key
-    words = [f"{field}={value}" for field, value in dataclasses.asdict(record.run).items()]
-    environment = {"LOWBIT_HOME": str(root), "LOWBIT_DATA": str(paths.raw())}
-    environment["OMP_NUM_THREADS"] = str(record.machine["threads"])
-    told = [sys.executable, "-m", "lowbit", "train", *words]
-    done = subprocess.run(told, env={**os.environ, **environment}, capture_output=True, text=True)
-    made = root / store.path(record.run).relative_to(paths.root())
-    if done.returncode or not made.exists():
-        return Verdict(key, "different", (done.stderr.strip() or "it left no record").splitlines()[-1])
-    again = Record(**json.loads(made.read_text()))
     shutil.rmtree(root, ignore_errors=True)
+    fields = [f"{field}={value}" for field, value in dataclasses.asdict(record.run).items()]
+    environment = {"LOWBIT_HOME": str(root), "LOWBIT_DATA": str(paths.raw())}
+    environment["OMP_NUM_THREADS"] = str(record.machine.get("threads", 1))
+    command = [sys.executable, "-m", "lowbit", "train", *fields]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    again, _ = store.read(root / store.path(record.run).relative_to(paths.root()))
+    shutil.rmtree(root, ignore_errors=True)
+    if again is None:
+        return Verdict(key, "different", (done.stderr.strip() or "it left no record").splitlines()[-1])
     return compare(record, again)
 
 
 def compare(record: Record, again: Record) -> Verdict:
-    """Whether two records of one run agree."""
+    r"""Whether two records of one run agree.
+
+    On the same processor, versions, threads and code the digests must be the same. Where one of these differs they
+    cannot be: rounding differs, and training multiplies it as a new seed would. Then the deployed scores must be
+    within $3\sqrt{2}\,\sqrt{\sigma^2/n + s^2}$: $n$ points of the test set, each with the standard deviation $\sigma$
+    that the metric has at that score, and $s$ over seeds, as known of runs most like this one. The factor $\sqrt{2}$
+    takes the two networks to err independently, which is more than two networks of one run do.
+    """
     key = record.run.key
     if record.digest == again.digest:
         return Verdict(key, "same", "the digests agree")
-    other = [name for name in SAME if record.machine.get(name) != again.machine.get(name)]
     if record.data["sha256"] != again.data["sha256"]:
         return Verdict(key, "different", "the data differ")
-    if not other and record.machine.get("code") == again.machine.get("code"):
-        return Verdict(key, "different", "the digests differ, on the same machine and code")
-    apart = abs(record.metrics["deployed"] - again.metrics["deployed"])
-    because = f"{apart:.4f} {record.metric['unit']} apart, other {', '.join(other) or 'code'}"
-    spread = _spread(record.run)
-    if spread is None:
-        return Verdict(key, "undecided", f"{because}; no other seed tells how far apart runs are")
-    return Verdict(key, "near" if apart <= WIDTH * spread else "different", f"{because}; {spread:.4f} over seeds")
-
-
-def _spread(run: RunSpec) -> float | None:
-    """The standard deviation over seeds of the deployed score, of runs on the same data and budget, pooled."""
-    kinds: dict[RunSpec, list[float]] = {}
-    for record in store.scan(run.folder).records:
-        if (record.run.dataset, record.run.budget) == (run.dataset, run.budget):
-            kinds.setdefault(dataclasses.replace(record.run, seed=0), []).append(record.metrics["deployed"])
-    variances = [(len(scores) - 1, statistics.variance(scores)) for scores in kinds.values() if len(scores) > 1]
-    if not variances:
-        return None
-    return math.sqrt(sum(n * variance for n, variance in variances) / sum(n for n, _ in variances))
-
-
-def _take(file: Path) -> Taken:
+    told = f"differs in {differences(record, again)}"
+    if all(record.machine.get(name) == again.machine.get(name) for name in CAUSES):
+        return Verdict(key, "different", "the digests differ, on the same machine, versions and code")
+    if record.diverged or again.diverged:
+        verdict = "near" if record.diverged == again.diverged else "different"
+        return Verdict(key, verdict, f"{'both' if verdict == 'near' else 'one of the two'} diverged; {told}")
+    scores = record.metrics["deployed"], again.metrics["deployed"]
+    apart = f"{abs(scores[0] - scores[1]):.4f} {record.metric['unit']} apart"
     try:
-        record = Record(**json.loads(file.read_text()))
-        run = record.run
-    except (OSError, ValueError, TypeError) as error:
-        return Taken(file, "refused", f"no record ({error})")
-    if record.sealed().digest != record.digest:
-        return Taken(file, "refused", "its digest does not match its content")
-    if run.key != file.stem:
-        return Taken(file, "refused", f"holds the record of {run.key}")
+        tolerance, because = _tolerance(record.run, statistics.mean(scores))
+    except InputError as error:
+        return Verdict(key, "undecided", f"{apart}, but the size of the test set is not known: {error}; {told}")
+    verdict = "near" if abs(scores[0] - scores[1]) <= tolerance else "different"
+    return Verdict(key, verdict, f"{apart}, tolerance {tolerance:.4f} ({because}); {told}")
+
+
+def differences(record: Record, again: Record) -> str:
+    """All in which two records were not made alike, with both values."""
+    pairs = {name: (record.machine.get(name), again.machine.get(name)) for name in (*CAUSES, "revision")}
+    return ", ".join(f"{name} ({old}, here {new})" for name, (old, new) in pairs.items() if old != new) or "nothing"
+
+
+def _tolerance(run: RunSpec, score: float) -> tuple[float, str]:
+    """What `compare` allows at a score, and in words what it is made of; raises `InputError` without the test set."""
+    metric = run.data.metric
+    points = sum(metric.points(batch.y, batch) for batch in run.data.alone("test", run.recipe.test_limit))
+    drawn = metric.deviation(score) / math.sqrt(points)
+    share, runs = _spread(run)
+    told = f"{drawn:.4f} by {points:,} test points, "
+    told += f"{share * score:.4f} by {runs} runs of other seeds" if runs else "no seeds on file"
+    return WIDTH * math.sqrt(2) * math.hypot(drawn, share * score), told
+
+
+def _spread(run: RunSpec) -> tuple[float, int]:
+    """The standard deviation over seeds as a share of the score, pooled, and of how many runs.
+
+    Of runs on the same data and budget, else on the same data, else with the same metric; 0 where there are no seeds.
+    """
+    name = run.data.metric.name
+    records = [each for each in store.scan().records if each.metric["name"] == name and not each.diverged]
+    for same in (lambda other: (other.dataset, other.budget), lambda other: other.dataset, lambda _: None):
+        kinds: dict[RunSpec, list[float]] = {}
+        for record in records:
+            if same(record.run) == same(run):
+                kinds.setdefault(dataclasses.replace(record.run, seed=0), []).append(record.metrics["deployed"])
+        several = [scores for scores in kinds.values() if len(scores) > 1 and statistics.mean(scores)]
+        if several:
+            squares = [
+                (len(scores) - 1) * statistics.variance(scores) / statistics.mean(scores) ** 2 for scores in several
+            ]
+            runs = sum(map(len, several))
+            return math.sqrt(sum(squares) / (runs - len(several))), runs
+    return 0.0, 0
+
+
+def _take(file: Path, data: dict[str, str]) -> Taken:
+    """Files one record; `data` are the checksums of the datasets of records on file, to which its own is added."""
+    record, problem = store.read(file)
+    if record is None:
+        return Taken(file, "refused", problem)
+    run, dataset = record.run, record.spec["dataset"]
     if dataclasses.asdict(run.recipe) != {**dataclasses.asdict(run.recipe), **record.recipe}:
         return Taken(file, "refused", "its budget means another recipe here")
     known = store.load(run)
@@ -123,13 +162,8 @@ def _take(file: Path) -> Taken:
         return Taken(file, "known")
     if known is not None:
         return Taken(file, "refused", f"{store.path(run)} differs; delete it to take this one")
-    if any(other.data["sha256"] != record.data["sha256"] for other in _on_same_data(record)):
+    if data.setdefault(dataset, record.data["sha256"]) != record.data["sha256"]:
         return Taken(file, "refused", "its data differ from those of the records on file")
     store.save(record)
     made = record.machine.get("code")
     return Taken(file, "taken", "" if made == provenance.code(run) else "made by other code")
-
-
-def _on_same_data(record: Record) -> list[Record]:
-    found = store.scan().records
-    return [other for other in found if other.spec["dataset"] == record.spec["dataset"]]

@@ -81,6 +81,31 @@ def perplexity(nats: float) -> float:
     return math.exp(nats) if nats < 700 else math.inf
 
 
+def of_surprise(score: float) -> float:
+    """The standard deviation of one point of a mean surprise: as of an exponential distribution, the mean itself."""
+    return score
+
+
+def of_choices(score: float) -> float:
+    """The same in the unit of a perplexity."""
+    return score * math.log(max(score, 1.0))
+
+
+def of_mistakes(score: float) -> float:
+    """The same of a share in hundredths: binomial, and from a half on that of a half, as edits can pass the whole.
+
+    >>> of_mistakes(20.0), of_mistakes(120.0)
+    (40.0, 50.0)
+    """
+    share = min(score / 100, 0.5)
+    return 100 * math.sqrt(share * (1 - share))
+
+
+def of_squares(score: float) -> float:
+    """The same of a mean square: as of squared normal numbers."""
+    return math.sqrt(2) * score
+
+
 @dataclasses.dataclass(frozen=True)
 class Metric:
     """A score: the mean over points of a summed amount, in its unit; lower is better for all of ours."""
@@ -90,6 +115,7 @@ class Metric:
     total: Callable[[Any, Batch], Tensor]  # of network outputs and a batch, summed over its points
     scale: Callable[[float], float]  # from the mean to the score
     points: Callable[[Batch], int] = targets
+    deviation: Callable[[float], float] = of_surprise  # of one point, in the unit of the score, at that score
     places: int = 3  # decimals that a score is printed with
 
     def __call__(self, total: float, points: int) -> float:
@@ -99,8 +125,8 @@ class Metric:
 
 NATS = Metric("nats", "nats", cross_entropy, same)
 BITS_PER_CHARACTER = Metric("bpc", "bits per character", cross_entropy, bits)
-PERPLEXITY = Metric("perplexity", "perplexity per word", cross_entropy, perplexity, places=1)
-ERROR_PERCENT = Metric("error_percent", "% wrong", mistakes, percent, places=1)
+PERPLEXITY = Metric("perplexity", "perplexity per word", cross_entropy, perplexity, deviation=of_choices, places=1)
+ERROR_PERCENT = Metric("error_percent", "% wrong", mistakes, percent, deviation=of_mistakes, places=1)
 
 
 def alignment_nats(outputs: Float[Tensor, "time batch labels"], batch: Batch) -> Float[Tensor, ""]:
@@ -178,19 +204,39 @@ def sequences(batch: Batch) -> int:
 
 NATS_PER_LABEL = Metric("label_nats", "nats per label", alignment_nats, same)
 LABEL_ERROR = Metric(
-    "label_error_percent", "% label errors", functools.partial(label_edits, ctc.greedy), percent, places=1
+    "label_error_percent",
+    "% label errors",
+    functools.partial(label_edits, ctc.greedy),
+    percent,
+    targets,
+    of_mistakes,
+    1,
 )
 LABEL_ERROR_BEAM = Metric(
-    "label_error_percent_beam", "% label errors", functools.partial(label_edits, ctc.beam), percent
+    "label_error_percent_beam",
+    "% label errors",
+    functools.partial(label_edits, ctc.beam),
+    percent,
+    targets,
+    of_mistakes,
+    1,
 )
-WORD_ERROR = Metric("word_error_percent", "% word errors", functools.partial(word_edits, ctc.greedy), percent, words)
+WORD_ERROR = Metric(
+    "word_error_percent", "% word errors", functools.partial(word_edits, ctc.greedy), percent, words, of_mistakes, 1
+)
 WORD_ERROR_BEAM = Metric(
-    "word_error_percent_beam", "% word errors", functools.partial(word_edits, ctc.beam), percent, words
+    "word_error_percent_beam", "% word errors", functools.partial(word_edits, ctc.beam), percent, words, of_mistakes, 1
 )
 SEQUENCE_ERROR = Metric(
-    "sequence_error_percent", "% wrong sequences", functools.partial(wrong, ctc.greedy), percent, sequences
+    "sequence_error_percent",
+    "% wrong sequences",
+    functools.partial(wrong, ctc.greedy),
+    percent,
+    sequences,
+    of_mistakes,
+    1,
 )
-SQUARED_ERROR = Metric("squared_error", "mean squared error", squared, same, sequences, places=4)
+SQUARED_ERROR = Metric("squared_error", "mean squared error", squared, same, sequences, of_squares, 4)
 
 
 def key_nats(outputs: Float[Tensor, "time batch keys"], batch: Batch) -> Float[Tensor, ""]:

@@ -32,7 +32,8 @@ class Plan(NamedTuple):
 def make(name: str, only: dict[str, str] | None = None, fresh: bool = False, stale: bool = False) -> Plan:
     """The plan of a study; raises `InputError`.
 
-    `fresh` replaces all records, and goes on where an earlier `fresh` was interrupted; `stale` those from other code.
+    `fresh` replaces all records, and goes on where an earlier `fresh` was interrupted; `stale` those that are not of
+    today's code, or do not say.
     """
     runs = chosen(study.build(name), only or {})
     stages = templates.pages(runs)
@@ -43,7 +44,7 @@ def make(name: str, only: dict[str, str] | None = None, fresh: bool = False, sta
     if fresh and not again:
         again = [run for run in runs if store.load(run) is not None]
     elif stale:
-        again += [run for run in runs if run not in again and freshness(run) == "stale"]
+        again += [run for run in runs if run not in again and freshness(run) in ("stale", "unknown")]
     current, drawn, trained = [], [], []
     changed = set()  # data and budgets that will have other records
     for page in (page for stage in stages for page in stage):
@@ -76,12 +77,27 @@ def chosen(runs: list[RunSpec], only: dict[str, str]) -> list[RunSpec]:
 
 
 def freshness(run: RunSpec) -> str:
-    """Of a run: open (no record), stale (its record is from other code), unknown (it does not say) or fresh."""
+    """Whether the record of a run is of today's code: fresh, stale, unknown, or open where there is none.
+
+    It is unknown where the record names no code, or comes from a checkout with changes.
+    """
     record = store.load(run)
     if record is None:
         return "open"
-    made = record.machine.get("code")
-    return "unknown" if made is None else "fresh" if made == provenance.code(run) else "stale"
+    if record.machine.get("code") is None or record.machine.get("dirty"):
+        return "unknown"
+    return "fresh" if record.machine["code"] == provenance.code(run) else "stale"
+
+
+def remarks(name: str) -> dict[str, list[str]]:
+    """The keys of a study's runs by what is to be said of their records."""
+    runs = study.build(name)
+    states = {run.key: freshness(run) for run in runs}
+    return {
+        "records of other code": [key for key, state in states.items() if state == "stale"],
+        "records of unknown code": [key for key, state in states.items() if state == "unknown"],
+        "diverged": [run.key for run in runs if store.has_diverged(run)],
+    }
 
 
 def states(name: str) -> dict[str, list[Page]]:

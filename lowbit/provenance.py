@@ -39,7 +39,7 @@ def machine() -> dict:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "lowbit": importlib.metadata.version("lowbit"),
+        "lowbit": sys.modules["lowbit"].__version__,  # a copied checkout has no installed distribution
         "lock": lock(),
         **dict(zip(("revision", "dirty"), _revision(), strict=True)),
     }

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lowbit import paths, store
+from lowbit import paths, schema, store
 from lowbit.registry import InputError
 
 NUMBER = (int, float)
@@ -202,7 +202,8 @@ def scan(*kinds: str) -> Scan:
 def _read(file: Path) -> tuple[Benchmark | None, str]:
     again = "delete it or run the benchmark again"
     try:
-        told = json.loads(file.read_text())
+        told = schema.parse(file)
+        schema.check(told, Benchmark)
         told["cases"] = [Case(**case) for case in told["cases"]]
         benchmark = Benchmark(**told)
         if benchmark.sealed().digest != benchmark.digest:
@@ -210,10 +211,8 @@ def _read(file: Path) -> tuple[Benchmark | None, str]:
         if path(benchmark.kind, benchmark.measured) != file:
             return None, f"{file}: holds benchmark {benchmark.kind!r} of machine {benchmark.measured!r}"
         return benchmark, ""
-    except KeyError as error:
-        return None, f"{file}: no benchmark (there is no {error}); {again}"
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        return None, f"{file}: no benchmark ({error}); {again}"
+    except Exception as error:  # what somebody else wrote can raise anything
+        return None, f"{file}: no benchmark ({schema.reason(error)}); {again}"
 
 
 def _check_row(table: str, row: dict, columns: dict | None) -> None:

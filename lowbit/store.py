@@ -6,11 +6,11 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from filelock import FileLock
 
-from lowbit import paths, quantizers
+from lowbit import paths, quantizers, schema
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec, fields
 
@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 # The columns of `frame` after those of the spec.
 SCORES = (
     *("bits", "hidden", "metric", "as_published", "deployed", "sampled", "sampled_std"),
-    *("points", "trivial", "weight_bytes", "updates", "seconds", "key"),
+    *("points", "trivial", "weight_bytes", "updates", "seconds", "diverged", "key"),
 )
 
 
 COMMITTED = ("brief", "cpu", "paper")  # budgets whose records are part of the study
-APART = ("benchmarks", "hardware")  # folders of results that hold other records than those of runs
+APART = ("benchmarks", "hardware", "packed")  # folders of results that hold other records than those of runs
+UNSEALED = ("seconds", "machine", "diverged", "digest")  # fields of a record that its digest leaves out
+
+
+def digest(content: dict) -> str:
+    """The sha256 of what a record holds, without time, machine and what follows from the rest."""
+    told = {name: schema.plain(part) for name, part in content.items() if name not in UNSEALED}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 class Sealed:
@@ -40,29 +47,36 @@ class Sealed:
         return RunSpec(**self.spec)
 
     def sealed(self) -> "Sealed":
-        """The same with its digest, over everything but time and machine."""
-        told = dataclasses.asdict(self)
-        for name in ("seconds", "machine", "digest"):
-            del told[name]
-        text = json.dumps(told, sort_keys=True)
-        return dataclasses.replace(self, digest=hashlib.sha256(text.encode()).hexdigest())
+        """The same with its digest, over everything but time, machine and what follows from the rest."""
+        return dataclasses.replace(self, digest=digest(vars(self)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Record(Sealed):
-    """What one run found, and all that is needed to trust it or run it again."""
+    """What one run found, and all that is needed to trust it or run it again. These fields are the schema of its file.
 
-    spec: dict  # the fields of RunSpec
-    recipe: dict  # the fields of Recipe that the budget meant
-    metric: dict  # name and unit
-    metrics: dict  # as_published, deployed, sampled: test scores under the three evaluations
-    curve: list  # one entry a validation: update, train and valid score, learning rate
-    weights: dict  # by matrix: histogram of masters, share of each code, share beyond the outermost level
-    data: dict  # sha256 of the arrays and further facts
-    sizes: dict  # parameters, recurrent weights and their bytes when packed
-    seconds: float  # of training and evaluation, wall clock
-    machine: dict  # where it ran, on what code and versions, and what it took; older records say less
+    A run has diverged when a score as published or deployed is not finite, or when every update since the
+    last but one validation was skipped. No table ranks it. A number that is not finite is null in the file, and
+    NaN in scores, curve and weights here.
+    """
+
+    spec: schema.Spec
+    recipe: schema.Settings  # that the budget meant
+    metric: schema.Metric
+    metrics: schema.Metrics
+    curve: Annotated[list[schema.Point], schema.Meta(min_length=1)]
+    weights: dict[str, schema.Matrix]
+    data: schema.Data
+    sizes: schema.Sizes
+    seconds: schema.Amount  # of training and evaluation, wall clock
+    machine: schema.Machine
+    diverged: bool = False  # follows from scores and curve; records older than this field lack it
     digest: str = ""  # sha256 of all that the machine should not change
+
+    def __post_init__(self):
+        for name in ("metrics", "curve", "weights"):
+            object.__setattr__(self, name, schema.numbers(getattr(self, name)))
+        object.__setattr__(self, "diverged", _diverged(self.metrics, self.curve))
 
 
 class Scan(NamedTuple):
@@ -85,7 +99,10 @@ def write(file: Path, content: str | bytes) -> None:
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        with part.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())  # or a loss of power could leave the new name with no content
         os.replace(part, file)
     except OSError as error:
         if part.exists():
@@ -102,7 +119,8 @@ def probe(spec: RunSpec) -> None:
 
 def save(record: Record) -> None:
     """Files a record; if another was to be replaced, it now is."""
-    write(path(record.run), json.dumps(dataclasses.asdict(record), indent=1) + "\n")
+    content = schema.plain(vars(record))
+    write(path(record.run), json.dumps(content, indent=1, allow_nan=False) + "\n")
     _asked(record.run).unlink(missing_ok=True)
 
 
@@ -130,10 +148,30 @@ def is_asked_again(spec: RunSpec) -> bool:
 def load(spec: RunSpec) -> Record | None:
     """The record of a run, or None where there is none that can be read."""
     file = path(spec)
-    if not file.exists():
-        return None
-    record, _ = _read(file)
-    return record
+    return _own(file)[0] if file.exists() else None
+
+
+def read(file: Path) -> tuple[Record | None, str]:
+    """The record in a file and "", or None and why it is none: not of the schema, or changed since it was sealed."""
+    try:
+        content = schema.parse(file)
+        if content.get("digest") != digest(content):
+            return None, "its digest does not match its content"
+        schema.check(content, Record)
+        record = Record(**content)
+        if None in content["metrics"].values() and not content.get("diverged"):
+            return None, "no record (scores are null, and it is not marked as diverged)"
+        if record.run.key != file.stem:
+            return None, f"holds the record of {record.run.key}"
+    except Exception as error:  # what somebody else wrote can raise anything
+        return None, f"no record ({schema.reason(error)})"
+    return record, ""
+
+
+def has_diverged(spec: RunSpec) -> bool:
+    """Whether there is a record of a run, and it says that the run diverged."""
+    record = load(spec)
+    return record is not None and record.diverged
 
 
 def current(spec: RunSpec) -> Record | None:
@@ -147,16 +185,19 @@ def scan(*budgets: str) -> Scan:
     for file in sorted(paths.results().glob("*/*.json")):
         if file.parent.name in APART or (budgets and file.parent.name not in budgets):
             continue
-        record, problem = _read(file)
+        record, problem = _own(file)
         if record is None:
-            problems.append(problem)
+            problems.append(f"{file}: {problem}; delete it to run again")
         else:
             records.append(record)
     return Scan(records, problems)
 
 
 def frame(records: list[Record]) -> "pd.DataFrame":
-    """One row a record: its spec, its scores under the three evaluations, its sizes."""
+    """One row a record: its spec, its scores under the three evaluations, its sizes.
+
+    Runs that `diverged` are rows too; what ranks or averages leaves them out.
+    """
     import pandas as pd
 
     rows = [
@@ -174,6 +215,7 @@ def frame(records: list[Record]) -> "pd.DataFrame":
             "weight_bytes": record.sizes["packed_bytes"],
             "updates": record.curve[-1]["update"],
             "seconds": record.seconds,
+            "diverged": record.diverged,
             "key": record.run.key,
         }
         for record in records
@@ -189,14 +231,19 @@ def _content_sha256(spec: RunSpec) -> str:
     return hashlib.sha256(path(spec).read_bytes()).hexdigest() if path(spec).exists() else ""
 
 
-def _read(file: Path) -> tuple[Record | None, str]:
+def _own(file: Path) -> tuple[Record | None, str]:
+    """The record in a file of this root and "", or None and why it is none."""
+    record, problem = read(file)
+    if record is not None and path(record.run) != file:
+        return None, f"holds the record of {record.run.key}"
+    return record, problem
+
+
+def _diverged(metrics: schema.Metrics, curve: list[schema.Point]) -> bool:
+    """What `Record` says; False of another shape, which the schema refuses."""
     try:
-        told = json.loads(file.read_text())
-        record = Record(**told)
-        if record.sealed().digest != record.digest:
-            return None, f"{file}: its digest does not match its content; delete it to run again"
-        if path(record.run) != file:
-            return None, f"{file}: holds the record of {record.run.key}"
-        return record, ""
-    except (OSError, ValueError, TypeError) as error:
-        return None, f"{file}: no record ({error}); delete it to run again"
+        before, last = [{"update": 0}, *curve][-2:] if curve else ({"update": 0}, {"update": 1})
+        stuck = last.get("skipped", 0) - before.get("skipped", 0) >= last["update"] - before["update"]
+        return stuck or not all(math.isfinite(metrics[name]) for name in ("as_published", "deployed"))
+    except (ArithmeticError, AttributeError, LookupError, TypeError):
+        return False

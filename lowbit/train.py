@@ -1,16 +1,16 @@
 """The training loop: from a spec to a record, through checkpoints that resume bit for bit."""
 
 import dataclasses
-import io
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from lowbit import cells, evaluate, kernels, models, paths, provenance, quantizers, store, weights
+from lowbit import cells, checkpoint, evaluate, kernels, models, provenance, quantizers, store, weights
+from lowbit.cells import State
+from lowbit.checkpoint import checkpoint_path, network_path
 from lowbit.datasets import Batch, Recipe
 from lowbit.models import Network, detach
 from lowbit.recurrent import Design
@@ -61,7 +61,7 @@ def train(spec: RunSpec, watch: Watch | None = None) -> Record:
     session = Session(spec)
     session.run(watch)
     record = session.record()
-    _save(session.network.state_dict(), network_path(spec))
+    checkpoint.save(session.network.state_dict(), network_path(spec))
     return record
 
 
@@ -80,23 +80,24 @@ def progress(spec: RunSpec) -> Watch:
     return watch
 
 
-def checkpoint_path(spec: RunSpec) -> Path:
-    """Where an unfinished run keeps its state."""
-    return paths.runs() / "checkpoints" / f"{spec.key}.pt"
-
-
-def network_path(spec: RunSpec) -> Path:
-    """Where a finished run leaves its network."""
-    return paths.runs() / "networks" / f"{spec.key}.pt"
-
-
 class Session:
     """One run while it lasts: network, optimizer, place in the data, curve, and the best network so far."""
 
     def __init__(self, spec: RunSpec):
         self.spec, self.data, self.recipe = spec, spec.data, spec.recipe
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = build(spec).to(self.device)
+        self.made_by = [provenance.code(spec), str(torch.__version__), self.device.type]
+        self._start()
+        file = checkpoint_path(spec)
+        if file.exists():
+            try:
+                self._resume(checkpoint.load(file))
+            except Exception as error:
+                checkpoint.set_aside(file, error)
+                self._start()
+
+    def _start(self) -> None:
+        self.network = build(self.spec).to(self.device)
         for layer in self.network.recurrent().values():
             layer.kernels = kernels.fastest()
         self.optimizer = optimizer(self.network, self.recipe)
@@ -104,10 +105,7 @@ class Session:
         self.skipped, self.ran = 0, set()  # updates whose gradient was not finite; kernels of training steps
         self.rate, self.curve = self.recipe.rate, []
         self.best, self.states = None, None  # the network of the best validation; the state to carry on
-        self.made_by = provenance.code(spec), torch.__version__, self.device.type
         self.meter = provenance.Meter()
-        if checkpoint_path(spec).exists():
-            self._resume()
 
     def run(self, watch: Watch | None = None) -> None:
         """Trains to the end or until validation stops improving."""
@@ -120,7 +118,7 @@ class Session:
             loss, points = loss + step_loss, points + step_points
             self.update, self.seen = self.update + 1, self.seen + 1
             if self.update % self.recipe.evaluate_every == 0 or self.update == self.recipe.updates:
-                self._validate(loss / max(points, 1))
+                self._validate(loss / points if points else math.nan)
                 loss, points = 0.0, 0
                 self._keep()
             if watch is not None:
@@ -216,35 +214,33 @@ class Session:
         if self.recipe.restart:
             self.optimizer.state.clear()
 
-    # What a checkpoint holds besides the network, the optimizer and the random state.
-    KEPT = ("update", "epoch", "seen", "curve", "best", "states", "rate", "skipped", "ran", "made_by")
+    # What a checkpoint holds as it is.
+    KEPT = ("update", "epoch", "seen", "curve", "best", "rate", "skipped", "made_by")
 
     def _keep(self) -> None:
-        kept = {name: getattr(self, name) for name in self.KEPT} | {"spent": self.meter.read()}
-        kept |= {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        kept |= {"random": torch.get_rng_state(), "random_cuda": torch.cuda.get_rng_state_all()}
-        _save(kept, checkpoint_path(self.spec))
+        values = {name: getattr(self, name) for name in self.KEPT} | {"spent": self.meter.read()}
+        values |= {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        values |= {"random": torch.get_rng_state(), "random_cuda": torch.cuda.get_rng_state_all()}
+        values["states"] = self.states and [(list(state.values), state.t) for state in detach(self.states)]
+        values["ran"] = sorted(self.ran)
+        checkpoint.save(values, checkpoint_path(self.spec))
 
-    def _resume(self) -> None:
-        kept = torch.load(checkpoint_path(self.spec), weights_only=False, map_location="cpu")
-        if kept.get("made_by") != self.made_by:  # what began under other code would end as neither
+    def _resume(self, values: dict) -> None:
+        if values["made_by"] != self.made_by:  # what began under other code would end as neither
             return
-        self.meter = provenance.Meter(kept["spent"])
-        self.network.load_state_dict(kept["network"])
-        self.optimizer.load_state_dict(kept["optimizer"])
+        self.meter = provenance.Meter(values["spent"])
+        self.network.load_state_dict(values["network"])
+        self.optimizer.load_state_dict(values["optimizer"])
         for name in self.KEPT:
-            setattr(self, name, kept[name])
-        torch.set_rng_state(kept["random"])
-        torch.cuda.set_rng_state_all(kept["random_cuda"][: torch.cuda.device_count()])
+            setattr(self, name, values[name])
+        if values["states"] is not None:
+            self.states = [State(tuple(x.to(self.device) for x in memory), t) for memory, t in values["states"]]
+        self.ran = set(values["ran"])
+        torch.set_rng_state(values["random"])
+        torch.cuda.set_rng_state_all(values["random_cuda"][: torch.cuda.device_count()])
 
 
 def optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
     """Adam with its usual constants, or plain SGD."""
     kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[recipe.optimizer]
     return kind([p for p in network.parameters() if p.requires_grad], lr=recipe.rate, fused=True)
-
-
-def _save(kept: dict, file: Path) -> None:
-    content = io.BytesIO()
-    torch.save(kept, content)
-    store.write(file, content.getvalue())

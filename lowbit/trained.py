@@ -1,8 +1,6 @@
 """Trained networks: the one that a run left on this machine, else one trained again."""
 
-import torch
-
-from lowbit import store, train, weights
+from lowbit import checkpoint, store, train, weights
 from lowbit.models import Network
 from lowbit.spec import RunSpec
 from lowbit.store import Record
@@ -44,7 +42,7 @@ def masters(told: dict) -> dict[str, str]:
 def _read(spec: RunSpec) -> Network | None:
     network = train.build(spec)
     try:
-        network.load_state_dict(torch.load(train.network_path(spec), map_location="cpu", weights_only=True))
+        network.load_state_dict(checkpoint.load(train.network_path(spec)))
     except Exception:  # a damaged file, or one of another version, can raise anything
         return None
     return network

@@ -1,12 +1,13 @@
 """The command line: clear lines, no tracebacks."""
 
+import dataclasses
 import os
 import subprocess
 import sys
 
 import pytest
 
-from lowbit import paths, store
+from lowbit import paths, store, study
 from lowbit.__main__ import main
 from lowbit.spec import RunSpec
 
@@ -54,6 +55,39 @@ def test_missing_data_offline_is_one_clear_line(monkeypatch, capsys):
     assert "warpeace_input.txt" in error
     assert "LOWBIT_MIRROR" in error
     assert error.count("\n") == 1
+
+
+STUCK = RunSpec(
+    cell="rnn(activation='relu')",
+    norm="none",
+    quantizer="full",
+    budget=TINY.partition("=")[2].replace("hidden", "rate=1e30, final_rate=1e30, hidden"),
+)
+
+
+def test_a_diverged_run_is_named_on_standard_error_and_ends_with_1(capsys):
+    words = [f"{field}={value}" for field, value in dataclasses.asdict(STUCK).items()]
+    for _ in range(2):
+        assert main(["train", *words]) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert f"{STUCK.key} diverged" in error
+    assert main(["diagnose", *words]) == 2
+    assert "diverged" in capsys.readouterr().err
+
+
+def test_a_batch_draws_the_page_of_a_diverged_run_and_names_it(monkeypatch, capsys):
+    monkeypatch.setitem(study.STUDIES, "stuck", lambda: [STUCK])
+    assert main(["run", "stuck", "--jobs", "1", "--only", "quantizer=full"]) == 1
+    told = capsys.readouterr()
+    assert f"{STUCK.key} diverged" in told.err
+    assert "0 failed" in told.out
+    assert (paths.book() / "pages" / "runs" / f"{STUCK.key}.ipynb").exists()
+    (paths.book() / "pages" / "runs" / f"{STUCK.key}.ipynb").unlink()
+    assert main(["run", "stuck", "--jobs", "1", "--only", "quantizer=full"]) == 0  # drawn again, not trained
+    assert f"{STUCK.key} diverged" in capsys.readouterr().err
+    assert main(["status", "stuck"]) == 0
+    assert f"diverged: 1\n  {STUCK.key}" in capsys.readouterr().out
 
 
 def test_results_that_cannot_be_written_are_one_line(capsys):

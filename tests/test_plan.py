@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from lowbit import plan, provenance, store, study, train, view
+from lowbit.__main__ import main
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec
 
@@ -53,6 +54,7 @@ def test_a_plan_counts_what_is_recalled_and_estimates_by_its_likes(six):
 
 
 def test_a_record_of_other_code_is_stale_and_only_then_replaced(six, monkeypatch):
+    monkeypatch.setattr(provenance, "_revision", lambda: ("0", False))
     record = train.recall(six[0])
     train.recall(six[1])
     store.save(dataclasses.replace(record, machine={**record.machine, "code": "other"}))
@@ -61,6 +63,22 @@ def test_a_record_of_other_code_is_stale_and_only_then_replaced(six, monkeypatch
     assert plan.make("six").again == []
     store.save(dataclasses.replace(record, machine={"gpu": None}))
     assert plan.freshness(six[0]) == "unknown"
+
+
+@pytest.mark.parametrize("change", [{"code": None}, {"dirty": True}, {"dirty": True, "code": "other"}])
+def test_a_record_of_unknown_code_is_counted_and_replaced_with_the_stale(change, six, monkeypatch, capsys):
+    monkeypatch.setattr(provenance, "_revision", lambda: ("0", False))
+    record, stale = train.recall(six[0]), train.recall(six[1])
+    train.recall(six[2])
+    machine = {name: value for name, value in (record.machine | change).items() if value is not None}
+    store.save(dataclasses.replace(record, machine=machine))
+    store.save(dataclasses.replace(stale, machine=stale.machine | {"code": "other"}))
+    assert [plan.freshness(run) for run in six[:4]] == ["unknown", "stale", "fresh", "open"]
+    assert set(plan.make("six", stale=True).again) == set(six[:2])
+    assert main(["status", "six"]) == 0
+    told = capsys.readouterr().out
+    assert f"records of other code: 1\n  {six[1].key}\n" in told
+    assert f"records of unknown code: 1\n  {six[0].key}\n" in told
 
 
 def test_replacing_goes_on_where_it_was_interrupted_and_keeps_the_old_record_until_then(six):

@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import json
+import math
 import os
 
 import pytest
@@ -104,3 +105,72 @@ def test_the_table_has_a_row_a_record():
     assert list(frame["key"]) == [each.run.key for each in made]
     assert list(frame["bits"]) == [2, 1]
     assert list(frame["deployed"]) == [1.5, 1.5]
+
+
+LOST = {"as_published": 2.0, "deployed": math.inf, "sampled": {"mean": math.nan, "std": 0.0, "values": [math.nan]}}
+
+
+def point(update, skipped=None):
+    return {"update": update, "train_nats": 1.0, "valid": 1.5, "rate": 0.01} | ({"skipped": skipped} if skipped else {})
+
+
+def refuse(word):
+    raise ValueError(word)
+
+
+def test_a_score_that_is_not_finite_marks_the_record_and_is_null_in_its_file():
+    made = dataclasses.replace(record(), metrics=LOST).sealed()
+    store.save(made)
+    content = json.loads(store.path(made.run).read_text(), parse_constant=refuse)
+    assert content["diverged"] is True
+    assert content["metrics"]["deployed"] is None
+    assert store.load(made.run) == made
+    assert store.scan().problems == []
+
+
+@pytest.mark.parametrize(
+    ("curve", "diverged"),
+    [
+        ([point(10, 10)], True),
+        ([point(10), point(20, 10)], True),
+        ([point(10, 10), point(20, 20)], True),
+        ([point(10, 10), point(20, 19)], False),
+        ([point(10), point(20, 9)], False),
+        ([point(10, 3), point(20, 12)], False),
+        ([point(10)], False),
+    ],
+)
+def test_a_run_has_diverged_when_all_updates_since_the_last_but_one_validation_were_skipped(curve, diverged):
+    made = dataclasses.replace(record(), curve=curve)
+    assert made.diverged is diverged
+    assert list(store.frame([made])["diverged"]) == [diverged]
+
+
+def test_the_mark_follows_from_what_the_digest_covers_so_that_older_records_keep_theirs():
+    made = record()
+    store.save(made)
+    content = json.loads(store.path(made.run).read_text())
+    del content["diverged"]
+    store.path(made.run).write_text(json.dumps(content))
+    assert store.load(made.run) == made
+    stuck = dataclasses.replace(made, curve=[point(10, 10)]).sealed()
+    store.save(stuck)
+    content = json.loads(store.path(made.run).read_text())
+    del content["diverged"]
+    store.path(made.run).write_text(json.dumps(content))
+    assert store.load(made.run).diverged
+
+
+def test_the_table_keeps_diverged_runs_with_scores_that_are_no_numbers():
+    frame = store.frame([record(), dataclasses.replace(record(seed=1), metrics=LOST)])
+    assert list(frame["diverged"]) == [False, True]
+    assert frame["deployed"].dtype == float
+    assert math.isnan(frame["deployed"][1])
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(monkeypatch, tmp_path):
+    calls, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda stream: (calls.append("flushed"), fsync(stream)))
+    monkeypatch.setattr(os, "replace", lambda part, file: (calls.append("named"), replace(part, file)))
+    store.write(tmp_path / "a.json", "{}")
+    assert calls == ["flushed", "named"]

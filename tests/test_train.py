@@ -1,10 +1,12 @@
 import dataclasses
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
-from lowbit import quantizers, store, train, weights
+from lowbit import checkpoint, quantizers, store, train, weights
 from lowbit.quantizers import Site
 from lowbit.registry import InputError, parse
 from lowbit.spec import RunSpec
@@ -223,3 +225,86 @@ def test_a_gradient_that_is_large_but_finite_is_no_reason_to_leave_an_update_out
     session.network.readout.bias.register_hook(lambda grad: torch.full_like(grad, math.nan))
     session._step(batch)
     assert session.skipped == 1
+
+
+STUCK = {"cell": "rnn(activation='relu')", "norm": "none", "quantizer": "full"}
+
+
+def test_a_run_without_finite_gradients_is_marked_as_diverged_in_strict_json():
+    def refuse(word):
+        raise ValueError(word)
+
+    spec = changed("rate=1e30, final_rate=1e30", **STUCK)
+    record = train.recall(spec)
+    assert record.diverged
+    content = json.loads(store.path(spec).read_text(), parse_constant=refuse)
+    assert content["diverged"] is True
+    assert content["curve"][-1]["train_nats"] is None
+    assert train.recall(spec) == record
+    assert store.scan().problems == []
+
+
+@pytest.mark.parametrize("quantizer", ["full", "ternary", "ternary(stochastic=True)", "uniform(bits=4)"])
+def test_weights_that_are_no_numbers_still_end_in_a_record(quantizer):
+    session = train.Session(tiny(quantizer=quantizer))
+    session.run()
+    session.best = None
+    with torch.no_grad():
+        for parameter in session.network.parameters():
+            parameter.fill_(math.nan)
+    record = session.record()
+    assert record.diverged
+    store.save(record)
+    assert store.load(record.run) == record
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"\x00" * 5000, cut, flipped], ids=range(4))
+def test_a_damaged_checkpoint_is_set_aside_and_training_starts_anew(damage):
+    spec = tiny()
+    whole = train.train(spec)
+    train.checkpoint_path(spec).unlink()
+    interrupted(spec, 9)
+    file = train.checkpoint_path(spec)
+    file.write_bytes(damage(file.read_bytes()))
+    damaged = file.read_bytes()
+    with pytest.warns(UserWarning, match="cannot be read .* training starts anew"):
+        record = train.train(spec)
+    assert record.digest == whole.digest
+    assert file.with_name(f"{file.name}.damaged").read_bytes() == damaged
+
+
+class Trap:
+    """Touches a file where a pickle of it is read as code."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def test_no_code_in_a_checkpoint_or_network_is_run(tmp_path):
+    spec, mark = tiny(), tmp_path / "mark"
+    checkpoint.save({"made_by": Trap(mark)}, train.checkpoint_path(spec))
+    with pytest.warns(UserWarning, match="training starts anew"):
+        train.Session(spec)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("values", [[], {}, {"update": 3}])
+def test_a_checkpoint_that_lacks_something_is_set_aside(values):
+    spec = tiny()
+    made_by = train.Session(spec).made_by
+    for content in (values, {**dict(values), "made_by": made_by}):
+        checkpoint.save(content, train.checkpoint_path(spec))
+        with pytest.warns(UserWarning, match="training starts anew"):
+            assert train.Session(spec).update == 0

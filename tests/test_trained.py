@@ -1,8 +1,6 @@
 import dataclasses
 
-import torch
-
-from lowbit import evaluate, store, train, trained
+from lowbit import checkpoint, evaluate, store, train, trained
 from lowbit.spec import RunSpec
 
 TINY = "smoke(updates=4, evaluate_every=2, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
@@ -37,7 +35,7 @@ def test_a_network_of_another_record_is_not_taken():
     train.recall(SPEC)
     other = dataclasses.replace(SPEC, seed=1)
     train.recall(other)
-    torch.save(train.build(other).state_dict(), train.network_path(SPEC))
+    checkpoint.save(train.build(other).state_dict(), train.network_path(SPEC))
     assert trained.at_hand(SPEC) is None
 
 

@@ -28,7 +28,9 @@ def recalled(batch: Batch) -> int:
     return int((batch.y != BLANK).sum())
 
 
-RECALL_ERROR = Metric("recall_error", "% of recalled symbols wrong", forgotten, metrics.percent, recalled, 1)
+RECALL_ERROR = Metric(
+    "recall_error", "% of recalled symbols wrong", forgotten, metrics.percent, recalled, metrics.of_mistakes, 1
+)
 
 
 @datasets.register
