@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from lowbit import paths, provenance, schema, store, study
+from lowbit import evaluate, paths, provenance, schema, store, study
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec
 from lowbit.store import Record
@@ -119,7 +119,7 @@ def differences(record: Record, again: Record) -> str:
 def _tolerance(run: RunSpec, score: float) -> tuple[float, str]:
     """What `compare` allows at a score, and in words what it is made of; raises `InputError` without the test set."""
     metric = run.data.metric
-    points = sum(metric.points(batch.y, batch) for batch in run.data.alone("test", run.recipe.test_limit))
+    points = evaluate.points(run.data, run.recipe)
     drawn = metric.deviation(score) / math.sqrt(points)
     share, runs = _spread(run)
     told = f"{drawn:.4f} by {points:,} test points, "

@@ -28,6 +28,7 @@ def run(score, **fields):
         "seconds": 1.0,
         "trivial": 4.0,
         "points": 9,
+        "diverged": False,
     }
     return dataclasses.asdict(spec) | scores | sizes | {"metric": "bpc", "key": spec.key, "label": spec.quantizer}
 
