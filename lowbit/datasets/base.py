@@ -103,6 +103,10 @@ class Dataset(abc.ABC):
         recipe = self.recipes[name]
         return dataclasses.replace(recipe, **checked(changes, dataclasses.asdict(recipe), f"recipe {name!r}", "field"))
 
+    def least(self, recipe: Recipe) -> int:
+        """How many symbols or sequences of each split one batch of a recipe needs."""
+        return 1
+
     @abc.abstractmethod
     def _count(self, splits: dict[str, tuple[np.ndarray, ...]]) -> int: ...
 
@@ -154,6 +158,10 @@ class Text(Dataset):
     def alone(self, split: str, limit: int = 0) -> Iterator[Batch]:
         """One stream, in parts whose length does not matter as the state is carried."""
         return self.streams(split, 1, 1000, limit)
+
+    def least(self, recipe: Recipe) -> int:
+        """A segment and the symbol after it, and a symbol after each of the streams."""
+        return max(recipe.batch, recipe.steps) + 1
 
     @property
     def alphabet(self) -> str:
@@ -213,6 +221,10 @@ class Sequences(Dataset):
     def alone(self, split: str, limit: int = 0) -> Iterator[Batch]:
         """Side by side, which is one by one: with population statistics no sequence touches another."""
         return self.batches(split, 256, 0, limit=limit)
+
+    def least(self, recipe: Recipe) -> int:
+        """All that stand side by side."""
+        return recipe.batch
 
     def baselines(self) -> dict[str, float]:
         """The commonest class of train for all."""
