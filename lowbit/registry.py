@@ -9,6 +9,8 @@ import re
 import warnings
 from collections.abc import Callable
 
+SEEDS = (0, 2**32 - 1)  # the least and the largest
+
 
 class InputError(ValueError):
     """What was asked for cannot be done; its message is one line that names the thing and the choices."""

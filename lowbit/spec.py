@@ -9,7 +9,7 @@ import re
 from lowbit import cells, datasets, norm, quantizers
 from lowbit.datasets import Dataset, Recipe
 from lowbit.datasets.base import SPLITS
-from lowbit.registry import InputError, bounded, parse, written
+from lowbit.registry import SEEDS, InputError, bounded, parse, written
 
 REGISTRIES = {"dataset": datasets, "cell": cells, "quantizer": quantizers, "activations": quantizers}
 CHOICES = {  # of the fields of a recipe that are words
@@ -25,16 +25,15 @@ LIMITS = {  # of the fields of a recipe that are numbers
     "dropout": (0, 0.99),
     "batch": (1, 65_536),
     "steps": (1, 10**6),
-    "rate": (1e-12, 1e3),
-    "final_rate": (1e-12, 1e3),
-    "clip_norm": (0, 1e12),
+    "rate": (1e-12, 1000),
+    "final_rate": (1e-12, 1000),
+    "clip_norm": (0, 10**12),
     "evaluate_every": (1, 10**9),
     "patience": (0, 10**9),
     "calibration": (1, 10**6),
     "valid_limit": (0, 10**12),
     "test_limit": (0, 10**12),
 }
-MOST_SEED = 2**32 - 1
 MOST_WEIGHTS = 10**9  # in recurrent layers
 MOST_SUMS = 10**10  # gates' sums of a batch, which the backward pass keeps
 MOST_KEY = 230  # characters: a file system takes 255, and temporary names are longer than the key
@@ -66,8 +65,8 @@ class RunSpec:
             if type(getattr(self, field.name)) is not field.type:
                 kind = "a name" if field.type is str else "a whole number from 0"
                 raise InputError(f"a run's {field.name} is {kind}, not {getattr(self, field.name)!r}")
-        if not 0 <= self.seed <= MOST_SEED:
-            raise InputError(f"a seed is a whole number from 0, not {self.seed}, and at most {MOST_SEED:,}")
+        if not SEEDS[0] <= self.seed <= SEEDS[1]:
+            raise InputError(f"a seed is a whole number from 0, not {self.seed}, and at most {SEEDS[1]:,}")
         for field, registry in REGISTRIES.items():
             object.__setattr__(self, field, registry.canonical(getattr(self, field)))
         if self.norm not in norm.names():
@@ -107,6 +106,8 @@ class RunSpec:
             raise InputError(f"cell {self.cell!r} normalizes its cell, which norm {self.norm!r} cannot")
         if recipe.bidirectional and self.data.causal:
             raise InputError("a bidirectional network would see the symbol that it predicts")
+        if recipe.embedding and not self.data.symbols:
+            raise InputError(f"an embedding is for symbols, and {self.dataset!r} has none")
         if recipe.bidirectional and recipe.carry:
             raise InputError("a bidirectional network has no state to carry")
 

@@ -36,6 +36,7 @@ class Dataset(abc.ABC):
     further: ClassVar[tuple[metrics.Metric, ...]] = ()  # other scores of the deployed network
     loss: ClassVar[metrics.Metric] = metrics.NATS  # what training lowers
     causal: ClassVar[bool] = True  # a step must not see those after it, so no network reads backwards
+    symbols: ClassVar[bool] = False  # a step is a whole number below `inputs`, which an embedding can look up
     files: ClassVar[tuple[File, ...]] = ()  # none: made or found on this machine
     bound: ClassVar[bool] = False  # by a licence: there is nothing to fetch, each reader brings the corpus
     counts: ClassVar[dict[str, int]] = {}  # expected: symbols or sequences by split, and "outputs"
@@ -119,6 +120,7 @@ class Text(Dataset):
     """
 
     task: ClassVar[str] = "char-lm"
+    symbols: ClassVar[bool] = True
     metric: ClassVar[metrics.Metric] = metrics.BITS_PER_CHARACTER
 
     @property
