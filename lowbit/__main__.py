@@ -3,30 +3,45 @@
 import argparse
 import os
 import sys
+from typing import NoReturn
 
 from lowbit.registry import InputError
 
 
 def main(words: list[str] | None = None) -> int:
     """Runs one command; 0 when all went well, 1 when runs failed, 2 when the input was wrong."""
-    options = _parser().parse_args(words)
     try:
+        options = _parser().parse_args(words)
         status = options.command(options)
         sys.stdout.flush()
         return status
     except InputError as error:
-        print(f"lowbit: {error}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
     except KeyboardInterrupt:
         print("lowbit: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, as `head`, has what it wants; what is left goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # of a file or folder that cannot be what it must be
+        return _refuse(str(error))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lowbit", description=__doc__)
+def _refuse(message: str) -> int:
+    print("lowbit:", " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises `InputError`."""
+        raise InputError(f"{message} (see: {self.prog} --help)")
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="lowbit", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command, text: str) -> argparse.ArgumentParser:
@@ -72,12 +87,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from lowbit import batch, engine, plan, view
+    from lowbit import batch, engine, plan, spec, view
 
     threads = engine.threads(options.jobs)
+    only = spec.pairs(options.only)
     _report_problems()
-    made = plan.make(options.study, dict(_pair(word) for word in options.only), options.fresh, options.stale)
-    print(view.summary(made, options.jobs, threads), flush=True)
+    made = plan.make(options.study, only, options.fresh, options.stale)
+    engine.check(made.todo, options.jobs, options.executor)
+    print(view.summary(made, options.jobs, threads if options.executor == "local" else None), flush=True)
     if options.dry_run:
         print("\n".join(f"  {page.name}" for page in made.todo) or "  nothing to do")
         return 0
@@ -104,6 +121,8 @@ def _verify(options: argparse.Namespace) -> int:
 
     if options.hardware == bool(options.study):
         raise InputError("name a study, or say --hardware")
+    if options.sample < 1:
+        raise InputError(f"samples are counted from 1, not {options.sample}")
     room, asked = (ledger, ()) if options.hardware else (intake, (options.study,))
     verdicts = []
     for each in room.sample(*asked, options.sample):
@@ -115,6 +134,8 @@ def _verify(options: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace) -> int:
     from lowbit import intake
 
+    if not os.path.isdir(options.folder):
+        raise InputError(f"no folder {options.folder!r}")
     taken = intake.take(options.folder)
     for each in taken:
         name = each.file.name.encode(errors="backslashreplace").decode()
@@ -151,7 +172,7 @@ def _train(options: argparse.Namespace) -> int:
     from lowbit import kernels, spec, store
     from lowbit.train import progress, recall
 
-    run = spec.read(dict(_pair(word) for word in options.spec))
+    run = spec.read(spec.pairs(options.spec))
     record = recall(run, progress(run) if sys.stderr.isatty() else None)
     sampled = record.metrics["sampled"]
     print(f"{run.key}: {record.metric['unit']}")
@@ -168,7 +189,7 @@ def _diagnose(options: argparse.Namespace) -> int:
     from lowbit import diagnose, spec
     from lowbit.train import progress
 
-    run = spec.read(dict(_pair(word) for word in options.spec))
+    run = spec.read(spec.pairs(options.spec))
     told = diagnose.recall(run, progress(run) if sys.stderr.isatty() else None)
     radii = [value for step in told.jacobians["radius"] for value in step]
     print(
@@ -180,13 +201,6 @@ def _diagnose(options: argparse.Namespace) -> int:
         print(f"  gate {gate}, saturated  {100 * (entry['low'] + entry['high']):.1f} %")
     print(f"  diagnosis  {diagnose.path(run)}")
     return 0
-
-
-def _pair(word: str) -> tuple[str, str]:
-    name, equals, value = word.partition("=")
-    if not equals:
-        raise InputError(f"cannot read {word!r}; write it as FIELD=VALUE")
-    return name, value
 
 
 def _data(options: argparse.Namespace) -> int:

@@ -42,7 +42,7 @@ def run(plan: Plan, jobs: int, executor: str = "local", watch: Watch | None = No
 
     The cores of this machine are shared out: each of the jobs has as many threads as there are cores for it.
     """
-    engine.threads(jobs)
+    engine.check(plan.todo, jobs, executor)
     if plan.todo:
         store.probe(plan.todo[0].spec)
     outcome = Outcome([], [], {})
@@ -113,7 +113,8 @@ class _Stage:
         elif entry is not None and entry.state == "failed":
             self.outcome.failed[page.name] = f"{entry.error} (see: lowbit why {page.name.rpartition('/')[2]})"
         else:
-            self.outcome.failed[page.name] = f"its worker was lost (see {engine.folder() / 'engine.log'})"
+            log = engine.folder() / "engine.log"
+            self.outcome.failed[page.name] = f"its worker was lost: {engine.failure(page.name)} (see {log})"
 
 
 @contextlib.contextmanager

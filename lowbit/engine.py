@@ -5,14 +5,17 @@ What is finished is told by pages and records themselves; the engine's own memor
 
 import contextlib
 import dataclasses
+import getpass
+import itertools
 import json
 import math
 import os
+import re
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import tomllib
 from pathlib import Path
 
@@ -45,25 +48,50 @@ rule {name}:
     output: touch("done/{name}/{{page}}")
     threads: {threads}
     resources: {resources}
-    shell: "exec {command} {{wildcards.page}} > '{log}/{{wildcards.page}}.log' 2>&1"
+    shell: {command!r}
 """
+MOST_JOBS = 10_000
+AMOUNTS = {"minutes": (60, 0.01, 10**6), "memory_mb": (2000, 1, 10**9), "gpus": (0, 0, 1024), "threads": (1, 1, 1024)}
+RESERVED = ("mem", "mem_mb", "mem_mib", "runtime", "nodes", "tasks", "cpus_per_task")  # which the above stand for
+CAUSE = re.compile(r"\b(?:[A-Z]\w*(?:Error|Exception|Interrupt)\b|error(?= message|:)).*")
 
 
 def resources(budget: str) -> dict:
     """What a page of a budget may take; raises `InputError` where `resources.toml` does not say."""
+    file = paths.resources()
     try:
-        told = tomllib.loads(paths.resources().read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{paths.resources()}: {error}") from error
-    if budget not in told:
-        raise InputError(f"{paths.resources()} has no budget {budget!r}; known: {', '.join(told)}")
-    return {"minutes": 60, "memory_mb": 2000, "gpus": 0, **told[budget]}
+        tables = tomllib.loads(file.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{file}: {error}") from error
+    if not isinstance(tables.get(budget), dict):
+        known = ", ".join(name for name, table in tables.items() if isinstance(table, dict))
+        raise InputError(f"{file} has no budget {budget!r}; known: {known}")
+    for name, value in tables[budget].items():
+        if name in AMOUNTS:
+            _, least, most = AMOUNTS[name]
+            whole = type(value) is int or (name == "minutes" and type(value) is float)
+            if not whole or not least <= value <= most:
+                raise InputError(f"{file}: {name} of {budget} is a number from {least} to {most:,}, not {value!r}")
+        elif not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in RESERVED or type(value) not in (str, int):
+            raise InputError(f"{file}: {budget} cannot have {name} = {value!r}")
+    return {**{name: amount for name, (amount, _, _) in AMOUNTS.items()}, **tables[budget]}
+
+
+def check(todo: list[Page], jobs: int, executor: str) -> None:
+    """Raises `InputError` for what would end a batch as it begins."""
+    threads(jobs)
+    if executor == "slurm" and todo and shutil.which("sbatch") is None:
+        raise InputError("no SLURM on this machine: sbatch is not on the path")
+    for budget in dict.fromkeys(page.spec.folder for page in todo):
+        resources(budget)
 
 
 def threads(jobs: int) -> int:
     """What each of the jobs has of the cores of this machine; raises `InputError`."""
     if jobs < 1:
         raise InputError(f"jobs are counted from 1, not {jobs}")
+    if jobs > MOST_JOBS:
+        raise InputError(f"at most {MOST_JOBS:,} jobs are possible, not {jobs}")
     return max(1, (os.cpu_count() or 1) // jobs)
 
 
@@ -78,19 +106,42 @@ def folder() -> Path:
     return paths.runs() / "batch"
 
 
-def write(todo: list[Page], threads: int) -> None:
-    """Writes the rules of a stage: one for each template and budget."""
+def failure(name: str) -> str:
+    """Why a page has no end: the first error that the engine tells, or else the last line of the page's own log."""
+    lines = [line.strip() for line in _lines(folder() / "engine.log")]
+    for line, after in itertools.pairwise([*lines, ""]):
+        if CAUSE.search(line):
+            return f"{line} {after}" if line.endswith(":") else line.removeprefix("message: ")
+    return next(reversed(_lines(journal.log(name))), "the engine tells no error")
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return []
+
+
+def write(todo: list[Page], threads: int | None) -> None:
+    """Writes the rules of a stage: one for each template and budget, on as many threads, or as its budget says."""
     told, rules, targets = {}, {}, []
     for name in ("done", ".snakemake"):
         shutil.rmtree(folder() / name, ignore_errors=True)
-    command = f"'{sys.executable}' -I -S '{warm.__file__}' run lowbit.worker"
+    python, script = (
+        shlex.quote(name).replace("{", "{{").replace("}", "}}") for name in (sys.executable, warm.__file__)
+    )
+    command = f"export {' '.join(f'{name}={{threads}}' for name in THREADS)}; exec {python} -I -S {script} "
+    command += "run lowbit.worker {wildcards.page} > ../logs/{wildcards.page}.log 2>&1"
     for page in todo:
         asked = resources(page.spec.folder)
         limit = math.ceil(60 * asked["minutes"])
         what = {"template": page.template, "spec": dataclasses.asdict(page.spec)}
         told[page.name] = {**what, "limit": limit, "memory_mb": asked["memory_mb"]}
-        rule, parts = f"{page.template}_{page.spec.folder}", {"threads": threads, "command": command}
-        rules[rule] = RULE.format(name=rule, resources=_asked(asked), log=paths.runs() / "logs", **parts)
+        rule, parts = (
+            f"{page.template}_{page.spec.folder}",
+            {"threads": threads or asked["threads"], "command": command},
+        )
+        rules[rule] = RULE.format(name=rule, resources=_asked(asked), **parts)
         targets.append(f"done/{rule}/{page.name}")
         journal.log(page.name).parent.mkdir(parents=True, exist_ok=True)
     store.write(folder() / "pages.json", json.dumps(told, indent=1))
@@ -105,16 +156,18 @@ class Engine:
 
     def __init__(self, jobs: int, executor: str):
         self.jobs, self.executor = jobs, executor
-        self.threads = threads(jobs)
-        self.environment = {**os.environ, **dict.fromkeys(THREADS, str(self.threads))}
+        self.threads = threads(jobs) if executor == "local" else None  # of a page; none: as its budget says
+        self.environment = {**os.environ, **dict.fromkeys(THREADS, str(self.threads or 1)), **_account()}
 
     def __enter__(self) -> "Engine":
         self.left = contextlib.ExitStack()  # undone in reverse: the pipe closes, processes end, the folder goes
-        short = self.left.enter_context(tempfile.TemporaryDirectory(prefix="lowbit-"))
         self.life, ours = os.pipe()
         self.left.callback(os.close, self.life)
         if self.executor == "local" and hasattr(os, "fork"):
-            self.left.callback(_serve(Path(short), self.life, self.environment).wait)
+            short = self.left.enter_context(paths.private())
+            server = _serve(Path(short), self.life, self.environment)
+            self.left.callback(server.wait)
+            self.left.callback(server.terminate)  # while it imports; later it heeds the pipe alone
         self.left.callback(os.close, ours)
         return self
 
@@ -123,7 +176,7 @@ class Engine:
 
     def start(self, retries: int) -> subprocess.Popen:
         """Snakemake at work on the rules on file."""
-        words = ["--snakefile", str(folder() / "Snakefile"), "--directory", str(folder()), "--keep-going", "--nolock"]
+        words = ["--snakefile", "Snakefile", "--directory", ".", "--keep-going", "--nolock"]
         words += ["--retries", str(retries), "--drop-metadata", "--scheduler", "greedy", *EXECUTORS[self.executor]]
         if self.executor == "local":
             words += ["--cores", str(self.jobs * self.threads), "--resources", f"mem_mb={_memory_mb()}"]
@@ -132,7 +185,7 @@ class Engine:
         tied = [sys.executable, warm.__file__, "tie", str(self.life), "snakemake", *words]
         with open(folder() / "engine.log", "wb") as log:
             streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-            engine = subprocess.Popen(tied, env=self.environment, pass_fds=[self.life], **streams)
+            engine = subprocess.Popen(tied, env=self.environment, cwd=folder(), pass_fds=[self.life], **streams)
         self.left.callback(engine.wait)
         self.left.callback(engine.kill)
         return engine
@@ -140,18 +193,31 @@ class Engine:
 
 def _serve(short: Path, life: int, environment: dict) -> subprocess.Popen:
     """Starts warm Python with a socket and a Jupyter kernel in the folder `short`, and names them in `environment`."""
+    environment |= {warm.ADDRESS: f"{short}/door", "TMPDIR": str(short)}
+    environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(short), environment.get("JUPYTER_PATH")]))
     words = [sys.executable, "-I", "-S", warm.__file__, "run", "ipykernel_launcher", "-f", "{connection_file}"]
     kernel = {"argv": words, "display_name": "Python 3, warm", "language": "python"}
     store.write(short / "kernels" / warm.KERNEL / "kernel.json", json.dumps(kernel))
     with socket.socket(socket.AF_UNIX) as door:
-        door.bind(f"{short}/door")
+        door.bind(environment[warm.ADDRESS])
         door.listen(128)
         told = [sys.executable, warm.__file__, "serve", str(door.fileno()), str(life), *WARM]
         silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        served = subprocess.Popen(told, env=environment, pass_fds=[door.fileno(), life], **silent)
-    environment[warm.ADDRESS] = f"{short}/door"
-    environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(short), environment.get("JUPYTER_PATH")]))
-    return served
+        return subprocess.Popen(told, env=environment, pass_fds=[door.fileno(), life], **silent)
+
+
+def _account() -> dict[str, str]:
+    """What this user lacks of a name and of a home that can be written, as in containers: Jupyter and Snakemake ask."""
+    environment, home = {}, paths.runs() / "home"
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        environment["USER"] = str(os.getuid())
+    with contextlib.suppress(RuntimeError):
+        if Path.home().is_dir() and os.access(Path.home(), os.W_OK):
+            return environment
+    home.mkdir(parents=True, exist_ok=True)
+    return {**environment, "HOME": str(home)}
 
 
 def _asked(told: dict) -> str:
@@ -159,7 +225,7 @@ def _asked(told: dict) -> str:
     words = {"mem_mb": told["memory_mb"], "runtime": math.ceil(told["minutes"]) + 5}  # the page's own limit comes first
     if told["gpus"]:
         words["gres"] = f"gpu:{told['gpus']}"
-    words |= {name: value for name, value in told.items() if name not in ("minutes", "memory_mb", "gpus")}
+    words |= {name: value for name, value in told.items() if name not in AMOUNTS}
     return ", ".join(f"{name}={value!r}" for name, value in words.items())
 
 

@@ -12,6 +12,8 @@ from lowbit import pages, paths, store
 from lowbit.registry import InputError
 from lowbit.templates import Page
 
+KINDS = {str: str, int: int, bool: bool, float: int | float}  # what JSON gives for the fields of an entry
+LATEST = 253402300799  # seconds: the end of the year 9999
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -70,7 +72,7 @@ def state(page: Page) -> str:
 def why(key: str) -> str:
     """What befell a page, by its name or the key of its run, and of a failed one the cell and its notebook."""
     told = entries()
-    names = [name for name in told if name == key or name.rpartition("/")[2].startswith(key)]
+    names = [name for name in told if key and (name == key or name.rpartition("/")[2].startswith(key))]
     if not names:
         failed = [name for name, entry in told.items() if entry.state == "failed"]
         raise InputError(f"nothing is told of {key!r}; failed: {', '.join(failed) or 'none'}")
@@ -88,23 +90,30 @@ def _story(name: str, entry: Entry) -> str:
     if entry.state == "done":
         return lines[0]
     lines += [f"  {entry.error}"] if entry.error else ["  no end was told: it runs, or was killed"]
-    lines += _failing_cell(pages.unfinished(name))
+    lines += _failing_cell(pages.unfinished(name), dead=entry.error in ("", pages.DEAD))
     files = {"notebook": pages.unfinished(name), "log": log(name)}
     return "\n".join([*lines, *(f"  {kind}: {file}" for kind, file in files.items() if file.exists())])
 
 
-def _failing_cell(file: Path) -> list[str]:
+def _failing_cell(file: Path, dead: bool) -> list[str]:
+    """The source of the cell that raised, with its traceback; without one, of the cell in which the kernel died."""
     try:
-        cells = json.loads(file.read_text())["cells"]
-    except (OSError, ValueError, KeyError):
+        cells = [cell for cell in json.loads(file.read_text())["cells"] if cell["cell_type"] == "code"]
+        for cell in cells:
+            for output in cell["outputs"]:
+                if output["output_type"] == "error":
+                    return _shown(cell, COLORS.sub("", "\n".join(output["traceback"])))
+        # Papermill calls all cells completed when a kernel dies; those that it never began have no time.
+        begun = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("start_time")]
+        last = begun[-1:] or [cell for cell in cells if cell["execution_count"] is None][:1]
+        return _shown(last[0]) if dead and last else []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
-    for cell in cells:
-        for output in cell.get("outputs", []):
-            if output["output_type"] == "error":
-                source = "".join(cell["source"]).splitlines()
-                traceback = COLORS.sub("", "\n".join(output["traceback"])).splitlines()
-                return ["  in the cell", *(f"    | {line}" for line in source), *(f"    {line}" for line in traceback)]
-    return []
+
+
+def _shown(cell: dict, traceback: str = "") -> list[str]:
+    lines = [f"    | {line}" for line in "".join(cell["source"]).splitlines()]
+    return ["  in the cell", *lines, *(f"    {line}" for line in traceback.splitlines())]
 
 
 def _folder() -> Path:
@@ -117,9 +126,12 @@ def _path(name: str) -> Path:
 
 def _load(file: Path) -> Entry | None:
     try:
-        return Entry(**json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError):
+        entry = Entry(**json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    typed = all(isinstance(getattr(entry, field.name), KINDS[field.type]) for field in dataclasses.fields(Entry))
+    timed = typed and 0 <= entry.began <= LATEST and 0 <= entry.seconds <= LATEST
+    return entry if timed and entry.state in ("running", "done", "failed") else None
 
 
 def _write(page: Page, entry: Entry) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from lowbit import paths, provenance, store, warm
 from lowbit.templates import TEMPLATES, Page
 
+DEAD = "the kernel was killed, perhaps for want of memory"
 CALL = re.compile(r"\b([a-z_]+)\.[a-z_]+\(")  # of a cell to a room
 
 
@@ -55,9 +56,10 @@ def execute(page: Page, limit: int | None = None) -> str:
         _personalize(notebook, page)
         store.write(part, nbformat.writes(notebook))
         values = dataclasses.asdict(page.spec)
-        with tempfile.TemporaryDirectory(prefix="lowbit-") as folder:
+        with _folder() as folder:
             settings = {"progress_bar": False, "cwd": paths.root(), "execution_timeout": limit, **_kernel(folder)}
-            papermill.execute_notebook(part, part, values, **settings)
+            literal = str(part).replace("{", "{{").replace("}", "}}")  # papermill fills braces of paths
+            papermill.execute_notebook(literal, literal, values, **settings)
         finished = nbformat.read(part, as_version=4)
         for cell in finished.cells:
             if "injected-parameters" in cell.metadata.get("tags", []):
@@ -72,11 +74,17 @@ def execute(page: Page, limit: int | None = None) -> str:
     return ""
 
 
+def _folder() -> tempfile.TemporaryDirectory:
+    """For the sockets of a kernel: where a batch has its own, so that what is killed leaves nothing else behind."""
+    address = os.environ.get(warm.ADDRESS)
+    return tempfile.TemporaryDirectory(prefix="", dir=os.path.dirname(address)) if address else paths.private()
+
+
 def _told(error: Exception, limit: int | None) -> str:
     if type(error).__name__ == "CellTimeoutError":
         return f"a cell took longer than its limit of {limit} s"
     if type(error).__name__ == "DeadKernelError":
-        return "the kernel was killed, perhaps for want of memory"
+        return DEAD
     return (str(error).strip() or repr(error)).splitlines()[-1]
 
 

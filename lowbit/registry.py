@@ -3,9 +3,13 @@
 import ast
 import dataclasses
 import importlib
+import math
 import pkgutil
 import re
+import warnings
 from collections.abc import Callable
+
+SEEDS = (0, 2**32 - 1)  # the least and the largest
 
 
 class InputError(ValueError):
@@ -83,18 +87,23 @@ def parse(choice: str, kind: str = "choice") -> tuple[str, dict]:
     ('uniform', {'bits': 2})
     """
     try:
-        node = ast.parse(choice.strip(), mode="eval").body
+        if choice.isascii() and choice.isidentifier():
+            return choice, {}
+        with warnings.catch_warnings(action="ignore"):  # of literals that Python has doubts about
+            node = ast.parse(choice.strip(), mode="eval").body
         if isinstance(node, ast.Name):
             return node.id, {}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
-            return node.func.id, {word.arg: ast.literal_eval(word.value) for word in node.keywords}
-    except (SyntaxError, ValueError):
+            options = {word.arg: ast.literal_eval(word.value) for word in node.keywords}
+            if len(options) == len(node.keywords) and None not in options:
+                return node.func.id, options
+    except (AttributeError, SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         pass
     raise InputError(f"cannot read {kind} {choice!r}; write it as name or name(option=value)")
 
 
 def checked(options: dict, defaults: dict, owner: str, kind: str) -> dict:
-    """`options` if each is known and of its default's type, whole numbers becoming real ones where due.
+    """`options` if each is known, finite and of its default's type, whole numbers becoming real ones where due.
 
     >>> checked({"rate": 1}, {"rate": 0.5}, "recipe", "field")
     {'rate': 1.0}
@@ -104,12 +113,26 @@ def checked(options: dict, defaults: dict, owner: str, kind: str) -> dict:
         if name not in defaults:
             raise InputError(f"{owner} has no {kind} {name!r}; known: {', '.join(defaults) or 'none'}")
         wanted = type(defaults[name])
-        if wanted is float and type(value) is int:
+        if wanted is float and type(value) is int and abs(value) < 1 << 53:
             value = float(value)
-        if type(value) is not wanted:
+        if type(value) is not wanted or (wanted is float and not math.isfinite(value)):
             raise InputError(f"{kind} {name!r} of {owner} takes {wanted.__name__}, not {value!r}")
         good[name] = value
     return good
+
+
+def bounded(settings, owner: str, **ranges: tuple[float, float]) -> None:
+    """Raises `InputError` unless each field named is within its range, both ends included.
+
+    >>> bounded(3 + 4j, "a number", imag=(0, 1))
+    Traceback (most recent call last):
+        ...
+    lowbit.registry.InputError: a number takes 0 to 1 for imag, not 4.0
+    """
+    for field, (least, most) in ranges.items():
+        value = getattr(settings, field)
+        if not least <= value <= most:
+            raise InputError(f"{owner} takes {least:,} to {most:,} for {field}, not {value!r}")
 
 
 def canonical(name: str, settings) -> str:

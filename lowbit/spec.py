@@ -8,7 +8,8 @@ import re
 
 from lowbit import cells, datasets, norm, quantizers
 from lowbit.datasets import Dataset, Recipe
-from lowbit.registry import InputError, parse
+from lowbit.datasets.base import SPLITS
+from lowbit.registry import SEEDS, InputError, bounded, parse, written
 
 REGISTRIES = {"dataset": datasets, "cell": cells, "quantizer": quantizers, "activations": quantizers}
 CHOICES = {  # of the fields of a recipe that are words
@@ -16,6 +17,26 @@ CHOICES = {  # of the fields of a recipe that are words
     "init": ("orthogonal", "uniform"),
     "start": ("learned", "noisy", "zero"),
 }
+LIMITS = {  # of the fields of a recipe that are numbers
+    "hidden": (1, 65_536),
+    "updates": (1, 10**9),
+    "layers": (1, 64),
+    "embedding": (0, 65_536),
+    "dropout": (0, 0.99),
+    "batch": (1, 65_536),
+    "steps": (1, 10**6),
+    "rate": (1e-12, 1000),
+    "final_rate": (1e-12, 1000),
+    "clip_norm": (0, 10**12),
+    "evaluate_every": (1, 10**9),
+    "patience": (0, 10**9),
+    "calibration": (1, 10**6),
+    "valid_limit": (0, 10**12),
+    "test_limit": (0, 10**12),
+}
+MOST_WEIGHTS = 10**9  # in recurrent layers
+MOST_SUMS = 10**10  # gates' sums of a batch, which the backward pass keeps
+MOST_KEY = 230  # characters: a file system takes 255, and temporary names are longer than the key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,29 +61,38 @@ class RunSpec:
     seed: int = 0
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            if type(getattr(self, field.name)) is not field.type:
+                kind = "a name" if field.type is str else "a whole number from 0"
+                raise InputError(f"a run's {field.name} is {kind}, not {getattr(self, field.name)!r}")
+        if not SEEDS[0] <= self.seed <= SEEDS[1]:
+            raise InputError(f"a seed is a whole number from 0, not {self.seed}, and at most {SEEDS[1]:,}")
         for field, registry in REGISTRIES.items():
             object.__setattr__(self, field, registry.canonical(getattr(self, field)))
-        fits = quantizers.build(self.quantizer).fits
-        for part in sorted(cells.chosen(self.quantized).difference(fits)):
-            raise InputError(f"quantizer {self.quantizer!r} is none for {part}; it is for {'+'.join(fits)}")
         if self.norm not in norm.names():
             raise InputError(f"no norm {self.norm!r}; known: {', '.join(norm.names())}")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise InputError(f"a seed is a whole number from 0, not {self.seed!r}")
-        self._check(self.recipe)
-        name, changes = parse(self.budget)
-        kept = [f"{change}={value!r}" for change, value in sorted(changes.items())]
-        object.__setattr__(self, "budget", f"{name}({', '.join(kept)})" if kept else name)
+        quantized, fits = cells.chosen(self.quantized), quantizers.build(self.quantizer).fits
+        for part in sorted(quantized.difference(fits)):
+            raise InputError(f"quantizer {self.quantizer!r} is none for {part}; it is for {'+'.join(fits)}")
+        if quantizers.build(self.activations).stochastic:
+            raise InputError(f"activations are rounded to the nearest level, never as {self.activations!r} would")
+        recipe = self.recipe
+        self._check(recipe)
+        self._check_size(recipe)
+        own = dataclasses.asdict(self.data.recipe(self.folder))
+        changes = {name: value for name, value in sorted(dataclasses.asdict(recipe).items()) if value != own[name]}
+        object.__setattr__(self, "quantized", "+".join(part for part in cells.PARTS if part in quantized))
+        object.__setattr__(self, "budget", written(self.folder, changes))
+        if len(self.key) > MOST_KEY:
+            raise InputError(f"the name of this run has {len(self.key)} characters, at most {MOST_KEY} are possible")
 
     def _check(self, recipe: Recipe) -> None:
-        for field in ("hidden", "updates", "layers", "batch", "steps", "evaluate_every", "calibration"):
-            if getattr(recipe, field) < 1:
-                raise InputError(f"a recipe's {field} is counted from 1, not {getattr(recipe, field)}")
+        bounded(recipe, "a recipe", **LIMITS)
+        if recipe.divide and not 1 <= recipe.divide <= 1e6:
+            raise InputError(f"a recipe's divide is 0 or from 1 to 1,000,000, not {recipe.divide}")
         for field, known in CHOICES.items():
             if getattr(recipe, field) not in known:
                 raise InputError(f"no {field} {getattr(recipe, field)!r}; known: {', '.join(known)}")
-        if not 0 <= recipe.dropout < 1:
-            raise InputError(f"a recipe's dropout is a share from 0 and below 1, not {recipe.dropout}")
         quantizer = quantizers.build(self.quantizer)
         if quantizer.units(recipe.hidden) != recipe.hidden:
             near = quantizer.units(recipe.hidden)
@@ -76,8 +106,29 @@ class RunSpec:
             raise InputError(f"cell {self.cell!r} normalizes its cell, which norm {self.norm!r} cannot")
         if recipe.bidirectional and self.data.causal:
             raise InputError("a bidirectional network would see the symbol that it predicts")
+        if recipe.embedding and not self.data.symbols:
+            raise InputError(f"an embedding is for symbols, and {self.dataset!r} has none")
         if recipe.bidirectional and recipe.carry:
             raise InputError("a bidirectional network has no state to carry")
+
+    def _check_size(self, recipe: Recipe) -> None:
+        """Raises `InputError` for networks past any memory, and for batches that a split cannot fill."""
+        directions = 2 if recipe.bidirectional else 1
+        rows = cells.build(self.cell).gates * recipe.hidden * directions
+        columns = [recipe.embedding, *[recipe.hidden * directions] * (recipe.layers - 1)]
+        weights = rows * (sum(columns) + recipe.layers * recipe.hidden)
+        if weights > MOST_WEIGHTS:
+            raise InputError(f"{weights:.1e} weights are more than {MOST_WEIGHTS:.0e}; take fewer units or layers")
+        sums = rows * recipe.layers * recipe.batch * recipe.steps
+        if sums > MOST_SUMS:
+            raise InputError(f"{sums:.1e} sums of gates are more than {MOST_SUMS:.0e}; take fewer sequences or steps")
+        limits, least = {"valid": recipe.valid_limit, "test": recipe.test_limit}, self.data.least(recipe)
+        for split in SPLITS:
+            count = self.data.counts.get(split, least)
+            count = min(count, limits.get(split) or count)
+            if count < least:
+                sizes = f"of {recipe.batch} sequences and {recipe.steps} steps"
+                raise InputError(f"a batch {sizes} needs {least} items of the {split} split, of which {count} are used")
 
     @functools.cached_property
     def data(self) -> Dataset:
@@ -125,6 +176,19 @@ def fields() -> dict[str, str | int]:
     return {field.name: field.default for field in dataclasses.fields(RunSpec)}
 
 
+def pairs(words: list[str]) -> dict[str, str]:
+    """Values by field, of words as `seed=1`; raises `InputError`."""
+    values: dict[str, str] = {}
+    for word in words:
+        field, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"cannot read {word!r}; write it as FIELD=VALUE")
+        if field in values:
+            raise InputError(f"field {field!r} is given twice")
+        values[field] = value
+    return values
+
+
 def read(text: dict[str, str]) -> RunSpec:
     """A spec from words, as a command line gives them; raises `InputError` for an unknown field."""
     known = fields()
@@ -133,7 +197,7 @@ def read(text: dict[str, str]) -> RunSpec:
             raise InputError(f"a run has no field {name!r}; known: {', '.join(known)}")
     values = dict(text)
     if "seed" in values:
-        if not str(values["seed"]).isdecimal():
+        if not re.fullmatch(r"[0-9]{1,20}", values["seed"]):
             raise InputError(f"a seed is a whole number from 0, not {values['seed']!r}")
         values["seed"] = int(values["seed"])
     return RunSpec(**values)

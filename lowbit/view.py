@@ -11,14 +11,18 @@ BAR = 30  # characters
 SHOWN = 4  # pages at work
 
 
-def summary(plan: Plan, jobs: int, threads: int = 1) -> str:
-    """How many pages a batch has, what is recalled and what is done, and how long that may take."""
+def summary(plan: Plan, jobs: int, threads: int | None = 1) -> str:
+    """How many pages a batch has, what is recalled and what is done, and how long that may take.
+
+    `threads` of each page; none where their budgets say.
+    """
     runs = sum(page.template == "train" for stage in plan.stages for page in stage)
     lines = [f"{runs} runs: {runs - len(plan.trained)} recalled, {len(plan.trained)} to train"]
     if plan.again:
         lines[0] += f" ({len(plan.again)} of them to replace a record)"
     lines.append(f"{len(plan.todo) + len(plan.current)} pages: {len(plan.current)} up to date, {len(plan.todo)} to do")
-    lines[-1] += f", {jobs} at a time on {threads} thread{'s' * (threads > 1)}" if plan.todo else ""
+    lines[-1] += f", {jobs} at a time" if plan.todo else ""
+    lines[-1] += f" on {threads} thread{'s' * (threads > 1)}" if plan.todo and threads else ""
     known = [plan.seconds[page.name] for page in plan.todo if page.name in plan.seconds]
     if known:
         told = f"about {duration(sum(known) / jobs)} by earlier runs"

@@ -2,7 +2,8 @@
 
 Run as a script by a bare interpreter, so it imports the standard library alone:
 
-- `serve DOOR LIFE MODULE...` imports modules and forks for every client of the socket `DOOR`;
+- `serve DOOR LIFE MODULE...` imports modules and forks for every client of the socket `DOOR`; in the end it
+  removes the folder of the socket that `LOWBIT_WARM` names, which a killed batch leaves behind;
 - `run MODULE WORD...` runs a module in such a fork, or, where nobody serves, in a Python of its own;
 - `tie LIFE MODULE WORD...` runs a module in this process.
 
@@ -16,6 +17,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -32,6 +34,7 @@ def serve(door: socket.socket, life: int, modules: list[str]) -> None:
     for name in modules:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from now on there are forks to end first
     forks: set[int] = set()
     while life not in (ready := select.select([door, life], [], [], 1)[0]):
         forks = {pid for pid in forks if os.waitpid(pid, os.WNOHANG) == (0, 0)}
@@ -50,6 +53,8 @@ def serve(door: socket.socket, life: int, modules: list[str]) -> None:
     for pid in forks:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
+    if ADDRESS in os.environ:
+        shutil.rmtree(os.path.dirname(os.environ[ADDRESS]), ignore_errors=True)
 
 
 def run(module: str, words: list[str]) -> int:
@@ -108,6 +113,7 @@ def _become(client: socket.socket, request: dict, streams: list[int]) -> None:
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)

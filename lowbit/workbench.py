@@ -7,19 +7,23 @@ from lowbit.hardware import accelerator, libraries, technology
 from lowbit.hardware.cycles import Workload
 from lowbit.hardware.program import PLANS
 from lowbit.hardware.rtl import need
-from lowbit.registry import InputError
+from lowbit.registry import InputError, bounded
+
+MOST = 65_536  # inputs and units
 
 
 def verilog(machine: str, cell: str, inputs: int, hidden: int) -> str:
     """The engine of a machine for a layer of that size, its memories as ports; raises `InputError`."""
+    if cell not in PLANS:
+        raise InputError(f"the datapath has no cell {cell!r}; known: {', '.join(PLANS)}")
+    work, built = Workload(cell, inputs, hidden), accelerator.build(machine)
+    most = MOST if built.acc_bits else min(MOST, built.depth)  # products that a sum holds exactly
+    bounded(work, f"an engine of depth {built.depth}", inputs=(1, most), hidden=(1, most))
     need("amaranth")
     from lowbit.hardware.rtl import text
     from lowbit.hardware.rtl.engine import Build, Engine
 
-    if cell not in PLANS:
-        raise InputError(f"the datapath has no cell {cell!r}; known: {', '.join(PLANS)}")
-    work = Workload(cell, inputs, hidden)
-    build = Build(accelerator.build(machine), work, places=(16, 16), slots=100, steps=1 << 16)
+    build = Build(built, work, places=(16, 16), slots=100, steps=1 << 16)
     return text.verilog_of(Engine(build), "engine")
 
 

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import math
 import os
+import tempfile
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -127,3 +130,121 @@ def test_an_attempt_that_was_killed_is_interrupted_and_not_running():
 def test_an_unknown_page_is_told_with_those_that_failed():
     with pytest.raises(InputError, match="nothing is told of 'markov'; failed: none"):
         journal.why("markov")
+
+
+ODD = "a 'root' {x} {0} \"$HOME\" `id` %s \\ ; & # *\nof Zo\u00eb"
+
+
+def test_a_batch_takes_any_root_relative_a_long_temporary_folder_and_no_home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOWBIT_HOME", ODD)
+    monkeypatch.setenv("PYTHONPATH", str(paths.SOURCE) + os.pathsep + os.environ.get("PYTHONPATH", ""))
+    compiled = os.environ.get("NUMBA_CACHE_DIR", str(Path.home() / ".cache"))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", compiled)  # what is compiled already need not be again
+    monkeypatch.setenv("HOME", os.devnull)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 40)))
+    os.mkdir(tempfile.tempdir)
+    run = RunSpec(budget=TINY)
+    monkeypatch.setitem(study.STUDIES, "one", lambda: [run])
+    monkeypatch.setattr(templates, "pages", lambda runs: ([Page("train", run)], []))
+    outcome = batch.run(plan.make("one"), 1)
+    assert outcome.failed == {}
+    assert store.load(run) is not None
+    assert pages.is_current(Page("train", run))
+    assert paths.root() == tmp_path / ODD
+    assert not os.listdir(tempfile.tempdir)
+
+
+LOST = {
+    "WorkflowError:\nFailed to open source file x.\n": "WorkflowError: Failed to open source file x.",
+    "Traceback\n  File\nKeyError: 'uid'\nOSError: later\n": "KeyError: 'uid'",
+    "Error in rule a:\n    message: SLURM sbatch failed. The error message was 'sbatch: error: no account'.\n": (
+        "SLURM sbatch failed. The error message was 'sbatch: error: no account'."
+    ),
+    "Error in rule a:\n    jobid: 1\n": "no module named torch",
+    "": "no module named torch",
+}
+
+
+@pytest.mark.parametrize(("log", "told"), LOST.items())
+def test_a_lost_worker_is_told_with_the_first_error_of_the_engine_or_its_own_last_line(log, told):
+    store.write(engine.folder() / "engine.log", log)
+    store.write(journal.log("runs/lost"), "begun\n\nno module named torch\n")
+    assert engine.failure("runs/lost") == told
+    assert engine.failure("runs/other") == (told if "module" not in told else "the engine tells no error")
+
+
+@pytest.mark.parametrize(("table", "threads"), [("", 1), ("threads = 3\n", 3)])
+def test_a_page_on_a_cluster_has_one_thread_unless_its_budget_says_more(home, table, threads):
+    home.joinpath("resources.toml").write_text(f"[smoke]\n{table}slurm_partition = 'a \"b\" {{c}}'\n")
+    engine.write([Page("train", RunSpec())], None)
+    rules = (engine.folder() / "Snakefile").read_text()
+    assert f"threads: {threads}\n" in rules
+    assert "slurm_partition='a \"b\" {c}'" in rules
+    engine.write([Page("train", RunSpec())], 7)
+    assert "threads: 7\n" in (engine.folder() / "Snakefile").read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("smoke = 5", "[smoke]\nminutes = 'x'", "[smoke]\nminutes = -1", "[smoke]\nminutes = nan", "\xff"),
+        *("[smoke]\nminutes = true", "[smoke]\nmemory_mb = 0.5", "[smoke]\ngpus = -1", "[smoke]\nthreads = 0"),
+        *("[smoke]\n'a b' = 1", "[smoke]\nmem_mb = 1", "[smoke]\npartition = ['a']", "[smoke]\nx = " + "[" * 3000),
+    ],
+)
+def test_resources_that_make_no_sense_are_refused_before_anything_runs(home, pair, text):
+    home.joinpath("resources.toml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"resources\.toml") as error:
+        batch.run(plan.make("pair"), 1)
+    assert "\n" not in str(error.value)
+    assert not engine.folder().exists()
+
+
+def test_a_cluster_that_is_not_there_is_told(pair, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InputError, match="no SLURM"):
+        batch.run(plan.make("pair"), 1, "slurm")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"state": "lost"}, {"state": 5}, {"began": "now"}, {"began": math.nan}, {"began": 1e300}, {"seconds": None}),
+        *({"attempt": "1"}, {"error": ["x"]}, {"host": 1}, {"more": 1}),
+    ],
+)
+def test_a_journal_that_makes_no_sense_tells_nothing(change):
+    page, entry = Page("train", RunSpec()), journal.Entry("done", 0.0, 1, True)
+    file = paths.runs() / "journal" / f"{page.name}.json"
+    store.write(file, json.dumps(dataclasses.asdict(entry)))
+    assert journal.read(page) == entry
+    store.write(file, json.dumps(dataclasses.asdict(entry) | change))
+    assert journal.read(page) is None
+    assert journal.entries() == {}
+    assert journal.state(page) == "open"
+
+
+def cell(source, count, began):
+    time = {"start_time": "2026-01-01T00:00:00" if began else None, "status": "completed"}
+    return nbformat.v4.new_code_cell(source, execution_count=count, metadata={"papermill": time})
+
+
+@pytest.mark.parametrize("count", [2, None])  # whether the kernel told that it began before it died
+def test_a_dead_kernel_is_told_with_the_cell_in_which_it_died(count):
+    page = Page("train", RunSpec())
+    entry = journal.Entry("failed", 0.0, 1, True, error=pages.DEAD)
+    store.write(paths.runs() / "journal" / f"{page.name}.json", json.dumps(dataclasses.asdict(entry)))
+    cells = [cell("good = 1", 1, True), cell("deadly = 1", count, True), cell("never = 1", None, False)]
+    store.write(pages.unfinished(page.name), nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
+    story = journal.why(page.spec.key)
+    assert "in the cell" in story
+    assert "deadly" in story
+    assert "good" not in story
+    assert "never" not in story
+    for name in cells:
+        del name.metadata["papermill"]
+    cells[1].execution_count = None
+    store.write(pages.unfinished(page.name), nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
+    assert "deadly" in journal.why(page.spec.key)
+    assert "never" not in journal.why(page.spec.key)

@@ -1,5 +1,6 @@
 """The laws of DESIGN 3.1 over everything registered, and what A and B prescribe as independent formulas."""
 
+import dataclasses
 import math
 import re
 
@@ -363,3 +364,18 @@ def test_uniform_errs_by_at_most_half_a_step(w, bits):
 def test_impossible_precisions_are_refused(choice):
     with pytest.raises(InputError, match="bits"):
         quantizers.build(choice)
+
+
+NUMBERS = [
+    (name, field.name, kind(bound))
+    for name in quantizers.names()
+    for field in dataclasses.fields(quantizers.build(name))
+    if (kind := type(field.default)) in (int, float)
+    for bound in (-1, 10**6)
+]
+
+
+@pytest.mark.parametrize(("name", "option", "value"), NUMBERS)
+def test_a_number_beyond_its_range_is_refused_by_name(name, option, value):
+    with pytest.raises(InputError, match=f"'{name}' takes .* for {option}, not|'{name}' with .* for {option}, not"):
+        quantizers.build(f"{name}({option}={value!r})")

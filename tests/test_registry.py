@@ -16,7 +16,13 @@ def test_a_choice_reads_back_as_it_is_written(options):
     assert parse(written) == ("name", options)
 
 
-@pytest.mark.parametrize("text", ["", "a b", "a(1)", "a(b=c)", "__import__('os')", "a(b=", "a.b", "a(**{})"])
+DEEP = ["a(b=" + "(" * 500, "a(b=" + "-" * 100_000 + "1)", "a(b=" + "9" * 5000 + ")"]
+STRANGE = ["a\0", "a(b=1, b=2)", "a(b={[]: 1})", "a(b=1if 2 else 3)", "red_apple(grams=150, grams=151)"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a b", "a(1)", "a(b=c)", "__import__('os')", "a(b=", "a.b", "a(**{})", *DEEP, *STRANGE, None, 5]
+)
 def test_what_is_no_choice_is_refused(text):
     with pytest.raises(InputError, match="cannot read fruit|no fruit|option"):
         fruits().build(text)
@@ -51,6 +57,12 @@ def test_an_unknown_option_is_told_with_the_known_ones():
 def test_an_option_of_another_type_is_refused():
     with pytest.raises(InputError, match=r"option 'grams' of fruit 'red_apple' takes int, not 'x'"):
         fruits().build("red_apple(grams='x')")
+
+
+@pytest.mark.parametrize("price", ["1e999", "-1e999", str(10**400)])
+def test_a_number_that_is_not_finite_is_refused(price):
+    with pytest.raises(InputError, match="option 'price' of fruit 'red_apple' takes float, not"):
+        fruits().build(f"red_apple(price={price})")
 
 
 def test_a_name_stands_for_one_class():

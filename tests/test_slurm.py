@@ -139,3 +139,24 @@ def test_a_cluster_makes_the_same_records(cluster, home, monkeypatch, runs):
     assert "Nothing to be done" in tried.stdout + tried.stderr
     monkeypatch.setenv("LOWBIT_HOME", str(home / "local"))
     assert [train.recall(run).digest for run in runs] == made
+
+
+REFUSAL = "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="commands of a shell")
+def test_a_refused_account_is_told_for_each_page(home, monkeypatch):
+    pytest.importorskip("snakemake_executor_plugin_slurm", reason="the extra [cluster] is not installed")
+    for name in ("sbatch", "squeue", "sinfo", "sacct", "scontrol", "scancel", "sacctmgr"):
+        command = home / "bin" / name
+        store.write(command, f"#!/bin/sh\necho '{REFUSAL}' >&2\nexit 1\n" if name == "sbatch" else "#!/bin/sh\n")
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{home}/bin:{os.environ['PATH']}")
+    monkeypatch.setitem(study.STUDIES, "runs", lambda: PAIR)
+    monkeypatch.setattr(templates, "pages", lambda runs: ([Page("train", run) for run in runs], []))
+    outcome = batch.run(plan.make("runs"), 2, "slurm")
+    assert len(outcome.failed) == len(PAIR)
+    for error in outcome.failed.values():
+        assert error.startswith("its worker was lost: ")
+        assert REFUSAL in error
+        assert "\n" not in error

@@ -1,10 +1,11 @@
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowbit import cells, datasets, norm, quantizers, spec
+from lowbit import cells, datasets, norm, paths, quantizers, spec, store
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec
 
@@ -90,3 +91,72 @@ def test_impossible_combinations_are_refused(fields, told):
 def test_words_of_the_command_line_are_checked(pairs, told):
     with pytest.raises(InputError, match=told):
         spec.read(pairs)
+
+
+@pytest.mark.parametrize(
+    ("spelled", "plain"),
+    [
+        ({"quantized": "recurrent+input"}, {}),
+        ({"quantized": "input+input"}, {"quantized": "input"}),
+        ({"budget": "smoke(hidden=32)"}, {}),
+        ({"budget": "smoke(hidden=32, layers=2)"}, {"budget": "smoke(layers=2)"}),
+        ({"budget": "smoke(rate=1)"}, {"budget": "smoke(rate=1.0)"}),
+        ({"dataset": "markov(seed=0)"}, {"dataset": "markov"}),
+    ],
+)
+def test_one_run_has_one_key(spelled, plain):
+    assert RunSpec(**spelled) == RunSpec(**plain)
+    assert RunSpec(**spelled).key == RunSpec(**plain).key
+
+
+def test_a_committed_record_keeps_its_spec_and_its_key():
+    folder = paths.SOURCE / "results"
+    files = [file for file in folder.glob("*/*.json") if file.parent.name not in (*store.APART, "packed")]
+    assert files
+    for file in files:
+        fields = json.loads(file.read_text())["spec"]
+        run = RunSpec(**fields)
+        assert run.key == file.stem
+        assert dataclasses.asdict(run) == {**dataclasses.asdict(run), **fields}
+
+
+def test_every_number_of_a_recipe_has_its_limits():
+    numbers = [field.name for field in dataclasses.fields(datasets.Recipe) if field.type in (int, float)]
+    assert {*spec.LIMITS, "divide"} == set(numbers)
+
+
+@pytest.mark.parametrize("name", [*spec.LIMITS, "divide"])
+def test_a_number_beyond_its_limits_is_refused_by_name(name):
+    kind = type(getattr(RunSpec().recipe, name))
+    for value in (kind(-1), kind(10**15)):
+        with pytest.raises(InputError, match=name):
+            RunSpec(budget=f"smoke({name}={value!r})")
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"dataset": 5}, "dataset is a name, not 5"),
+        ({"norm": None}, "norm is a name, not None"),
+        ({"seed": True}, "not True"),
+        ({"seed": 1.0}, r"not 1\.0"),
+        ({"seed": 10**14}, "at most 4,294,967,295"),
+        ({"budget": "smoke(hidden=60000)"}, "weights are more than"),
+        ({"budget": "smoke(batch=65536, steps=1000000)"}, "sums of gates are more than"),
+        ({"budget": "smoke(hidden=32, hidden=33)"}, "cannot read budget"),
+        ({"budget": "smoke(steps=5000)"}, "needs 5001 items of the valid split, of which 4000"),
+        ({"dataset": "digits", "budget": "smoke(batch=300)"}, "needs 300 items of the valid split, of which 270"),
+        ({"dataset": "digits", "budget": "smoke(batch=32, test_limit=20)"}, "of the test split, of which 20"),
+        ({"dataset": "digits", "budget": "smoke(embedding=8)"}, "an embedding is for symbols"),
+        ({"activations": "ternary(stochastic=True)"}, "activations are rounded to the nearest"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_it_is(fields, told):
+    with pytest.raises(InputError, match=told):
+        RunSpec(**fields)
+
+
+def test_every_recipe_of_every_dataset_is_a_run():
+    for name in datasets.names():
+        for budget in datasets.build(name).recipes:
+            assert RunSpec(dataset=name, budget=budget).folder == budget

@@ -87,3 +87,54 @@ def test_what_is_tied_dies_with_the_pipe():
     assert tied.poll() is None
     os.close(ours)
     assert tied.wait(5) == -signal.SIGKILL
+
+
+def test_a_server_ends_at_once_while_it_imports(tmp_path):
+    tmp_path.joinpath("slow.py").write_text("print('begun', flush=True)\nimport time\ntime.sleep(60)\n")
+    life, ours = os.pipe()
+    with socket.socket(socket.AF_UNIX) as door:
+        words = [sys.executable, warm.__file__, "serve", str(door.fileno()), str(life), "slow"]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        process = subprocess.Popen(words, env=environment, pass_fds=[door.fileno(), life], stdout=subprocess.PIPE)
+    os.close(life)
+    assert process.stdout.readline() == b"begun\n"
+    process.terminate()
+    assert process.wait(5) == -signal.SIGTERM
+    process.stdout.close()
+    os.close(ours)
+
+
+def test_a_server_that_has_forks_heeds_the_pipe_alone(server):
+    process, environment, ours = server
+    client = subprocess.Popen([*RUN, "http.server", "0"], env=environment, stderr=subprocess.DEVNULL)
+    assert until(lambda: forks(process))
+    fork = forks(process)[0]
+    process.terminate()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1.5)
+    assert fork.is_running()
+    os.close(ours)
+    assert process.wait(5) == 0
+    client.wait(5)
+
+
+def test_a_fork_can_be_terminated(server):
+    process, environment, _ = server
+    client = subprocess.Popen([*RUN, "http.server", "0"], env=environment, stderr=subprocess.DEVNULL)
+    assert until(lambda: forks(process))
+    assert until(lambda: forks(process)[0].terminate() or client.poll() is not None)
+
+
+def test_the_folder_of_a_killed_batch_goes_with_it(tmp_path):
+    folder = tmp_path / "private"
+    folder.mkdir()
+    life, ours = os.pipe()
+    with socket.socket(socket.AF_UNIX) as door:
+        words = [sys.executable, warm.__file__, "serve", str(door.fileno()), str(life), "json.decoder"]
+        environment = {**os.environ, warm.ADDRESS: str(folder / "door")}
+        process = subprocess.Popen(words, env=environment, pass_fds=[door.fileno(), life])
+    os.close(life)
+    os.close(ours)
+    assert process.wait(10) == 0
+    assert not folder.exists()
+    assert tmp_path.exists()

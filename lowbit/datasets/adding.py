@@ -8,7 +8,7 @@ import numpy as np
 from lowbit import datasets, metrics
 from lowbit.datasets.memory import Memory
 from lowbit.datasets.recipe import SMOKE, Recipe
-from lowbit.registry import InputError
+from lowbit.registry import SEEDS, InputError, bounded
 
 
 @datasets.register
@@ -34,6 +34,7 @@ class Adding(Memory):
     def __post_init__(self):
         if self.length < 2:
             raise InputError(f"{self.title}: two marks need a length of at least 2, not {self.length}")
+        bounded(self, self.title, length=(2, 10_000), seed=SEEDS)
 
     @property
     def inputs(self) -> int:

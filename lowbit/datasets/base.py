@@ -37,6 +37,7 @@ class Dataset(abc.ABC):
     further: ClassVar[tuple[metrics.Metric, ...]] = ()  # other scores of the deployed network
     loss: ClassVar[metrics.Metric] = metrics.NATS  # what training lowers
     causal: ClassVar[bool] = True  # a step must not see those after it, so no network reads backwards
+    symbols: ClassVar[bool] = False  # a step is a whole number below `inputs`, which an embedding can look up
     files: ClassVar[tuple[File, ...]] = ()  # none: made or found on this machine
     bound: ClassVar[bool] = False  # by a licence: there is nothing to fetch, each reader brings the corpus
     counts: ClassVar[dict[str, int]] = {}  # expected: symbols or sequences by split, and "outputs"
@@ -107,6 +108,10 @@ class Dataset(abc.ABC):
         recipe = self.recipes[name]
         return dataclasses.replace(recipe, **checked(changes, dataclasses.asdict(recipe), f"recipe {name!r}", "field"))
 
+    def least(self, recipe: Recipe) -> int:
+        """How many symbols or sequences of each split one batch of a recipe needs."""
+        return 1
+
     @abc.abstractmethod
     def _count(self, splits: dict[str, tuple[np.ndarray, ...]]) -> int: ...
 
@@ -119,6 +124,7 @@ class Text(Dataset):
     """
 
     task: ClassVar[str] = "char-lm"
+    symbols: ClassVar[bool] = True
     metric: ClassVar[metrics.Metric] = metrics.BITS_PER_CHARACTER
 
     @property
@@ -168,6 +174,10 @@ class Text(Dataset):
     def alone(self, split: str, limit: int = 0) -> Iterator[Batch]:
         """One stream, in parts whose length does not matter as the state is carried."""
         return self.streams(split, 1, 1000, limit)
+
+    def least(self, recipe: Recipe) -> int:
+        """A segment and the symbol after it, and a symbol after each of the streams."""
+        return max(recipe.batch, recipe.steps) + 1
 
     @property
     def alphabet(self) -> str:
@@ -227,6 +237,10 @@ class Sequences(Dataset):
     def alone(self, split: str, limit: int = 0) -> Iterator[Batch]:
         """Side by side, which is one by one: with population statistics no sequence touches another."""
         return self.batches(split, 256, 0, limit=limit)
+
+    def least(self, recipe: Recipe) -> int:
+        """All that stand side by side."""
+        return recipe.batch
 
     def baselines(self, limit: int = 0) -> dict[str, float]:
         """The commonest class of train for all."""

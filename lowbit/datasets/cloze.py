@@ -55,6 +55,7 @@ class Cloze(Dataset):
     """
 
     task: ClassVar[str] = "cloze"
+    symbols: ClassVar[bool] = True
     metric: ClassVar[metrics.Metric] = metrics.ERROR_PERCENT
     causal: ClassVar[bool] = False
     entities: ClassVar[int]  # symbols that are dealt: as many as an example may have

@@ -12,7 +12,7 @@ from lowbit import datasets, metrics
 from lowbit.datasets.memory import Memory
 from lowbit.datasets.recipe import SMOKE, Recipe
 from lowbit.metrics import Batch, Metric
-from lowbit.registry import InputError
+from lowbit.registry import SEEDS, InputError, bounded
 
 SYMBOLS, KINDS = 10, 8  # to remember, each one of so many
 BLANK, DELIMITER = KINDS, KINDS + 1  # the codes after those of the symbols
@@ -51,6 +51,7 @@ class CopyMemory(Memory):
     title: ClassVar[str] = "Copying problem"
     reference: ClassVar[str] = "arjovsky2016unitary"
     task: ClassVar[str] = "copy"
+    symbols: ClassVar[bool] = True
     metric: ClassVar[metrics.Metric] = RECALL_ERROR
     further: ClassVar[tuple[metrics.Metric, ...]] = (metrics.NATS,)
     causal: ClassVar[bool] = True
@@ -62,6 +63,7 @@ class CopyMemory(Memory):
     def __post_init__(self):
         if self.delay < 1:
             raise InputError(f"{self.title}: a delay is counted from 1, not {self.delay}")
+        bounded(self, self.title, delay=(1, 10_000), seed=SEEDS)
 
     @property
     def length(self) -> int:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from lowbit import datasets
 from lowbit.datasets.base import Text
 from lowbit.datasets.recipe import SMOKE, Recipe
+from lowbit.registry import SEEDS, bounded
 
 SYMBOLS = 8
 CONCENTRATION = 0.3  # of the Dirichlet rows: most of a row's weight lies on two or three symbols
@@ -38,6 +39,9 @@ class Markov(Text):
     }
 
     seed: int = 0  # of the transition table and of the text
+
+    def __post_init__(self):
+        bounded(self, self.title, seed=SEEDS)
 
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """Three parts of one long text."""

@@ -44,6 +44,8 @@ class Machine:
             ("depth", 1, 2**20),
             ("scale_bits", 4, 16),
             ("table_bits", 2, 16),
+            ("off_chip_bits_per_s", 0, 10**15),
+            ("node_nm", 1, 10**5),
         ):
             if not least <= getattr(self, field) <= most:
                 raise InputError(f"a machine takes {least} to {most} for {field}, not {getattr(self, field)}")

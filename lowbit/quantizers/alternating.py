@@ -12,7 +12,7 @@ from lowbit import quantizers
 from lowbit.quantizers.base import Fit, Lane, Site
 from lowbit.quantizers.fitted import Fitted
 from lowbit.quantizers.planes import Plane
-from lowbit.registry import InputError
+from lowbit.registry import bounded
 
 
 @quantizers.register
@@ -40,10 +40,7 @@ class Alternating(Fitted):
     cycles: int = 2
 
     def __post_init__(self):
-        if not 1 <= self.bits <= 4:
-            raise InputError(f"quantizer 'alternating' takes 1 to 4 bits, not {self.bits}")
-        if self.cycles < 1:
-            raise InputError(f"quantizer 'alternating' takes 1 cycle or more, not {self.cycles}")
+        bounded(self, "quantizer 'alternating'", bits=(1, 4), cycles=(1, 100))
 
     @property
     def levels(self) -> tuple[float, ...]:

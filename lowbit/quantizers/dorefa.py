@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lowbit import quantizers
 from lowbit.quantizers.base import Site, by_gate, by_row
-from lowbit.registry import InputError
+from lowbit.registry import bounded
 
 
 @quantizers.register
@@ -32,8 +32,7 @@ class Dorefa(quantizers.Quantizer):
     bits: int = 3  # a weight
 
     def __post_init__(self):
-        if not 1 <= self.bits <= 8:
-            raise InputError(f"quantizer 'dorefa' takes 1 to 8 bits, not {self.bits}")
+        bounded(self, "quantizer 'dorefa'", bits=(1, 8))
 
     @property
     def levels(self) -> tuple[float, ...]:

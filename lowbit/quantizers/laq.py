@@ -9,7 +9,7 @@ from torch import Tensor
 from lowbit import quantizers
 from lowbit.quantizers.base import Site, by_gate, by_row, curvature
 from lowbit.quantizers.lat import alternate
-from lowbit.registry import InputError
+from lowbit.registry import bounded
 
 
 @quantizers.register
@@ -40,9 +40,7 @@ class Laq(quantizers.Quantizer):
     log: bool = False  # powers of two
 
     def __post_init__(self):
-        most = 4 if self.log else 8
-        if not 2 <= self.bits <= most:
-            raise InputError(f"quantizer 'laq' takes 2 to {most} bits with log={self.log}, not {self.bits}")
+        bounded(self, f"quantizer 'laq' with log={self.log}", bits=(2, 4 if self.log else 8))
 
     @property
     def levels(self) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from lowbit import quantizers
 from lowbit.quantizers.base import Fit, Quantizer, Site, by_gate, by_row, curvature
 from lowbit.quantizers.fitted import Fitted
-from lowbit.registry import InputError
+from lowbit.registry import bounded
 
 ROUNDS = 100  # of an alternation, at most; a dozen is the rule
 
@@ -46,8 +46,7 @@ class Lat(Fitted):
     sides: int = 1  # or 2: a scale for each sign
 
     def __post_init__(self):
-        if self.sides not in (1, 2):
-            raise InputError(f"quantizer 'lat' has 1 or 2 sides, not {self.sides}")
+        bounded(self, "quantizer 'lat'", sides=(1, 2))
 
     def scale(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows #cols"]:
         """What costs the loss of each gate least; with two sides, the mean of theirs."""

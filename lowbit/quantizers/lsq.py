@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lowbit import quantizers
 from lowbit.quantizers.base import Site, by_gate, by_row
-from lowbit.registry import InputError
+from lowbit.registry import bounded
 
 
 @quantizers.register
@@ -36,8 +36,7 @@ class Lsq(quantizers.Quantizer):
     bits: int = 3  # a weight, the sign among them
 
     def __post_init__(self):
-        if not 2 <= self.bits <= 8:
-            raise InputError(f"quantizer 'lsq' takes 2 to 8 bits, not {self.bits}")
+        bounded(self, "quantizer 'lsq'", bits=(2, 8))
 
     @property
     def levels(self) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from lowbit import quantizers
-from lowbit.registry import InputError
+from lowbit.registry import InputError, bounded
 
 
 @quantizers.register
@@ -27,6 +27,7 @@ class Pow2(quantizers.Quantizer):
     fraction_bits: int = 1  # f
 
     def __post_init__(self):
+        bounded(self, "quantizer 'pow2'", integer_bits=(0, 7), fraction_bits=(0, 7))
         if not 1 <= self.integer_bits + self.fraction_bits <= 7:
             raise InputError("quantizer 'pow2' needs 1 to 7 bits: integer_bits + fraction_bits")
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lowbit import quantizers
 from lowbit.quantizers.base import Site, glorot
+from lowbit.registry import bounded
 
 
 @quantizers.register
@@ -27,6 +28,9 @@ class Ternary(quantizers.Quantizer):
     levels: ClassVar[tuple[float, ...]] = (-1.0, 0.0, 1.0)
     ties: ClassVar[str] = "toward"
     threshold: float = 1 / 3  # of alpha
+
+    def __post_init__(self):
+        bounded(self, "quantizer 'ternary'", threshold=(0.001, 0.999))
 
     @property
     def thresholds(self) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lowbit import quantizers
 from lowbit.quantizers.base import Site, by_gate, by_row
-from lowbit.registry import InputError
+from lowbit.registry import InputError, bounded
 
 
 @quantizers.register
@@ -37,6 +37,7 @@ class Ttq(quantizers.Quantizer):
     start: str = "mean"  # or "one": of both factors
 
     def __post_init__(self):
+        bounded(self, "quantizer 'ttq'", threshold=(0.001, 0.999))
         if self.start not in ("mean", "one"):
             raise InputError(f"quantizer 'ttq' has no start {self.start!r}; known: mean, one")
 

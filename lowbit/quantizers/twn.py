@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lowbit import quantizers
 from lowbit.quantizers.base import Site, by_gate, by_row
+from lowbit.registry import bounded
 
 
 @quantizers.register
@@ -28,6 +29,9 @@ class Twn(quantizers.Quantizer):
     ties: ClassVar[str] = "toward"
     fixed: ClassVar[bool] = False
     ratio: float = 0.7  # of the mean magnitude
+
+    def __post_init__(self):
+        bounded(self, "quantizer 'twn'", ratio=(0.001, 0.999))
 
     def scale(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows #cols"]:
         """The mean magnitude of each gate's weights beyond the cut."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lowbit import quantizers
 from lowbit.quantizers.base import Site, by_gate, by_row
-from lowbit.registry import InputError
+from lowbit.registry import bounded
 
 
 @quantizers.register
@@ -29,8 +29,7 @@ class Uniform(quantizers.Quantizer):
     bits: int = 4  # a weight, the sign among them
 
     def __post_init__(self):
-        if not 2 <= self.bits <= 8:
-            raise InputError(f"quantizer 'uniform' takes 2 to 8 bits, not {self.bits}")
+        bounded(self, "quantizer 'uniform'", bits=(2, 8))
 
     @property
     def levels(self) -> tuple[float, ...]:
