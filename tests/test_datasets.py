@@ -20,9 +20,10 @@ from sklearn.datasets import load_digits
 
 from lowbit import datasets, paths
 from lowbit.datasets import linux_kernel, stdlib
-from lowbit.datasets.base import SPLITS, Sequences, Text
+from lowbit.datasets.base import SPLITS, Text
 from lowbit.datasets.download import fetch
 from lowbit.datasets.markov import Markov
+from lowbit.datasets.sequences import Sequences
 from lowbit.datasets.warpeace import Warpeace
 from lowbit.metrics import IGNORED, Batch
 from lowbit.registry import InputError

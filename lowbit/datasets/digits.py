@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from lowbit import datasets
-from lowbit.datasets.base import Sequences
 from lowbit.datasets.recipe import SMOKE, Recipe
+from lowbit.datasets.sequences import Sequences
 from lowbit.registry import InputError
 
 ORDER_SEED = 64  # of the order that the splits are cut from

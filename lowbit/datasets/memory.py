@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowbit.datasets.base import SPLITS, Sequences, Shuffle, portions
+from lowbit.datasets.base import SPLITS, Shuffle, portions
+from lowbit.datasets.sequences import Sequences
 from lowbit.metrics import Batch
 
 

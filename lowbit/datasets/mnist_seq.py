@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from lowbit import datasets
-from lowbit.datasets.base import Sequences
 from lowbit.datasets.download import File, fetch
 from lowbit.datasets.recipe import SMOKE, Recipe
+from lowbit.datasets.sequences import Sequences
 
 HOSTS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
