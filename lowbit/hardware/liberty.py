@@ -53,18 +53,18 @@ class Group:
         if name not in self.attributes:
             return default
         try:
-            (found,) = numbers(self.attributes[name])
+            (value,) = numbers(self.attributes[name])
         except ValueError:
             raise InputError(f"{self}: {name} is no number but {self.attributes[name]!r}") from None
-        return found
+        return value
 
     def unit(self, name: str, base: str) -> float:
         """A unit of a library as a multiple of `base`: 1e-11 for `10pW` and W; raises `InputError`."""
         text = self.attributes.get(name, DEFAULTS.get(name, ""))
-        found = UNIT.fullmatch(text.replace(",", "").lower())
-        if not found or found[3] != base.lower() or not float(found[1]):
+        match = UNIT.fullmatch(text.replace(",", "").lower())
+        if not match or match[3] != base.lower() or not float(match[1]):
             raise InputError(f"{self}: {name} is no unit in {base} but {text!r}")
-        return float(found[1]) * PREFIXES[found[2]]
+        return float(match[1]) * PREFIXES[match[2]]
 
 
 def parse(text: str) -> Group:
@@ -73,31 +73,31 @@ def parse(text: str) -> Group:
     >>> parse('library (tiny) { cell (inv) { area : 1.5 ; values ("1, 2"); } } // end').groups[0].attributes
     {'area': '1.5', 'values': '1, 2'}
     """
-    text = COMMENT.sub(lambda found: found[1] or " ", text.replace("\r\n", "\n")).rstrip()
+    text = COMMENT.sub(lambda match: match[1] or " ", text.replace("\r\n", "\n")).rstrip()
     stack, at = [Group("file", ())], 0
     while at < len(text):
-        found = STATEMENT.match(text, at)
-        if not found or (found["end"] and len(stack) == 1):
+        statement = STATEMENT.match(text, at)
+        if not statement or (statement["end"] and len(stack) == 1):
             rest = " ".join(text[at : at + 200].split())
             raise InputError(f"{stack[-1]} of a Liberty file cannot be read at {rest[:60]!r}")
-        at = found.end()
-        _enter(stack, found)
+        at = statement.end()
+        _enter(stack, statement)
     if len(stack) > 1 or stack[0].attributes or [group.name for group in stack[0].groups] != ["library"]:
         raise InputError(f"a Liberty file must be one whole library, and ends within {stack[-1]}")
     return stack[0].groups[0]
 
 
-def _enter(stack: list[Group], found: re.Match) -> None:
+def _enter(stack: list[Group], statement: re.Match) -> None:
     """Takes a statement into the innermost open group."""
-    name, value, args = found["name"], found["value"], found["args"]
-    if found["end"]:
+    name, value, args = statement["name"], statement["value"], statement["args"]
+    if statement["end"]:
         stack.pop()
     elif value is not None:
         if stack[-1].attributes.setdefault(name, _plain(value)) != _plain(value):
             raise InputError(f"{stack[-1]} has two values of {name}")
     elif name:
         group = Group(name, tuple(_plain(word) for word in ARGUMENT.findall(args)))
-        if found["open"]:
+        if statement["open"]:
             stack[-1].groups.append(group)
             stack.append(group)
         else:
@@ -115,12 +115,12 @@ def numbers(text: str) -> list[float]:
     [0.1, 2.0, 0.3]
     """
     try:
-        found = [float(word) for word in text.replace(",", " ").split()]
+        values = [float(word) for word in text.replace(",", " ").split()]
     except ValueError:
-        found = [math.nan]
-    if "_" in text or not all(map(math.isfinite, found)):
+        values = [math.nan]
+    if "_" in text or not all(map(math.isfinite, values)):
         raise InputError(f"no numbers: {text[:60]!r}")
-    return found
+    return values
 
 
 @dataclasses.dataclass(frozen=True)
