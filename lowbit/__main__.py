@@ -3,16 +3,16 @@
 import argparse
 import os
 import sys
-from typing import NoReturn
 
+from lowbit.options import parser
 from lowbit.registry import InputError
 
 
 def main(words: list[str] | None = None) -> int:
     """Runs one command; 0 when all went well, 1 when runs failed, 2 when the input was wrong."""
     try:
-        options = _parser().parse_args(words)
-        status = options.command(options)
+        options = parser().parse_args(words)
+        status = COMMANDS[options.command](options)
         sys.stdout.flush()
         return status
     except InputError as error:
@@ -30,60 +30,6 @@ def main(words: list[str] | None = None) -> int:
 def _refuse(message: str) -> int:
     print("lowbit:", " ".join(message.split()), file=sys.stderr)
     return 2
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, as all others."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises `InputError`."""
-        raise InputError(f"{message} (see: {self.prog} --help)")
-
-
-def _parser() -> Parser:
-    parser = Parser(prog="lowbit", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, command, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(command=command)
-        return sub
-
-    run = add("run", _run, "execute every page of a study that is not up to date")
-    run.add_argument("study", help="smoke, tour, ... (see: lowbit status)")
-    run.add_argument("--only", nargs="+", metavar="FIELD=VALUE,...", default=[], help="part of the runs")
-    run.add_argument("--jobs", type=int, default=os.cpu_count(), help="pages at a time (default: cores)")
-    run.add_argument("--fresh", action="store_true", help="train again what has a record")
-    run.add_argument("--stale", action="store_true", help="train again what other or unknown code has recorded")
-    run.add_argument("--dry-run", action="store_true", help="say what would be done")
-    run.add_argument("--executor", choices=["local", "slurm"], default="local", help="where pages are executed")
-    status = add("status", _status, "say what a study has and what it lacks; without a name, list the studies")
-    status.add_argument("study", nargs="?")
-    why = add("why", _why, "say what befell a page: the failing cell, its notebook and its log")
-    why.add_argument("key", help="of a run, or the name of a page")
-    again = add("verify", _verify, "make records of a study, or rows of the ledger of gates, again and compare")
-    again.add_argument("study", nargs="?")
-    again.add_argument("--hardware", action="store_true", help="areas and energies, by synthesis")
-    again.add_argument("--sample", type=int, default=5, help="how many, drawn at random (default: 5)")
-    take = add("import", _import, "take in records that were made elsewhere, after checks")
-    take.add_argument("folder")
-    add("clean", _clean, "remove what no later batch needs; failed notebooks and unfinished runs stay")
-    train = add("train", _train, "train one spec without Jupyter and file its record")
-    look = add("diagnose", _diagnose, "look into the trained network of one spec and file what was measured")
-    for command in (train, look):
-        command.add_argument("spec", nargs="*", metavar="FIELD=VALUE", help="as in dataset=markov quantizer=ternary")
-    data = add("data", _data, "download and check datasets (default: say what is there)")
-    data.add_argument("datasets", nargs="*", metavar="DATASET")
-    rtl = add("rtl", _rtl, "write the Verilog of a machine's engine, its memories as ports, to standard output")
-    rtl.add_argument("machine", help="ternary, full(lanes=20), ... (see: data/machines.csv)")
-    rtl.add_argument("--cell", default="lstm", help="lstm, gru, rnn or relu_rnn (default: lstm)")
-    rtl.add_argument("--inputs", type=int, default=50, help="symbols of the input (default: 50)")
-    rtl.add_argument("--hidden", type=int, default=512, help="hidden units (default: 512)")
-    synthesize = add("synthesize", _synthesize, "map lanes and engines onto a cell library; file areas, energies")
-    synthesize.add_argument("library", help="sg13g2, sky130 or gf180 (see: data/libraries.csv)")
-    synthesize.add_argument("part", nargs="?", choices=("lane", "engine"), help="only these (default: both)")
-    add("tables", _tables, "write the tables that the chapters include, and the picture of the README")
-    return parser
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -259,6 +205,21 @@ def _report_divergence(runs: list) -> list:
         print(f"lowbit: {run.key} diverged; its record is marked so, and no table ranks it", file=sys.stderr)
     return diverged
 
+
+COMMANDS = {
+    "run": _run,
+    "status": _status,
+    "why": _why,
+    "verify": _verify,
+    "import": _import,
+    "clean": _clean,
+    "train": _train,
+    "diagnose": _diagnose,
+    "data": _data,
+    "rtl": _rtl,
+    "synthesize": _synthesize,
+    "tables": _tables,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -123,10 +123,12 @@ class Metric:
         return self.scale(total / points)
 
 
+share = functools.partial(Metric, scale=percent, deviation=of_mistakes, places=1)  # of points that are mistaken
+
 NATS = Metric("nats", "nats", cross_entropy, same)
 BITS_PER_CHARACTER = Metric("bpc", "bits per character", cross_entropy, bits)
 PERPLEXITY = Metric("perplexity", "perplexity per word", cross_entropy, perplexity, deviation=of_choices, places=1)
-ERROR_PERCENT = Metric("error_percent", "% wrong", mistakes, percent, deviation=of_mistakes, places=1)
+ERROR_PERCENT = share("error_percent", "% wrong", mistakes)
 
 
 def alignment_nats(outputs: Float[Tensor, "time batch labels"], batch: Batch) -> Float[Tensor, ""]:
@@ -203,38 +205,14 @@ def sequences(batch: Batch) -> int:
 
 
 NATS_PER_LABEL = Metric("label_nats", "nats per label", alignment_nats, same)
-LABEL_ERROR = Metric(
-    "label_error_percent",
-    "% label errors",
-    functools.partial(label_edits, ctc.greedy),
-    percent,
-    targets,
-    of_mistakes,
-    1,
+LABEL_ERROR = share("label_error_percent", "% label errors", functools.partial(label_edits, ctc.greedy))
+LABEL_ERROR_BEAM = share("label_error_percent_beam", "% label errors", functools.partial(label_edits, ctc.beam))
+WORD_ERROR = share("word_error_percent", "% word errors", functools.partial(word_edits, ctc.greedy), points=words)
+WORD_ERROR_BEAM = share(
+    "word_error_percent_beam", "% word errors", functools.partial(word_edits, ctc.beam), points=words
 )
-LABEL_ERROR_BEAM = Metric(
-    "label_error_percent_beam",
-    "% label errors",
-    functools.partial(label_edits, ctc.beam),
-    percent,
-    targets,
-    of_mistakes,
-    1,
-)
-WORD_ERROR = Metric(
-    "word_error_percent", "% word errors", functools.partial(word_edits, ctc.greedy), percent, words, of_mistakes, 1
-)
-WORD_ERROR_BEAM = Metric(
-    "word_error_percent_beam", "% word errors", functools.partial(word_edits, ctc.beam), percent, words, of_mistakes, 1
-)
-SEQUENCE_ERROR = Metric(
-    "sequence_error_percent",
-    "% wrong sequences",
-    functools.partial(wrong, ctc.greedy),
-    percent,
-    sequences,
-    of_mistakes,
-    1,
+SEQUENCE_ERROR = share(
+    "sequence_error_percent", "% wrong sequences", functools.partial(wrong, ctc.greedy), points=sequences
 )
 SQUARED_ERROR = Metric("squared_error", "mean squared error", squared, same, sequences, of_squares, 4)
 

@@ -8,7 +8,7 @@ from lowbit import paths
 
 FLOORS = [
     {"paths", "registry", "packing", "ctc", "warm"},
-    {"metrics", "machinecode"},
+    {"metrics", "machinecode", "options"},
     {"quantizers", "norm", "datasets", "loops"},
     {"cells"},
     {"kernels"},

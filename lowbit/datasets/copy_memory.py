@@ -11,7 +11,7 @@ from torch import Tensor
 from lowbit import datasets, metrics
 from lowbit.datasets.memory import Memory
 from lowbit.datasets.recipe import SMOKE, Recipe
-from lowbit.metrics import Batch, Metric
+from lowbit.metrics import Batch
 from lowbit.registry import SEEDS, InputError, bounded
 
 SYMBOLS, KINDS = 10, 8  # to remember, each one of so many
@@ -28,9 +28,7 @@ def recalled(batch: Batch) -> int:
     return int((batch.y != BLANK).sum())
 
 
-RECALL_ERROR = Metric(
-    "recall_error", "% of recalled symbols wrong", forgotten, metrics.percent, recalled, metrics.of_mistakes, 1
-)
+RECALL_ERROR = metrics.share("recall_error", "% of recalled symbols wrong", forgotten, points=recalled)
 
 
 @datasets.register
