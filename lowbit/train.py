@@ -92,6 +92,8 @@ class Session:
         if file.exists():
             try:
                 self._resume(checkpoint.load(file))
+            except (MemoryError, torch.OutOfMemoryError):  # says nothing of the file
+                raise
             except Exception as error:
                 checkpoint.set_aside(file, error)
                 self._start()

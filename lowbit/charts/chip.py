@@ -106,7 +106,7 @@ def points(pair: Pair) -> list[Point]:
     dataset, *_ = pair.network.partition("-")
     found = []
     for record in store.scan("cpu").records:
-        if record.spec["dataset"] != dataset or record.spec["cell"] != pair.work().cell:
+        if record.diverged or record.spec["dataset"] != dataset or record.spec["cell"] != pair.work().cell:
             continue
         quantizer = quantizers.build(record.spec["quantizer"])
         machine = accelerator.carrying(pair.built, quantizer)
