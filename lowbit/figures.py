@@ -10,7 +10,7 @@ import torch
 from IPython import get_ipython
 from matplotlib.figure import Figure
 
-from lowbit import quantizers
+from lowbit import comparisons, quantizers
 from lowbit.quantizers import Quantizer, Site
 from lowbit.store import Record
 from lowbit.weights import BINS
@@ -185,7 +185,7 @@ def masters(record: Record) -> Figure:
 
 def grid(frame: pd.DataFrame, reported: pd.DataFrame, unit: str) -> Figure:
     """Deployed scores of every quantizer and cell; full precision is dashed, what papers report is hollow."""
-    shown = frame.sort_values(["bits", "quantizer", "norm"], ascending=[False, True, True])
+    shown = comparisons.ranked(frame).sort_values(["bits", "quantizer", "norm"], ascending=[False, True, True])
     order = list(dict.fromkeys(shown["label"]))
     figure, ax = plt.subplots(figsize=(WIDTH, 1.4 + 0.28 * len(order)))
     kinds = shown["cell"].str.split("(").str[0]
@@ -195,8 +195,8 @@ def grid(frame: pd.DataFrame, reported: pd.DataFrame, unit: str) -> Figure:
         color, marker = COLORS.get(kind, OTHER[0]), MARKERS.get(kind, OTHER[1])
         ax.hlines(y, rows["deployed"], rows["as_published"], color=color, lw=1.5, alpha=0.45)
         ax.plot(rows["deployed"], y, marker, color=color, ms=6, label=kind.upper(), zorder=3)
-        for best in rows.loc[rows["quantizer"] == "full", "deployed"].nsmallest(1):
-            ax.axvline(best, color=color, ls="--", lw=1, alpha=0.6)
+        for _, same in rows[rows["quantizer"] == "full"].groupby(["norm", "budget"]):
+            ax.axvline(same["deployed"].mean(), color=color, ls="--", lw=1, alpha=0.6)
     for row, group in shown.drop_duplicates("label").groupby("label", sort=False):
         told = reported[reported["quantizer"].isin(group["quantizer"]) & reported["norm"].isin(group["norm"])]
         near = told["value"][told["value"] < 1.5 * shown["deployed"].max()]

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lowbit import quantizers, store, study
+from lowbit import comparisons, quantizers, store, study
 from lowbit.comparisons import deviation
 from lowbit.figures import COLORS, INK, PALE, WIDTH
 from lowbit.registry import parse
@@ -28,7 +28,7 @@ def scored(name: str) -> pd.DataFrame:
 def methods() -> pd.DataFrame:
     """Every quantizer of the study `methods`, best deployed score first."""
     rows = []
-    for _, run in scored("methods").sort_values("deployed").iterrows():
+    for _, run in comparisons.ranked(scored("methods")).sort_values("deployed").iterrows():
         name = parse(run["quantizer"])[0]
         rows.append(
             {
@@ -45,7 +45,7 @@ def methods() -> pd.DataFrame:
 
 def standings() -> Figure:
     """The deployed score of every quantizer, coloured by bits; a line leads to the score as published."""
-    frame = scored("methods").sort_values("deployed").reset_index(drop=True)
+    frame = comparisons.ranked(scored("methods")).sort_values("deployed").reset_index(drop=True)
     figure, ax = plt.subplots(figsize=(WIDTH, 1.2 + 0.2 * len(frame)))
     shown = {}
     for place, run in frame.iterrows():
@@ -65,7 +65,7 @@ def standings() -> Figure:
 
 def variants() -> pd.DataFrame:
     """The runs of the study `variants` beside the plain run on the same data and quantizer; ± over seeds."""
-    frame = scored("variants")
+    frame = comparisons.ranked(scored("variants"))
     rows, plain = [], {}
     for spec, runs in frame.groupby(frame["spec"].map(lambda run: dataclasses.replace(run, seed=0)), sort=False):
         score = runs["deployed"].mean()

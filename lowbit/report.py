@@ -174,6 +174,12 @@ def _spent(told: dict) -> str:
     return ", ".join(lines) or "not kept"
 
 
+def data(spec: RunSpec) -> Markdown:
+    """What the data of a spec are, and what is wrong with them: the docstring of the dataset, citations linked."""
+    text = KEY.sub(lambda key: f"{{cite:t}}`{key[0]}`", inspect.getdoc(type(spec.data)))
+    return Markdown(f"**{spec.data.title}.** {text}")
+
+
 def card(quantizer: Quantizer) -> Markdown:
     """Formula, gradient and source of a quantizer: its docstring, citations linked."""
     text = KEY.sub(lambda key: f"{{cite:t}}`{key[0]}`", inspect.getdoc(type(quantizer)))

@@ -64,7 +64,7 @@ def _runs(frame: pd.DataFrame) -> str:
     rows = [
         {
             "run": f"[{run['key']}]({_page('train', run)})" if place == 0 else run["key"],
-            "deployed": run["deployed"],
+            "deployed": "diverged" if run["diverged"] else f"{run['deployed']:.3f}",
             "as published": run["as_published"],
             "sampled": spread(run["sampled"], run["sampled_std"]),
             "unit": run["metric"],

@@ -28,7 +28,7 @@ def test_training_prints_the_three_scores_and_files_the_record(capsys):
         (["train", "color=red"], "a run has no field 'color'; known: dataset"),
         (["train", "ternary"], "cannot read 'ternary'; write it as FIELD=VALUE"),
         (["train", "quantizer=full(stochastic=True)"], "cannot be stochastic"),
-        (["run", "tuor"], "no study 'tuor'; known: diagnosed"),
+        (["run", "tuor"], "no study 'tuor'; known: clipping, diagnosed"),
         (["run", "smoke", "--jobs", "0"], "jobs are counted from 1, not 0"),
         (["data", "ptb"], "no dataset 'ptb'; known: adding, "),
     ],
@@ -158,7 +158,7 @@ STUCK = RunSpec(
     cell="rnn(activation='relu')",
     norm="none",
     quantizer="full",
-    budget=TINY.partition("=")[2].replace("hidden", "rate=1e30, final_rate=1e30, hidden"),
+    budget=TINY.partition("=")[2].replace("hidden", "rate=1e3, final_rate=1e3, hidden"),
 )
 
 

@@ -234,7 +234,7 @@ def test_a_run_without_finite_gradients_is_marked_as_diverged_in_strict_json():
     def refuse(word):
         raise ValueError(word)
 
-    spec = changed("rate=1e30, final_rate=1e30", **STUCK)
+    spec = changed("rate=1e3, final_rate=1e3", **STUCK)
     record = train.recall(spec)
     assert record.diverged
     content = json.loads(store.path(spec).read_text(), parse_constant=refuse)

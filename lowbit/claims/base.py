@@ -33,7 +33,12 @@ def claim(*chapters: str) -> Callable[[Evidence], Evidence]:
 
 
 def texts(frame: pd.DataFrame) -> dict[str, str]:
-    """The claims of each chapter as a list; raises `InputError` for one that its records do not bear out."""
+    """The claims of each chapter as a list; raises `InputError` for one that its records do not bear out.
+
+    Without any committed record, as in a new `LOWBIT_HOME`, nothing is claimed.
+    """
+    if frame.empty:
+        return dict.fromkeys(CLAIMS, "no record yet")
     return {chapter: "\n".join(f"- {stated(name, frame)}" for name in names) for chapter, names in CLAIMS.items()}
 
 
