@@ -8,6 +8,7 @@ import dataclasses
 import getpass
 import itertools
 import json
+import keyword
 import math
 import os
 import re
@@ -52,7 +53,7 @@ rule {name}:
 """
 MOST_JOBS = 10_000
 AMOUNTS = {"minutes": (60, 0.01, 10**6), "memory_mb": (2000, 1, 10**9), "gpus": (0, 0, 1024), "threads": (1, 1, 1024)}
-RESERVED = ("mem", "mem_mb", "mem_mib", "runtime", "nodes", "tasks", "cpus_per_task")  # which the above stand for
+NAME = re.compile(r"(?!(?:mem|mem_mb|mem_mib|runtime|cpus_per_task)$)[a-z][a-z0-9_]*")  # amounts stand for these
 CAUSE = re.compile(r"\b(?:[A-Z]\w*(?:Error|Exception|Interrupt)\b|error(?= message|:)).*")
 
 
@@ -72,7 +73,7 @@ def resources(budget: str) -> dict:
             whole = type(value) is int or (name == "minutes" and type(value) is float)
             if not whole or not least <= value <= most:
                 raise InputError(f"{file}: {name} of {budget} is a number from {least} to {most:,}, not {value!r}")
-        elif not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in RESERVED or type(value) not in (str, int):
+        elif not NAME.fullmatch(name) or keyword.iskeyword(name) or type(value) not in (str, int):
             raise InputError(f"{file}: {budget} cannot have {name} = {value!r}")
     return {**{name: amount for name, (amount, _, _) in AMOUNTS.items()}, **tables[budget]}
 
@@ -137,11 +138,8 @@ def write(todo: list[Page], threads: int | None) -> None:
         limit = math.ceil(60 * asked["minutes"])
         what = {"template": page.template, "spec": dataclasses.asdict(page.spec)}
         told[page.name] = {**what, "limit": limit, "memory_mb": asked["memory_mb"]}
-        rule, parts = (
-            f"{page.template}_{page.spec.folder}",
-            {"threads": threads or asked["threads"], "command": command},
-        )
-        rules[rule] = RULE.format(name=rule, resources=_asked(asked), **parts)
+        rule, own = f"{page.template}_{page.spec.folder}", threads or asked["threads"]
+        rules[rule] = RULE.format(name=rule, threads=own, resources=_asked(asked), command=command)
         targets.append(f"done/{rule}/{page.name}")
         journal.log(page.name).parent.mkdir(parents=True, exist_ok=True)
     store.write(folder() / "pages.json", json.dumps(told, indent=1))

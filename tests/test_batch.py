@@ -190,7 +190,13 @@ def test_a_page_on_a_cluster_has_one_thread_unless_its_budget_says_more(home, ta
     [
         *("smoke = 5", "[smoke]\nminutes = 'x'", "[smoke]\nminutes = -1", "[smoke]\nminutes = nan", "\xff"),
         *("[smoke]\nminutes = true", "[smoke]\nmemory_mb = 0.5", "[smoke]\ngpus = -1", "[smoke]\nthreads = 0"),
-        *("[smoke]\n'a b' = 1", "[smoke]\nmem_mb = 1", "[smoke]\npartition = ['a']", "[smoke]\nx = " + "[" * 3000),
+        *(
+            "[smoke]\n'a b' = 1",
+            "[smoke]\nmem_mb = 1",
+            "[smoke]\nlambda = 1",
+            "[smoke]\npartition = ['a']",
+            "[smoke]\nx = " + "[" * 3000,
+        ),
     ],
 )
 def test_resources_that_make_no_sense_are_refused_before_anything_runs(home, pair, text):
