@@ -149,7 +149,7 @@ def by_batch(network: Network, data: Dataset, recipe: Recipe, sizes: tuple[int, 
     """
     few = _few(data, recipe)
     length = recipe.steps if isinstance(data, Text) else 1
-    count = min(SEGMENTS, len(data.splits["test"][0]) // length)
+    count = min(few.test_limit, len(data.splits["test"][0])) // length
     told = {"size": [], "as_published": [], "population": []}
     evaluate.calibrate(network, data, recipe, sample=False)
     w, order = network.round(sample=False), torch.Generator().manual_seed(0)

@@ -200,6 +200,11 @@ def test_only_the_score_as_published_depends_on_the_test_batch(dataset):
         assert evaluate.score(network, data, batches, w) == pytest.approx(told["population"][0], rel=1e-5)
 
 
+def test_no_test_batch_is_larger_than_what_a_recipe_tests():
+    network, data, recipe = built(dataset="digits", norm="batch", quantizer="ternary")
+    assert measure.by_batch(network, data, dataclasses.replace(recipe, test_limit=5))["size"] == [2, 4]
+
+
 def test_without_batch_norm_the_test_batch_does_not_matter():
     network, data, recipe = built()
     told = measure.by_batch(network, data, recipe, sizes=(2, 16))
