@@ -12,6 +12,7 @@ from lowbit.inference.grid import Matrix
 from lowbit.registry import InputError
 
 FORMAT = "lowbit 1"
+KINDS = ("F32", "I64", "U8")  # of arrays, as the format names them
 
 
 def write(file: Path, arrays: dict[str, np.ndarray], about: dict) -> None:
@@ -38,14 +39,22 @@ def read(file: Path) -> tuple[dict[str, np.ndarray], dict]:
     try:
         with package.safe_open(file, "np") as opened:
             told = opened.metadata() or {}
-            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            kinds = {name: opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
+            arrays = {name: opened.get_tensor(name) for name, kind in kinds.items() if kind in KINDS}
     except (package.SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{file} is damaged or no packed model: {error}") from error
+    for name, kind in kinds.items():
+        if kind not in KINDS:
+            raise InputError(f"{file} is no packed model: array {name!r} is {kind}; known: {', '.join(KINDS)}")
     if told.get("format") != FORMAT:
-        raise InputError(f"{file} has format {told.get('format')!r}; known: {FORMAT!r}")
-    if digest(arrays, told["about"]) != told.get("sha256"):
+        raise InputError(f"{file} has format {told.get('format')!r:.80}; known: {FORMAT!r}")
+    text = told.get("about", "")
+    if digest(arrays, text) != told.get("sha256"):
         raise InputError(f"{file} is damaged: its checksum does not match its content")
-    return arrays, json.loads(told["about"])
+    try:
+        return arrays, json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is no packed model: its description cannot be read: {error}") from error
 
 
 def _ordered(content: bytes) -> bytes:

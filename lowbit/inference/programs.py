@@ -12,7 +12,7 @@ from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.fixed import Format
 from lowbit.hardware.network import reaching
 from lowbit.hardware.program import PLANS, Program
-from lowbit.inference import file
+from lowbit.inference import check, file
 from lowbit.inference.grid import Matrix
 from lowbit.quantizers.planes import Plane, split
 from lowbit.registry import InputError
@@ -22,7 +22,7 @@ Arrays = dict[str, np.ndarray]
 
 def compiled(path: str | Path, machine: Machine) -> tuple[Program, ...]:
     """A program for each layer of a packed model; raises `InputError` for what the machine lacks."""
-    arrays, about = file.read(Path(path))
+    arrays, about = check.read(path)
     if about["cell"] not in PLANS:
         raise InputError(f"the datapath has no cell {about['cell']!r}; known: {', '.join(PLANS)}")
     form = None
