@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from lowbit.inference.c_text import CELLS, FEATURES, HEADER, SHARED, SIGMOID, SLOTS, SOURCE, SYMBOLS
-from lowbit.inference.fixed import MOST, Affine, Fixed
+from lowbit.inference.fixed import Fixed
 from lowbit.inference.matvec.base import affine
+from lowbit.inference.whole import MOST, Affine
 from lowbit.registry import InputError
 
 # Names of the standard's headers.
@@ -65,8 +66,14 @@ def _data(fixed: Fixed, settles: bool) -> str:
             arrays, entry = _affine(f"{part}{n}", product)
             texts.append(arrays)
             entries[part].append(entry)
-    arrays, entry = _affine("readout", fixed.readout)
-    texts += [arrays, f"static const affine readout = {entry};"]
+    tables = _tables("readout", fixed.readout)
+    texts += [
+        f"static const int16_t readout_weights[][{fixed.about['units']}] = {_nested(fixed.readout.whole)};",
+        tables,
+    ]
+    texts.append(
+        f"static const affine readout = {{0, readout_factor, readout_shift, 0, 0, 1, 0, {fixed.readout.bits}}};"
+    )
     texts += [f"static const affine {part}[] = {{{', '.join(rows)}}};" for part, rows in entries.items()]
     if settles:
         nested = _nested(np.array([np.stack(layer.settle, axis=1) for layer in fixed.layers]))
@@ -87,10 +94,11 @@ def _affine(name: str, product: Affine) -> tuple[str, str]:
     count = 8 // bits
     codes = np.pad(codes, ((0, 0), (0, -codes.shape[1] % count))).reshape(len(codes), -1, count)
     packed = (codes << (bits * np.arange(count, dtype=np.uint8))).sum(2, dtype=np.uint8)
-    text = (
-        f"static const uint8_t {name}_codes[] = {_nested(packed.ravel())};\n"
-        f"static const int32_t {name}_factor[] = {_nested(product.factor.ravel())};\n"
-        f"static const int32_t {name}_shift[] = {_nested(product.shift.ravel())};"
-    )
+    text = f"static const uint8_t {name}_codes[] = {_nested(packed.ravel())};\n{_tables(name, product)}"
     sizes = f"{product.whole.shape[1]}, {bits}, {step}, {base}, {product.bits}"
     return text, f"{{{name}_codes, {name}_factor, {name}_shift, {sizes}}}"
+
+
+def _tables(name: str, product: Affine) -> str:
+    rows = (("factor", product.factor), ("shift", product.shift))
+    return "\n".join(f"static const int32_t {name}_{part}[] = {_nested(row.ravel())};" for part, row in rows)

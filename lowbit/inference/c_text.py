@@ -63,6 +63,12 @@ static int32_t product(const affine *a, int32_t row, int32_t entry, const int16_
     return scaled(a, entry, a->step * sum + a->base * total);
 }}
 
+static int32_t logit(int32_t row, const int16_t *q) {{
+    int32_t sum = 0;
+    for (int32_t k = 0; k < {NAME}_UNITS; k++) sum += (int32_t)readout_weights[row][k] * q[k];
+    return scaled(&readout, row, sum);
+}}
+
 /* The table between its entries on a straight line, each 2^bits apart. */
 static int32_t between(int32_t z, int32_t bits) {{
     int32_t size = z < 0 ? -z : z, last = ((int32_t)256 << bits) - 1;
@@ -110,7 +116,7 @@ void {name}_step({name}_state *state, {input}, int32_t logits[{NAME}_OUTPUTS]) {
         }}
         total_below = whole(h, below);
     }}
-    for (int32_t r = 0; r < {NAME}_OUTPUTS; r++) logits[r] = product(&readout, r, r, below, total_below);
+    for (int32_t r = 0; r < {NAME}_OUTPUTS; r++) logits[r] = logit(r, below);
 {count}}}
 """
 

@@ -14,6 +14,7 @@ KINDS = {"cell": str, "layers": int, "units": int, "inputs": int, "outputs": int
 NAMES = ("dataset", "cell", "quantizer")  # of a spec, which exported files quote
 LETTERS = 1000  # of an entry of a spec, at most
 LARGEST = 2**31  # of sizes, and of numbers: no product of a few of them leaves float32
+FORMS = ("8", "12", "c8", "c12")  # that have shifts of their own: packed models and C, by bits of activations
 LEVELS = 2**16  # of a codebook
 
 
@@ -42,6 +43,9 @@ def model(arrays: dict[str, np.ndarray], about: dict) -> None:
         below = f"layers.{n}."
         for name, size in [*((name, rows) for name in tables), *((name, units) for name in settles)]:
             slots = taken.floats(below + name, slots, size)[0]
+            for form in FORMS if name in file.SHIFTS else ():
+                if taken.has(f"{below}{name}.{form}"):
+                    taken.floats(f"{below}{name}.{form}", slots, size)
         taken.matrix(f"{below}input", rows, width)
         taken.matrix(f"{below}recurrent", rows, units)
         if taken.has(f"{below}first"):

@@ -1,6 +1,7 @@
 """From a trained network to its packed file: weights as codes, norms as one scale and one shift a row."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from lowbit import cells, evaluate, norm, trained
 from lowbit.hardware.program import rounded
-from lowbit.inference import check, sharing
+from lowbit.inference import check, rounding, sharing
 from lowbit.inference import file as files
 from lowbit.inference.grid import Matrix, shortest
 from lowbit.inference.sharing import share
@@ -20,6 +21,8 @@ from lowbit.recurrent import Recurrent
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec
 from lowbit.store import Record
+
+EXAMPLES = 512  # sequences that show what rounding does
 
 
 def pack(run: RunSpec | Record, file: str | Path, kept: int | None = None, bits: int = 0) -> Path:
@@ -80,6 +83,8 @@ def write(
     if scores:
         about["sharing"] = scores
     check.model(arrays, about)
+    if len(arrays["layers.0.scale_h"]) > 1:
+        arrays |= rounding.corrections(arrays, about, _examples(spec))
     files.write(Path(file), arrays, about)
     return Path(file)
 
@@ -96,6 +101,13 @@ def _check(spec: RunSpec) -> None:
     if not issubclass(norm.registry[spec.norm], norm.Affine):
         known = ", ".join(name for name in norm.names() if issubclass(norm.registry[name], norm.Affine))
         raise InputError(f"norm {spec.norm!r} cannot be folded: it depends on every input; known: {known}")
+
+
+def _examples(spec: RunSpec) -> np.ndarray:
+    """Training sequences side by side, many where there are many."""
+    order = torch.Generator().manual_seed(0)
+    many, few = (spec.data.batches("train", size, spec.recipe.steps, order) for size in (EXAMPLES, spec.recipe.batch))
+    return next(itertools.chain(many, few)).x.numpy()
 
 
 def _range(spec: RunSpec) -> float:

@@ -12,6 +12,7 @@ from lowbit.inference.grid import Matrix
 from lowbit.registry import InputError
 
 FORMAT = "lowbit 1"
+SHIFTS = ("shift_x", "shift_h", "shift_c")  # of a layer
 KINDS = ("F32", "I64", "U8")  # of arrays, as the format names them
 
 
@@ -96,6 +97,17 @@ def matrix(name: str, arrays: dict[str, np.ndarray]) -> Matrix:
     book = arrays[f"{name}.book"]
     shape = tuple(int(size) for size in arrays[f"{name}.shape"])
     return Matrix(packing.unpack(arrays[f"{name}.codes"], book.shape[1], shape), book)
+
+
+def below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a part, by the names that they have there."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def corrected(arrays: dict[str, np.ndarray], form: str) -> dict[str, np.ndarray]:
+    """The arrays of a layer, with the shifts that make up for the rounding of a form, as `8` or `c12`, if any."""
+    shifts = {name: arrays.get(f"{name}.{form}", array) for name, array in arrays.items() if name in SHIFTS}
+    return arrays | shifts
 
 
 def _safetensors():

@@ -53,7 +53,7 @@ class Model:
         cell = parse(about["cell"], "cell")[0]
         coded = about["symbols"] and self.embedding is None
         self.layers = [
-            Layer(_below(f"layers.{n}.", arrays), cell, bits, kernel, coded and n == 0, n == 0)
+            Layer(file.below(f"layers.{n}.", arrays), cell, bits, kernel, coded and n == 0, n == 0)
             for n in range(about["layers"])
         ]
 
@@ -146,7 +146,3 @@ class Model:
         if unknown:
             raise InputError(f"the model does not know {''.join(unknown)!r}")
         return np.array([self.alphabet.index(character) for character in text])
-
-
-def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

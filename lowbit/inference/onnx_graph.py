@@ -36,7 +36,7 @@ def export(path: str | Path, out: str | Path) -> Path:
     slots = len(arrays["layers.0.scale_h"])
     slot = graph.add("Min", ["t", graph.constant(slots - 1, np.int64)]) if slots > 1 else ""
     for n in range(about["layers"]):
-        layer = Layer(graph, n, {k: v for k, v in arrays.items() if k.startswith(f"layers.{n}.")}, units, slot)
+        layer = Layer(graph, n, file.corrected(file.below(f"layers.{n}.", arrays), str(BITS)), units, slot)
         x = layer.step(cell, x, coded and n == 0, n == 0, ends)
     logits = graph.add("MatMul", [x, graph.turned(graph.weights("readout", file.matrix("readout.weight", arrays)))])
     graph.add("Add", [logits, graph.constant(arrays["readout.bias"])], "y")
@@ -112,7 +112,7 @@ class Layer:
 
     def __init__(self, graph: Graph, number: int, arrays: dict[str, np.ndarray], units: int, slot: str):
         self.graph, self.number, self.units, self.slot = graph, number, units, slot
-        self.arrays = {name.removeprefix(f"layers.{number}."): array for name, array in arrays.items()}
+        self.arrays = arrays
         if "first" in self.arrays:
             raise InputError(
                 "ONNX takes its first state as an input: this model learned its start, train with start=zero"

@@ -33,9 +33,7 @@ def compiled(path: str | Path, machine: Machine) -> tuple[Program, ...]:
     levels = quantizers.build(about["spec"]["quantizer"]).levels
     found = []
     for number in range(about["layers"]):
-        prefix = f"layers.{number}."
-        below = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        found.append(_program(below, about["cell"], levels, machine, form))
+        found.append(_program(file.below(f"layers.{number}.", arrays), about["cell"], levels, machine, form))
         form = machine.activation
     return tuple(found)
 
