@@ -52,7 +52,7 @@ class State(NamedTuple):
 class Fixed:
     """A packed model in whole numbers; raises `InputError` where it has no such form."""
 
-    one = 2**12  # Q12
+    one = 2.0**12  # Q12
 
     def __init__(self, path: str | Path, bits: int = 8):
         self._build(*check.read(path), bits)
