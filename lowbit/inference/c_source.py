@@ -18,11 +18,16 @@ wctype"""
 
 
 def export(path: str | Path, folder: str | Path, name: str = "model", bits: int = 8) -> tuple[Path, Path]:
-    """Writes `name.h` and `name.c` of a packed model; raises `InputError` where it has no such form."""
+    """Writes `name.h` and `name.c` of a packed model; raises `InputError` where it has no such form.
+
+    Activations of 12 bits take no more time or memory than those of 8, and are nearer to the network.
+    """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,49}", name):
         raise InputError(f"{name!r} is no name in C: letters of ASCII, digits and underscores, at most 50")
     if name.lower() in TAKEN.split():
         raise InputError(f"{name!r} is no name in C for a model: there is a header {name.lower()}.h in its library")
+    if type(bits) is not int:
+        raise InputError(f"activations of a fixed-point model take 2 to 12 bits, not {bits!r}")
     header, source = written(Fixed(path, bits), name)
     Path(folder).mkdir(parents=True, exist_ok=True)
     files = Path(folder) / f"{name}.h", Path(folder) / f"{name}.c"

@@ -66,7 +66,7 @@ class Fixed:
 
     def _build(self, arrays: dict[str, np.ndarray], about: dict, bits: int) -> None:
         self.cell, self.bits, self.about = parse(about["cell"], "cell")[0], bits, about
-        if type(bits) is not int or not 2 <= bits <= 12:
+        if not 2 <= bits <= 12:
             raise InputError(f"activations of a fixed-point model take 2 to 12 bits, not {bits}")
         if any(name.startswith("embedding") for name in arrays):
             raise InputError("symbols go into a fixed-point model one-hot, with no features and no embedding of theirs")
@@ -74,7 +74,7 @@ class Fixed:
             raise InputError("a fixed-point model starts at zero: this one learned its start, so train with start=zero")
         corrected = sorted(int(name.rpartition(".c")[2]) for name in arrays if name.startswith("layers.0.shift_x.c"))
         if corrected and bits not in corrected:
-            raise InputError(f"this model is made for activations of {corrected} bits in C, not {bits}")
+            raise InputError(f"this model is made for activations of {' or '.join(map(str, corrected))} bits in C, not {bits}")
         if not about["symbols"] and "input_range" not in about:
             raise InputError("this packed model does not say how large its features get: pack it again")
         self.tanh = table().astype(np.int64)
