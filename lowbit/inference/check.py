@@ -133,8 +133,6 @@ def _bounded(array: Float32[np.ndarray, "..."]) -> bool:
 
 
 def _description(about: dict) -> None:
-    if not isinstance(about, dict):
-        raise InputError("no packed model: its description is no table of names")
     for name, kind in KINDS.items():
         if type(about.get(name)) is not kind:
             raise InputError(f"no packed model: its {name!r} is {about.get(name)!r:.80}, must be {kind.__name__}")

@@ -53,9 +53,12 @@ def read(file: Path) -> tuple[dict[str, np.ndarray], dict]:
     if digest(arrays, text) != told.get("sha256"):
         raise InputError(f"{file} is damaged: its checksum does not match its content")
     try:
-        return arrays, json.loads(text)
+        about = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is no packed model: its description cannot be read: {error}") from error
+    if not isinstance(about, dict):
+        raise InputError(f"{file} is no packed model: its description is no table of names")
+    return arrays, about
 
 
 def _ordered(content: bytes) -> bytes:

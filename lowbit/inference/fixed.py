@@ -74,7 +74,9 @@ class Fixed:
             raise InputError("a fixed-point model starts at zero: this one learned its start, so train with start=zero")
         corrected = sorted(int(name.rpartition(".c")[2]) for name in arrays if name.startswith("layers.0.shift_x.c"))
         if corrected and bits not in corrected:
-            raise InputError(f"this model is made for activations of {' or '.join(map(str, corrected))} bits in C, not {bits}")
+            raise InputError(
+                f"this model is made for activations of {' or '.join(map(str, corrected))} bits in C, not {bits}"
+            )
         if not about["symbols"] and "input_range" not in about:
             raise InputError("this packed model does not say how large its features get: pack it again")
         self.tanh = table().astype(np.int64)
