@@ -24,14 +24,14 @@ CASES = [
 SYMBOLS = np.random.default_rng(0).integers(0, 16, 60)
 
 
-def packed(path, cell="lstm", quantizer="ternary", more="", **choices):
+def packed(path, cell="lstm", quantizer="ternary", more="", kept=0, hidden=19, **choices):
     from lowbit import evaluate
 
-    budget = f"smoke(hidden=19, calibration=2, batch=4, steps=8{more})"
+    budget = f"smoke(hidden={hidden}, calibration=2, batch=4, steps=8{more})"
     spec = RunSpec(cell=cell, quantizer=quantizer, budget=budget, **choices)
     network = train.build(spec)
     evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
-    return deploy.write(network, spec, path, symbols=spec.dataset != "digits")
+    return deploy.write(network, spec, path, kept, symbols=spec.dataset != "digits")
 
 
 def said(function, start, symbols):
@@ -133,6 +133,55 @@ def test_onnx_says_what_the_packed_model_says(choices, symbols, tmp_path):
         given = dict(zip(names, ends, strict=True))
         z, state = streams.step(x, state)
         np.testing.assert_allclose(y, z, atol=2e-5)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "lstm(normalize_cell=True)", "rnn"])
+def test_onnx_has_the_statistics_of_each_step(cell, tmp_path):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    path = packed(tmp_path / "m.safetensors", cell, dataset="digits", kept=3)
+    session = runtime.InferenceSession(onnx_graph.export(path, tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    streams = model.load(path, 8)
+    state, given = streams.start(batch=2), {"t": np.zeros(2, np.int64)}
+    names = [each.name for each in session.get_outputs()]
+    random = np.random.default_rng(0)
+    for t in range(6):
+        for name, part in zip("hc", np.moveaxis(state.layers[0], 1, 0), strict=False):
+            given[name] = part[None].copy()
+        x = random.random((2, streams.about["inputs"]), np.float32)
+        found = dict(zip(names, session.run(None, {"x": x, **given}), strict=True))
+        y, state = streams.step(x, state)
+        np.testing.assert_allclose(found["y"], y, atol=1e-4)
+        given["t"] = found["t_next"]
+        assert given["t"].tolist() == [t + 1] * 2
+    given["t"] = np.array([0, 5])  # sequences that did not begin together
+    both = session.run(["y"], {"x": x, **given})[0]
+    alone = [session.run(["y"], {"x": x, **given, "t": np.full(2, t)})[0][n] for n, t in enumerate((0, 5))]
+    np.testing.assert_allclose(both, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize(
+    "quantizer", ["uniform(bits=8)", "laq(bits=8)", "lsq(bits=8)", "pow2(fraction_bits=7)", "uniform(bits=7)"]
+)
+def test_onnx_multiplies_eight_bits_exactly_on_every_processor(cell, quantizer, tmp_path):
+    """Each step from the same state, as a number that rounds another way would change all later ones."""
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    more = ", optimizer='adam'"
+    path = packed(tmp_path / "m.safetensors", cell, quantizer, more, hidden=192, norm="weight")
+    session = runtime.InferenceSession(onnx_graph.export(path, tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    streams, random = model.load(path, 8), np.random.default_rng(0)
+    state = streams.start(batch=4)
+    for _ in range(20):
+        # As large as a state gets: products of neighbours then leave 16 bits.
+        wide = np.sign(state.layers[0]) * np.maximum(np.abs(state.layers[0]), random.random(state.layers[0].shape))
+        state = state._replace(layers=(wide.astype(np.float32),))
+        x = random.integers(0, streams.about["inputs"], 4)
+        given = {name: part[None].copy() for name, part in zip("hc", np.moveaxis(state.layers[0], 1, 0), strict=False)}
+        y = session.run(None, {"x": x, **given})[0]
+        z, state = streams.step(x, state)
+        np.testing.assert_allclose(y, z, atol=1e-5)
 
 
 def test_onnx_keeps_weights_packed(tmp_path):

@@ -1,7 +1,7 @@
 """From a trained network to its packed file: weights as codes, norms as one scale and one shift a row."""
 
-import copy
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ from torch import Tensor
 
 from lowbit import cells, evaluate, norm, trained
 from lowbit.hardware.program import rounded
+from lowbit.inference import check, rounding, sharing
 from lowbit.inference import file as files
 from lowbit.inference.grid import Matrix, shortest
+from lowbit.inference.sharing import share
 from lowbit.models import Network
 from lowbit.quantizers import Quantizer, Site
 from lowbit.recurrent import Recurrent
@@ -20,22 +22,27 @@ from lowbit.registry import InputError
 from lowbit.spec import RunSpec
 from lowbit.store import Record
 
-CELLS = ("gru", "lstm", "lstm(normalize_cell=True)", "rnn")
+EXAMPLES = 512  # sequences that show what rounding does
 
 
-def pack(run: RunSpec | Record, file: str | Path, kept: int = 0, bits: int = 0) -> Path:
+def pack(run: RunSpec | Record, file: str | Path, kept: int | None = None, bits: int = 0) -> Path:
     """Writes the trained network of a run as a packed model, which `lowbit.load` runs without torch.
 
     Norm statistics are gathered again, with nearest rounding, on training batches. All steps share them, but
-    for the first `kept` ones. Recurrent layers of full precision are rounded to `bits`, if any, as an engine's
-    lanes would have them. Raises `InputError` for a network that cannot be packed.
+    for the first `kept` ones: as few as leave the validation score as it is, unless a number is given, whose cost is
+    then measured. Either way `about["sharing"]` has the scores. Recurrent layers of full precision are rounded to
+    `bits`, if any, as an engine's lanes would have them. Raises `InputError` for a network that cannot be packed.
     """
     spec = run.run if isinstance(run, Record) else run
+    _check(spec)
+    if kept is not None and kept < 0:
+        raise InputError(f"steps that keep their statistics count from 0, not {kept}")
     network = trained.network(spec)
     evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
     x = next(spec.data.alone("test", spec.recipe.test_limit)).x
     symbols = isinstance(x, Tensor) and not x.is_floating_point()
-    return write(network, spec, file, kept, symbols, getattr(spec.data, "alphabet", ""), bits)
+    kept, scores = sharing.choose(network, spec, kept)
+    return write(network, spec, file, kept, symbols, getattr(spec.data, "alphabet", ""), bits, scores)
 
 
 def write(
@@ -46,12 +53,13 @@ def write(
     symbols: bool = True,
     alphabet: str = "",
     bits: int = 0,
+    scores: dict | None = None,
 ) -> Path:
     """Writes a network whose norms have their statistics; `symbols` says that inputs are integers.
 
-    `alphabet` has the character of each symbol, where they stand for some.
+    `alphabet` has the character of each symbol, where they stand for some, `scores` what sharing statistics costs.
     """
-    _check(network, spec)
+    _check(spec)
     network = share(network, kept)
     arrays = _coded("readout.weight", network.readout.weight, "readout", network)
     arrays["readout.bias"] = _array(network.readout.bias)
@@ -70,30 +78,42 @@ def write(
         "symbols": symbols,
         "alphabet": alphabet,
     }
+    if not symbols:
+        about["input_range"] = _range(spec)
+    if scores:
+        about["sharing"] = scores
+    check.model(arrays, about)
+    if len(arrays["layers.0.scale_h"]) > 1:
+        arrays |= rounding.corrections(arrays, about, _examples(spec))
     files.write(Path(file), arrays, about)
     return Path(file)
 
 
-def share(network: Network, kept: int = 0) -> Network:
-    """A copy for evaluation whose batch norms keep statistics of the first `kept` steps and share all others."""
-    network = copy.deepcopy(network).eval()
-    for each in network.norms():
-        if isinstance(each, norm.BatchStatistics):
-            for name in ("count", "total", "squares"):
-                sums = getattr(each, name)
-                first = min(kept, len(sums) - 1)
-                setattr(each, name, torch.cat((sums[:first], sums[first:].sum(0, keepdim=True))))
-            each.steps = len(each.count)
-    return network
-
-
-def _check(network: Network, spec: RunSpec) -> None:
-    if spec.cell not in CELLS:
-        raise InputError(f"cell {spec.cell!r} has no packed form; known: {', '.join(CELLS)}")
-    if spec.recipe.bidirectional:
-        raise InputError("a bidirectional network cannot stream: it reads a sequence from its end")
+def _check(spec: RunSpec) -> None:
+    if spec.cell not in check.GATES:
+        raise InputError(f"cell {spec.cell!r} has no packed form; known: {', '.join(check.GATES)}")
+    if spec.recipe.bidirectional or spec.data.task == "cloze":
+        raise InputError(
+            "a bidirectional network cannot stream, as it reads a sequence from its end: train one that can"
+        )
     if spec.activations != "full":
         raise InputError(f"activations {spec.activations!r} have no packed form; known: full")
+    if not issubclass(norm.registry[spec.norm], norm.Affine):
+        known = ", ".join(name for name in norm.names() if issubclass(norm.registry[name], norm.Affine))
+        raise InputError(f"norm {spec.norm!r} cannot be folded: it depends on every input; known: {known}")
+
+
+def _examples(spec: RunSpec) -> np.ndarray:
+    """Training sequences side by side, many where there are many."""
+    order = torch.Generator().manual_seed(0)
+    many, few = (spec.data.batches("train", size, spec.recipe.steps, order) for size in (EXAMPLES, spec.recipe.batch))
+    return next(itertools.chain(many, few)).x.numpy()
+
+
+def _range(spec: RunSpec) -> float:
+    """The largest feature of the training split, without sign."""
+    batches = spec.data.streams("train", spec.recipe.batch, spec.recipe.steps)
+    return max(float(batch.x.abs().max()) for batch in batches) or 1.0
 
 
 @torch.no_grad()

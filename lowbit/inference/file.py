@@ -12,6 +12,8 @@ from lowbit.inference.grid import Matrix
 from lowbit.registry import InputError
 
 FORMAT = "lowbit 1"
+SHIFTS = ("shift_x", "shift_h", "shift_c")  # of a layer
+KINDS = ("F32", "I64", "U8")  # of arrays, as the format names them
 
 
 def write(file: Path, arrays: dict[str, np.ndarray], about: dict) -> None:
@@ -38,14 +40,25 @@ def read(file: Path) -> tuple[dict[str, np.ndarray], dict]:
     try:
         with package.safe_open(file, "np") as opened:
             told = opened.metadata() or {}
-            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            kinds = {name: opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
+            arrays = {name: opened.get_tensor(name) for name, kind in kinds.items() if kind in KINDS}
     except (package.SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{file} is damaged or no packed model: {error}") from error
+    for name, kind in kinds.items():
+        if kind not in KINDS:
+            raise InputError(f"{file} is no packed model: array {name!r} is {kind}; known: {', '.join(KINDS)}")
     if told.get("format") != FORMAT:
-        raise InputError(f"{file} has format {told.get('format')!r}; known: {FORMAT!r}")
-    if digest(arrays, told["about"]) != told.get("sha256"):
+        raise InputError(f"{file} has format {told.get('format')!r:.80}; known: {FORMAT!r}")
+    text = told.get("about", "")
+    if digest(arrays, text) != told.get("sha256"):
         raise InputError(f"{file} is damaged: its checksum does not match its content")
-    return arrays, json.loads(told["about"])
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is no packed model: its description cannot be read: {error}") from error
+    if not isinstance(about, dict):
+        raise InputError(f"{file} is no packed model: its description is no table of names")
+    return arrays, about
 
 
 def _ordered(content: bytes) -> bytes:
@@ -87,6 +100,17 @@ def matrix(name: str, arrays: dict[str, np.ndarray]) -> Matrix:
     book = arrays[f"{name}.book"]
     shape = tuple(int(size) for size in arrays[f"{name}.shape"])
     return Matrix(packing.unpack(arrays[f"{name}.codes"], book.shape[1], shape), book)
+
+
+def below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a part, by the names that they have there."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def corrected(arrays: dict[str, np.ndarray], form: str) -> dict[str, np.ndarray]:
+    """The arrays of a layer, with the shifts that make up for the rounding of a form, as `8` or `c12`, if any."""
+    shifts = {name: arrays.get(f"{name}.{form}", array) for name, array in arrays.items() if name in SHIFTS}
+    return arrays | shifts
 
 
 def _safetensors():

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Integer, UInt8, UInt16
 
-LARGEST = 128  # of whole numbers that eight bits hold, without sign
+LARGEST = 127  # of whole numbers that eight bits hold, which go down to one more below zero
 WIDEST = 2**36  # of those whose sums of a few thousand are exact in 64 bits with any activations
 
 
@@ -35,6 +35,11 @@ class Grid(NamedTuple):
     codes: UInt8[np.ndarray, "rows cols"]
     levels: tuple[int, ...]  # the whole number of each code, ascending
     scale: Float32[np.ndarray, " rows"]
+
+    @property
+    def narrow(self) -> bool:
+        """Whether eight bits hold each level."""
+        return self.levels[0] >= -LARGEST - 1 and self.levels[-1] <= LARGEST
 
     @property
     def whole(self) -> Integer[np.ndarray, "rows cols"]:
@@ -69,9 +74,9 @@ def grid(matrix: Matrix, largest: int = LARGEST) -> Grid | None:
     >>> grid(powers), grid(powers, WIDEST).levels
     (None, (-1024, 1, 2048))
     """
-    if matrix.codes is None or matrix.book.shape[1] > 2 * LARGEST:
+    if matrix.codes is None or matrix.codes.dtype != np.uint8:
         return None
-    tops = range(1, LARGEST + 1)
+    tops = range(1, LARGEST + 2)
     found = _multiples(matrix.codes, matrix.book.astype(np.float64), tops, LARGEST)
     if found is None and largest > LARGEST:
         used = np.flatnonzero(np.bincount(matrix.codes.ravel()))
@@ -93,7 +98,7 @@ def _multiples(codes: np.ndarray, book: np.ndarray, tops: Iterable[int], bound: 
     for top in tops:
         whole = np.rint(shares * top)
         near = np.abs(whole - shares * top).max() < min(1e-5 * top, 1e-3)
-        if near and (whole == whole[0]).all() and whole[0].max() < bound:
+        if near and (whole == whole[0]).all() and whole[0].max() <= bound:
             scale = np.repeat(largest[:, 0] / top, len(codes) // len(book))
             return Grid(codes, tuple(int(level) for level in whole[0]), scale.astype(np.float32))
     return None

@@ -24,6 +24,7 @@ class Layer:
 
     def __init__(self, arrays: dict[str, np.ndarray], cell: str, bits: int, kernel: str, symbols: bool, first: bool):
         self.cell, self.bits, self.first = cell, bits, first
+        arrays = file.corrected(arrays, str(bits))
         self.arrays = {n: np.ascontiguousarray(array) for n, array in arrays.items() if array.dtype == np.float32}
         self.scale_x, self.shift_x, self.scale_h = (self.arrays[n] for n in ("scale_x", "shift_x", "scale_h"))
         x, h = (file.matrix(part, arrays) for part in ("input", "recurrent"))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from lowbit.inference import choose, compiled, file
+from lowbit.inference import check, choose, compiled, file
 from lowbit.inference.layer import FLOAT, Layer
 from lowbit.machinecode import at
 from lowbit.registry import InputError, parse
@@ -28,7 +28,7 @@ def load(path: str | Path, bits: int = 8, kernel: str = "") -> "Model":
     """The model in a packed file, without torch; its weights are laid out for the best kernel of this machine.
 
     `bits` of activations are 8 or 12 with sums in whole numbers, or 32 for float32 throughout. Raises
-    `InputError` for a file that is damaged, other bits, or a `kernel` that cannot.
+    `InputError` for a file that is damaged or contradicts itself, other bits, or a `kernel` that cannot.
     """
     if bits not in (*choose.BITS, FLOAT):
         raise InputError(f"activations have no {bits!r} bits; known: {', '.join(map(str, (*choose.BITS, FLOAT)))}")
@@ -39,6 +39,7 @@ class Model:
     """Recurrent layers under a readout of every step; for one thread at a time, as kernels share their buffers."""
 
     def __init__(self, arrays: dict[str, np.ndarray], about: dict, bits: int, kernel: str = ""):
+        check.model(arrays, about)
         self.about, self.bits = about, bits
         self.spec = about["spec"]
         self.alphabet: str = about["alphabet"]
@@ -52,7 +53,7 @@ class Model:
         cell = parse(about["cell"], "cell")[0]
         coded = about["symbols"] and self.embedding is None
         self.layers = [
-            Layer(_below(f"layers.{n}.", arrays), cell, bits, kernel, coded and n == 0, n == 0)
+            Layer(file.below(f"layers.{n}.", arrays), cell, bits, kernel, coded and n == 0, n == 0)
             for n in range(about["layers"])
         ]
 
@@ -145,7 +146,3 @@ class Model:
         if unknown:
             raise InputError(f"the model does not know {''.join(unknown)!r}")
         return np.array([self.alphabet.index(character) for character in text])
-
-
-def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

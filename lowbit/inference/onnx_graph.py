@@ -5,25 +5,27 @@ from pathlib import Path
 import numpy as np
 
 from lowbit import packing
-from lowbit.inference import file
-from lowbit.inference.grid import LARGEST, WIDEST, Matrix, grid
+from lowbit.inference import check, file
+from lowbit.inference.grid import WIDEST, Matrix, grid
 from lowbit.registry import InputError, parse
 
 OPSET = 17  # of the operators
 VERSION = 8  # of the file format
 BITS = 8  # of activations: what MatMulInteger takes
+SMALL = 63  # of levels whose products with unsigned bytes, two and two, stay in 16 bits, as x86 sums them
 
 
 def export(path: str | Path, out: str | Path) -> Path:
     """Writes one step of a packed model as ONNX; raises `InputError` where onnx is missing or a form is.
 
     Inputs `x` (batch), symbols, or (batch, inputs), features, and the state `h` and, of an LSTM, `c`, each (layers,
-    batch, units); outputs `y` (batch, outputs) and the next state, `h_next`, `c_next`. Codes are packed as in the
+    batch, units); outputs `y` (batch, outputs) and the next state, `h_next`, `c_next`. Where the first steps have norm
+    statistics of their own, `t` (batch), the steps since the start, is part of the state. Codes are packed as in the
     packed file, unpacked by a division and a remainder, which a runtime folds into constants when it loads. h is
-    rounded to 8 bits as `lowbit.load(path, bits=8)` does; norm statistics are those of the last steps.
+    rounded to 8 bits as `lowbit.load(path, bits=8)` does.
     """
     onnx = _onnx()
-    arrays, about = file.read(Path(path))
+    arrays, about = check.read(path)
     graph = Graph()
     cell = parse(about["cell"], "cell")[0]
     x, units = "x", about["units"]
@@ -31,21 +33,25 @@ def export(path: str | Path, out: str | Path) -> Path:
     if coded and ("embedding" in arrays or "embedding.codes" in arrays):
         x, coded = graph.add("Gather", [graph.weights("embedding", file.matrix("embedding", arrays)), x], axis=0), False
     ends: dict[str, list[str]] = {"h": [], "c": []}
+    slots = len(arrays["layers.0.scale_h"])
+    slot = graph.add("Min", ["t", graph.constant(slots - 1, np.int64)]) if slots > 1 else ""
     for n in range(about["layers"]):
-        layer = Layer(graph, n, {k: v for k, v in arrays.items() if k.startswith(f"layers.{n}.")}, units)
+        layer = Layer(graph, n, file.corrected(file.below(f"layers.{n}.", arrays), str(BITS)), units, slot)
         x = layer.step(cell, x, coded and n == 0, n == 0, ends)
     logits = graph.add("MatMul", [x, graph.turned(graph.weights("readout", file.matrix("readout.weight", arrays)))])
     graph.add("Add", [logits, graph.constant(arrays["readout.bias"])], "y")
-    names = ["h", "c"] if cell == "lstm" else ["h"]
-    for name in names:
-        graph.add("Concat", ends[name], f"{name}_next", axis=0)
     helper, kinds = onnx.helper, onnx.TensorProto
-    shape = ["batch"] if about["symbols"] else ["batch", about["inputs"]]
-    state = [about["layers"], "batch", units]
-    entries = [helper.make_tensor_value_info("x", kinds.INT64 if about["symbols"] else kinds.FLOAT, shape)]
-    entries += [helper.make_tensor_value_info(name, kinds.FLOAT, state) for name in names]
-    results = [helper.make_tensor_value_info("y", kinds.FLOAT, ["batch", about["outputs"]])]
-    results += [helper.make_tensor_value_info(f"{name}_next", kinds.FLOAT, state) for name in names]
+    state = {name: (kinds.FLOAT, [about["layers"], "batch", units]) for name in ends if ends[name]}
+    for name in state:
+        graph.add("Concat", ends[name], f"{name}_next", axis=0)
+    if slot:
+        state["t"] = kinds.INT64, ["batch"]
+        graph.add("Add", ["t", graph.constant(1, np.int64)], "t_next")
+    info = helper.make_tensor_value_info
+    kind = (kinds.INT64, ["batch"]) if about["symbols"] else (kinds.FLOAT, ["batch", about["inputs"]])
+    entries = [info("x", *kind), *(info(name, *kind) for name, kind in state.items())]
+    results = [info("y", kinds.FLOAT, ["batch", about["outputs"]])]
+    results += [info(f"{name}_next", *kind) for name, kind in state.items()]
     made = helper.make_graph(graph.nodes, "lowbit", entries, results, graph.constants)
     proto = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=VERSION)
     onnx.checker.check_model(proto)
@@ -104,11 +110,13 @@ class Graph:
 class Layer:
     """The nodes of one layer."""
 
-    def __init__(self, graph: Graph, number: int, arrays: dict[str, np.ndarray], units: int):
-        self.graph, self.number, self.units = graph, number, units
-        self.arrays = {name.removeprefix(f"layers.{number}."): array for name, array in arrays.items()}
+    def __init__(self, graph: Graph, number: int, arrays: dict[str, np.ndarray], units: int, slot: str):
+        self.graph, self.number, self.units, self.slot = graph, number, units, slot
+        self.arrays = arrays
         if "first" in self.arrays:
-            raise InputError("the ONNX form takes its first state as an input; this model learned one of its own")
+            raise InputError(
+                "ONNX takes its first state as an input: this model learned its start, train with start=zero"
+            )
 
     def step(self, cell: str, x: str, coded: bool, first: bool, ends: dict[str, list[str]]) -> str:
         """h after the step, (batch units); `ends` collects the state."""
@@ -158,23 +166,32 @@ class Layer:
         if found is None:
             return add("MatMul", [x, self.graph.turned(self.graph.weights(part, matrix))])
         rounded = add("Clip", [add("Round", [add("Div", [x, unit])]), constant(-top), constant(top)])
-        if max(map(abs, found.levels)) > LARGEST:
+        if not found.narrow:
             z = add("MatMul", [rounded, self.graph.turned(self.graph.weights(part, matrix))])
             return add("Mul", [z, unit])
         codes = add("Cast", [self.graph.codes(matrix)], to=kinds.INT64)
-        whole = add("Gather", [constant(found.levels, np.int8), codes], axis=0)
         # Activations count from 128, as unsigned bytes: the one kind that every version takes with signed weights.
         bytes_ = add("Cast", [add("Add", [rounded, constant(128)])], to=kinds.UINT8)
         zero = constant(128, np.uint8)
-        y = add("MatMulInteger", [bytes_, self.graph.turned(whole), zero])
+        if max(map(abs, found.levels)) > SMALL:  # processors without VNNI would saturate: slower, and exact
+            levels, zeros = constant(np.array(found.levels) + 128, np.uint8), [zero, zero]
+        else:
+            levels, zeros = constant(found.levels, np.int8), [zero]
+        whole = add("Gather", [levels, codes], axis=0)
+        y = add("MatMulInteger", [bytes_, self.graph.turned(whole), *zeros])
         return add("Mul", [add("Cast", [y], to=kinds.FLOAT), add("Mul", [unit, constant(found.scale)])])
 
     def _affine(self, z: str, scale: str, shift: str) -> str:
-        if scale in self.arrays:
-            z = self.graph.add("Mul", [z, self.graph.constant(self.arrays[scale][-1])])
-        if shift in self.arrays:
-            z = self.graph.add("Add", [z, self.graph.constant(self.arrays[shift][-1])])
+        for operator, name in (("Mul", scale), ("Add", shift)):
+            if name in self.arrays:
+                z = self.graph.add(operator, [z, self._row(self.arrays[name])])
         return z
+
+    def _row(self, table: np.ndarray) -> str:
+        """What a step takes of a table: its slot, or the only one."""
+        if not self.slot:
+            return self.graph.constant(table[0])
+        return self.graph.add("Gather", [self.graph.constant(table), self.slot], axis=0)
 
     def _state(self, name: str) -> str:
         return self.graph.add("Gather", [name, self.graph.constant(self.number, np.int64)], axis=0)

@@ -1,7 +1,7 @@
 """The cells over time in numpy: for matrices that are no whole numbers, and what compiled loops must agree with."""
 
 import numpy as np
-from jaxtyping import Float32, Integer
+from jaxtyping import Float, Float32, Integer
 
 
 def run(
@@ -49,6 +49,6 @@ def rounded(h: Float32[np.ndarray, "..."], bits: int) -> Integer[np.ndarray, "..
     return np.clip(np.rint(h * np.float32(top + 1)), -top, top).astype(np.int16)
 
 
-def sigmoid(x: Float32[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+def sigmoid(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """$1 / (1 + e^{-x})$ without overflow."""
     return np.float32(0.5) + np.float32(0.5) * np.tanh(np.float32(0.5) * x)

@@ -12,7 +12,7 @@ from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.fixed import Format
 from lowbit.hardware.network import reaching
 from lowbit.hardware.program import PLANS, Program
-from lowbit.inference import file
+from lowbit.inference import check, file
 from lowbit.inference.grid import Matrix
 from lowbit.quantizers.planes import Plane, split
 from lowbit.registry import InputError
@@ -22,7 +22,7 @@ Arrays = dict[str, np.ndarray]
 
 def compiled(path: str | Path, machine: Machine) -> tuple[Program, ...]:
     """A program for each layer of a packed model; raises `InputError` for what the machine lacks."""
-    arrays, about = file.read(Path(path))
+    arrays, about = check.read(path)
     if about["cell"] not in PLANS:
         raise InputError(f"the datapath has no cell {about['cell']!r}; known: {', '.join(PLANS)}")
     form = None
@@ -33,9 +33,7 @@ def compiled(path: str | Path, machine: Machine) -> tuple[Program, ...]:
     levels = quantizers.build(about["spec"]["quantizer"]).levels
     found = []
     for number in range(about["layers"]):
-        prefix = f"layers.{number}."
-        below = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        found.append(_program(below, about["cell"], levels, machine, form))
+        found.append(_program(file.below(f"layers.{number}.", arrays), about["cell"], levels, machine, form))
         form = machine.activation
     return tuple(found)
 

@@ -3,10 +3,13 @@
 Importing numba and waking its compiler takes longer than all else that a process needs to begin.
 """
 
+import atexit
 import contextlib
 import functools
 import hashlib
 import os
+import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -54,24 +57,55 @@ def place(room: str, sources: tuple[Path, ...], name: str, kind: str = "") -> Pa
 
 @functools.cache
 def folder(asked: str, name: str, sources: tuple[Path, ...]) -> str:
-    """The first place that can be written: below `asked`, the user's cache, or the folder for temporary files."""
+    """A folder of this user alone: below `asked` or the user's cache, else one that ends with the process.
+
+    Object code runs as it is read, so that no folder will do in which another user could leave some.
+    """
     content = b"".join(file.read_bytes() for file in sources)
     below = f"lowbit-{name}-{hashlib.sha256(content).hexdigest()[:12]}"
-    for parent in filter(None, (asked, Path.home() / ".cache", tempfile.gettempdir())):
-        found = Path(parent) / below
-        try:
-            found.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(found, os.W_OK):
-            return str(found)
-    return asked
+    for parent in (lambda: asked, _cache, _passing):
+        place = parent()
+        if place and private(Path(place) / below):
+            return str(Path(place) / below)
+    return os.devnull  # below which nothing can be
+
+
+def private(folder: Path) -> bool:
+    """Whether a folder, created if missing, is no link, can be written, and is closed to all but this user."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and _own(found) and not found.st_mode & 0o077 and os.access(folder, os.W_OK)
+
+
+def _own(found: os.stat_result) -> bool:
+    return not hasattr(os, "getuid") or found.st_uid == os.getuid()
+
+
+def _cache() -> str:
+    try:
+        return str(Path.home() / ".cache")
+    except RuntimeError:  # a user without a home
+        return ""
+
+
+@functools.cache
+def _passing() -> str:
+    """A folder that is removed when the process ends; none where nothing can be written."""
+    try:
+        place = tempfile.mkdtemp(prefix="lowbit-")
+    except OSError:
+        return ""
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
 
 
 def kept(file: Path) -> bytes | None:
-    """The object code in a file; none where it is not whole."""
-    with contextlib.suppress(OSError):
-        content = file.read_bytes()
+    """The object code in a file of this user; none where it is not whole."""
+    with contextlib.suppress(OSError), file.open("rb") as opened:
+        content = opened.read() if _own(os.fstat(opened.fileno())) else b""
         if hashlib.sha256(content[32:]).digest() == content[:32]:
             return content[32:]
     return None

@@ -9,7 +9,8 @@ from jaxtyping import Float, Int64
 
 from lowbit.hardware import golden
 from lowbit.hardware.program import PLANS, Program
-from lowbit.inference import file
+from lowbit.inference import check, file
+from lowbit.registry import InputError
 
 Stages = dict[str, Float[np.ndarray, "batch values"]]
 
@@ -34,8 +35,10 @@ class Real(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> "Real":
-        """The first layer of a file whose steps share their norms."""
-        arrays, about = file.read(path)
+        """The first layer of a file whose steps share their norms; raises `InputError` for another."""
+        arrays, about = check.read(path)
+        if len(arrays["layers.0.scale_x"]) > 1:
+            raise InputError(f"{path.name} keeps norm statistics of single steps: pack it with kept=0")
         below = {
             name.removeprefix("layers.0."): array.astype(np.float64)
             for name, array in arrays.items()

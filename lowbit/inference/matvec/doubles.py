@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from lowbit.inference import matvec
-from lowbit.inference.grid import LARGEST, Grid
+from lowbit.inference.grid import Grid
 from lowbit.inference.matvec.base import Layout, Member
 
 
@@ -22,7 +22,7 @@ class Doubles(Member):
         """Levels of more than eight bits that float32 has; sums within the 53 bits of float64."""
         top = max(map(abs, grid.levels))
         held = all(int(np.float32(level)) == level for level in grid.levels)
-        return top > LARGEST and held and (grid.codes.shape[1] * top) << (bits - 1) < 2**53
+        return not grid.narrow and held and (grid.codes.shape[1] * top) << (bits - 1) < 2**53
 
     def layout(self, grid: Grid, bits: int) -> Layout:
         """Row by row."""

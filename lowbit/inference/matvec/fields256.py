@@ -20,7 +20,7 @@ class Fields256(Member):
 
     def fits(self, grid: Grid, bits: int) -> bool:
         """Levels that are at most 16 multiples of a step; activations of up to 13 bits, in two halves above 8."""
-        return bits <= 13 and affine(grid.levels)[2] < 16 and narrow(grid, bits)
+        return bits <= 13 and 0 < affine(grid.levels)[2] < 16 and narrow(grid, bits)
 
     def layout(self, grid: Grid, bits: int) -> Layout:
         """Blocks of rows, chunks of columns, rows, then 4 bytes of which each holds a few columns."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from lowbit.inference import matvec
-from lowbit.inference.grid import LARGEST, Grid
+from lowbit.inference.grid import Grid
 from lowbit.inference.matvec.base import Layout, Member, narrow
 
 
@@ -19,7 +19,7 @@ class Reference(Member):
 
     def fits(self, grid: Grid, bits: int) -> bool:
         """Wherever eight bits hold a weight and 32 a sum."""
-        return max(map(abs, grid.levels)) <= LARGEST and narrow(grid, bits)
+        return grid.narrow and narrow(grid, bits)
 
     def layout(self, grid: Grid, bits: int) -> Layout:
         """Row by row."""

@@ -1,0 +1,64 @@
+"""Norm statistics that steps share: how many of the first keep their own, and what the score says to that."""
+
+import copy
+import math
+import warnings
+
+import torch
+
+from lowbit import evaluate, norm
+from lowbit.models import Network
+from lowbit.spec import RunSpec
+
+TOLERANCE = 0.005  # of score and loss: what sharing may change, as a share of them
+LIMIT = 2000  # symbols or sequences of the validation split that are scored
+
+
+def share(network: Network, kept: int = 0) -> Network:
+    """A copy for evaluation whose batch norms keep statistics of the first `kept` steps and share all others."""
+    network = copy.deepcopy(network).eval()
+    for statistics in _statistics(network):
+        for name in ("count", "total", "squares"):
+            sums = getattr(statistics, name)
+            first = min(kept, len(sums) - 1)
+            setattr(statistics, name, torch.cat((sums[:first], sums[first:].sum(0, keepdim=True))))
+        statistics.steps = len(statistics.count)
+    return network
+
+
+def choose(network: Network, spec: RunSpec, kept: int | None = None) -> tuple[int, dict]:
+    """How many first steps keep their own statistics, and the scores of the validation split with all and with those.
+
+    The fewest of 0, 1, 2, 4, ... that change neither score nor loss by more than `TOLERANCE`, or `kept`, with a
+    warning where they do. A network whose steps share all statistics anyway has no scores.
+    """
+    last = max((len(statistics.count) for statistics in _statistics(network)), default=1) - 1
+    if last == 0:
+        return 0, {}
+    own = _scores(network, spec)
+    few = [0, *(2**k for k in range(last.bit_length()) if 2**k < last)] if kept is None else [min(kept, last)]
+    for first in few:
+        shared = _scores(share(network, first), spec)
+        near = all(math.isclose(a, b, rel_tol=TOLERANCE) for a, b in zip(shared, own, strict=True))
+        if near or kept is not None:
+            break
+    else:
+        first, shared, near = last, own, True
+    unit = spec.data.metric.unit
+    if not near:
+        warnings.warn(
+            f"steps that share norm statistics take the validation score from {own[0]:.4g} to {shared[0]:.4g} {unit}: "
+            "pack without `kept`, so that it is chosen",
+            stacklevel=3,
+        )
+    return first, {"kept": first, "split": "valid", "unit": unit, "own": own[0], "shared": shared[0]}
+
+
+def _statistics(network: Network) -> list[norm.BatchStatistics]:
+    return [each for each in network.norms() if isinstance(each, norm.BatchStatistics)]
+
+
+def _scores(network: Network, spec: RunSpec) -> list[float]:
+    """Score and loss as deployed."""
+    batches = spec.data.alone("valid", min(LIMIT, spec.recipe.valid_limit or LIMIT))
+    return evaluate.scores(network, (spec.data.metric, spec.data.loss), batches, network.round(sample=False))
