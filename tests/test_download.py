@@ -343,7 +343,11 @@ def unpack(path):
 
 
 @pytest.mark.parametrize("module", [an4, books, fsdd, linux_kernel])
-@pytest.mark.parametrize("content", [b"", b"nothing", archive("zip", {"a/b": b""}), archive("gz", {"a/b": b""})])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"nothing", archive("zip", {"a/b": b""}), archive("gz", {"a/b": b""})],
+    ids=["empty", "words", "zip", "gz"],
+)
 def test_what_is_made_of_another_archive_is_refused_by_name(server, raw, monkeypatch, module, content):
     file = described(server.serve("repository", content), extract=module.assemble)
     assert f"no {NAME}" in message(file)
