@@ -158,7 +158,7 @@ STUCK = RunSpec(
     cell="rnn(activation='relu')",
     norm="none",
     quantizer="full",
-    budget=TINY.partition("=")[2].replace("hidden", "rate=1e3, final_rate=1e3, hidden"),
+    budget=TINY.partition("=")[2].replace("hidden", "rate=1e9, final_rate=1e9, hidden"),
 )
 
 

@@ -166,7 +166,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told(home):
 
 
 def test_a_batch_larger_than_the_data_is_told():
-    with pytest.raises(InputError, match="no batch of 5000 sequences|too short"):
+    with pytest.raises(InputError, match="a batch of 5000 sequences .* needs 5000 items"):
         train.train(tiny(dataset="digits", budget=TINY.replace("batch=8", "batch=5000")))
 
 
@@ -234,7 +234,7 @@ def test_a_run_without_finite_gradients_is_marked_as_diverged_in_strict_json():
     def refuse(word):
         raise ValueError(word)
 
-    spec = changed("rate=1e3, final_rate=1e3", **STUCK)
+    spec = changed("rate=1e9, final_rate=1e9", **STUCK)
     record = train.recall(spec)
     assert record.diverged
     content = json.loads(store.path(spec).read_text(), parse_constant=refuse)
