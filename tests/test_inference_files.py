@@ -286,6 +286,14 @@ def test_committed_models_are_read(path):
     np.testing.assert_allclose(used(streams), real(path), rtol=1e-3, atol=1e-3)
 
 
+def test_stages_of_a_machine_are_of_shared_statistics(tmp_path):
+    from lowbit.onchip import stages
+
+    assert stages.Real.of(packed(tmp_path / "shared")).cell == "lstm"
+    with pytest.raises(InputError, match="pack it with kept=0"):
+        stages.Real.of(packed(tmp_path / "single", 2))
+
+
 def test_shifts_that_make_up_for_rounding_are_those_of_their_bits(tmp_path):
     path = packed(tmp_path / "good", 3, dataset="digits")
     arrays, _ = file.read(path)

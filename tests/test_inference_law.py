@@ -1,7 +1,8 @@
 """The law of export: what leaves the house scores as the record's deployed network, or is refused in one line.
 
-Sharing statistics over time may change a score by `sharing.TOLERANCE`, which `pack` measures; activations of b bits
-have a precision of 2^(1 - b), by which they may change it, too; and where answers are counted, one of them may change.
+Sharing statistics over time may make the validation score worse by `sharing.COST` or better by `sharing.GAIN`, which
+`pack` measures, and the test score by twice as much, as these are other items; activations of b bits have a precision
+of 2^(1 - b), by which they may change it, too; and where answers are counted, one of them may change.
 """
 
 import ctypes
@@ -21,9 +22,9 @@ from lowbit.inference import c_source, check, fixed, model, onnx_graph, sharing
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec
 
-FEW = "updates=60, evaluate_every=30, calibration=4, valid_limit=200, test_limit=200"
+FEW = "updates=60, evaluate_every=30, calibration=4, valid_limit=1000, test_limit=1000"
 SMALL = f"smoke(hidden=16, {FEW})"
-STACKED = f"smoke(hidden=16, layers=2, {FEW})"
+STACKED = f"smoke(hidden=16, layers=2, bidirectional=False, {FEW})"
 CURVED = f"smoke(hidden=16, optimizer='adam', {FEW})"
 TASKS = {
     "char-lm": "markov",
@@ -31,6 +32,8 @@ TASKS = {
     "copy": "copy_memory(delay=5)",
     "regress": "adding(length=20)",
     "music": "jsb",
+    "ctc": "an4",
+    "word-lm": "ptb_word",
 }
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
@@ -95,7 +98,7 @@ def of_c(path, bits):
 
 
 def score(run, spec):
-    """The dataset's metric on the test split as deployed."""
+    """The dataset's metric on the test split as deployed, and over how many points."""
     totals, points, state = 0.0, 0, None
     at_end = isinstance(train.build(spec), models.registry["classify"])
     for batch in spec.data.alone("test", spec.recipe.test_limit):
@@ -105,7 +108,7 @@ def score(run, spec):
         y = torch.from_numpy(np.asarray(y, np.float32))
         totals += spec.data.metric.total(y, batch).item()
         points += spec.data.metric.points(y, batch)
-    return spec.data.metric(totals, points)
+    return spec.data.metric(totals, points), points
 
 
 def exported(path):
@@ -136,12 +139,13 @@ def holds(tmp_path, **choices):
     own = record.metrics["deployed"]
     path = lowbit.pack(record, tmp_path / "m.safetensors")
     about = check.read(path)[1]
-    shared = about.get("sharing")
-    assert not shared or shared["shared"] == pytest.approx(shared["own"], rel=sharing.TOLERANCE)
-    one = 100 / spec.recipe.test_limit if spec.data.metric.unit.startswith("%") else 0
+    shared = about.get("sharing", {"own": 0, "shared": 0})
+    assert -sharing.GAIN * shared["own"] <= shared["shared"] - shared["own"] <= sharing.COST * shared["own"]
     for name, bits, run in exported(path):
-        tolerance = (sharing.TOLERANCE + 2.0 ** (1 - bits)) * own + one
-        assert score(run, spec) == pytest.approx(own, abs=tolerance), name
+        found, points = score(run, spec)
+        one = 100 / points if spec.data.metric.unit.startswith("%") else 0
+        rounding = 2.0 ** (1 - bits) * own + one
+        assert -2 * sharing.GAIN * own - rounding <= found - own <= 2 * sharing.COST * own + rounding, name
 
 
 @pytest.mark.parametrize(("task", "cell"), [("char-lm", "gru"), ("classify", "lstm")])
@@ -181,7 +185,7 @@ def test_digits_leave_the_house_with_the_score_of_their_record(quantizer, tmp_pa
     forms = exported(path)
     assert len(forms) == 6 if COMPILER else 4
     for name, _, run in forms:
-        assert score(run, spec) == pytest.approx(own, abs=0.4), name
+        assert score(run, spec)[0] == pytest.approx(own, abs=0.4), name
 
 
 def refused(tmp_path, monkeypatch, **choices):
@@ -191,6 +195,11 @@ def refused(tmp_path, monkeypatch, **choices):
     assert line
     assert "\n" not in line
     return line
+
+
+def test_the_law_speaks_of_every_task():
+    assert {RunSpec(dataset=name).data.task: task for task, name in TASKS.items()} == {task: task for task in TASKS}
+    assert {*TASKS, "cloze"} == set(models.names())  # which reads both ways, and is refused
 
 
 def test_what_has_no_packed_form_is_refused_before_it_is_trained(tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """Norm statistics that steps share: how many of the first keep their own, and what the score says to that."""
 
 import copy
-import math
 import warnings
 
 import torch
@@ -10,8 +9,8 @@ from lowbit import evaluate, norm
 from lowbit.models import Network
 from lowbit.spec import RunSpec
 
-TOLERANCE = 0.005  # of score and loss: what sharing may change, as a share of them
-LIMIT = 2000  # symbols or sequences of the validation split that are scored
+COST, GAIN = 0.0025, 0.01  # how much worse or better sharing may make a score, as a share of it
+LIMIT = 2000  # symbols or sequences of a split that are scored
 
 
 def share(network: Network, kept: int = 0) -> Network:
@@ -29,8 +28,9 @@ def share(network: Network, kept: int = 0) -> Network:
 def choose(network: Network, spec: RunSpec, kept: int | None = None) -> tuple[int, dict]:
     """How many first steps keep their own statistics, and the scores of the validation split with all and with those.
 
-    The fewest of 0, 1, 2, 4, ... that change neither score nor loss by more than `TOLERANCE`, or `kept`, with a
-    warning where they do. A network whose steps share all statistics anyway has no scores.
+    The fewest of 0, 1, 2, 4, ... with which score and loss stay within `COST` and `GAIN` on validation and training
+    data, two samples, as one alone may come out alike by chance; or `kept`, with a warning where they do not. A network
+    whose steps share all statistics anyway has no scores.
     """
     last = max((len(statistics.count) for statistics in _statistics(network)), default=1) - 1
     if last == 0:
@@ -39,7 +39,7 @@ def choose(network: Network, spec: RunSpec, kept: int | None = None) -> tuple[in
     few = [0, *(2**k for k in range(last.bit_length()) if 2**k < last)] if kept is None else [min(kept, last)]
     for first in few:
         shared = _scores(share(network, first), spec)
-        near = all(math.isclose(a, b, rel_tol=TOLERANCE) for a, b in zip(shared, own, strict=True))
+        near = all(-GAIN * b <= a - b <= COST * b for a, b in zip(shared, own, strict=True))
         if near or kept is not None:
             break
     else:
@@ -59,6 +59,7 @@ def _statistics(network: Network) -> list[norm.BatchStatistics]:
 
 
 def _scores(network: Network, spec: RunSpec) -> list[float]:
-    """Score and loss as deployed."""
-    batches = spec.data.alone("valid", min(LIMIT, spec.recipe.valid_limit or LIMIT))
-    return evaluate.scores(network, (spec.data.metric, spec.data.loss), batches, network.round(sample=False))
+    """Score and loss as deployed, of validation and of training data."""
+    data, weights = spec.data, network.round(sample=False)
+    parts = (data.alone("valid", min(LIMIT, spec.recipe.valid_limit or LIMIT)), data.alone("train", LIMIT))
+    return [each for part in parts for each in evaluate.scores(network, (data.metric, data.loss), part, weights)]
