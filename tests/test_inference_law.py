@@ -107,7 +107,7 @@ def score(run, spec):
             y = y[-1] if batch.lengths is None else y[batch.lengths - 1, np.arange(y.shape[1])]
         y = torch.from_numpy(np.asarray(y, np.float32))
         totals += spec.data.metric.total(y, batch).item()
-        points += spec.data.metric.points(y, batch)
+        points += spec.data.metric.points(batch)
     return spec.data.metric(totals, points), points
 
 
