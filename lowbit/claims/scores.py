@@ -27,9 +27,11 @@ def binary_costs_more(frame: pd.DataFrame) -> Claim:
     """Binary weights against ternary ones, task by task."""
     found = comparisons.differences(_plain(frame), {"quantizer": "binary"}, {"quantizer": "ternary"})
     several = [difference for difference in found if difference.seeds > 1]
-    holds = any(difference.worse for difference in several) and not any(difference.better for difference in several)
-    sentence = f"**Wherever binary and ternary weights differ, binary ones cost more.** {_listed(found)}"
-    return Claim(sentence, holds, _keys(several))
+    head = "No difference between binary and ternary weights is found yet"
+    if any(difference.worse for difference in several):
+        head = "Where binary and ternary weights differ, binary ones cost more"
+    holds = bool(several) and not any(difference.better for difference in several)
+    return Claim(f"**{head}.** {_listed(found)}", holds, _keys(several))
 
 
 @claim("intro")
