@@ -10,6 +10,7 @@ from scipy.special import stdtrit
 
 from lowbit import datasets
 from lowbit.metrics import Metric
+from lowbit.quantizers import build
 
 ALIKE = ("dataset", "cell", "quantizer", "norm", "quantized", "activations", "budget", "hidden")  # columns of a frame
 SAME = ["cell", "quantizer", "norm", "quantized", "activations", "budget"]  # runs that differ in their seed alone
@@ -100,6 +101,16 @@ def ranked(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[np.isfinite(frame["deployed"].astype(float)) & ~frame["diverged"].astype(bool)]
 
 
+def superseded(frame: pd.DataFrame) -> pd.Series:
+    """Which runs were recorded when a recipe that clips masters left those without a fixed scale free.
+
+    These records do not say how many items were scored either. Another recipe is another run: they are not compared.
+    """
+    free = {name: not (built.levels and built.fixed) for name in set(frame["quantizer"]) if (built := build(name))}
+    old = frame["clipped"].astype(bool) & (frame["points"] == 0) & (frame["norm"] != "none")
+    return old & frame["quantizer"].map(free).astype(bool)
+
+
 def differences(frame: pd.DataFrame, change: dict[str, str], base: dict[str, str]) -> list[Difference]:
     """The change from runs with the fields `base` to runs with the fields `change`, all other choices alike.
 
@@ -108,7 +119,8 @@ def differences(frame: pd.DataFrame, change: dict[str, str], base: dict[str, str
     """
     own = [*change, *(["quantized"] if "full" in (change.get("quantizer"), base.get("quantizer")) else [])]
     shared = [name for name in ALIKE if name not in own]
-    after, before = (_chosen(ranked(frame), side) for side in (change, base))
+    frame = ranked(frame)
+    after, before = (_chosen(frame[~superseded(frame)], side) for side in (change, base))
     pairs = after.merge(before, on=[*shared, "seed"], suffixes=("", "_base")).sort_values("seed")
     found = []
     for _, group in pairs.groupby([*shared, *own], sort=False):

@@ -39,6 +39,7 @@ def shares(columns: dict[str, pd.DataFrame]) -> dict[str, np.ndarray]:
     """
     natural = np.log if columns["full precision"]["metric"].iloc[0] == "perplexity" else np.asarray
     full = columns["full precision"]
+    full = full[~comparisons.superseded(full)]
     found = {}
     for name, runs in columns.items():
         pairs = runs.merge(full, on="seed", suffixes=("", "_full"))

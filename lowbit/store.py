@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # The columns of `frame` after those of the spec.
 SCORES = (
     *("bits", "hidden", "metric", "as_published", "deployed", "sampled", "sampled_std"),
-    *("points", "trivial", "weight_bytes", "updates", "seconds", "diverged", "key"),
+    *("points", "trivial", "weight_bytes", "updates", "seconds", "diverged", "clipped", "key"),
 )
 
 
@@ -216,6 +216,7 @@ def frame(records: list[Record]) -> "pd.DataFrame":
             "updates": record.curve[-1]["update"],
             "seconds": record.seconds,
             "diverged": record.diverged,
+            "clipped": record.recipe.get("clip_masters", False),
             "key": record.run.key,
         }
         for record in records

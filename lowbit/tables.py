@@ -4,7 +4,7 @@ import inspect
 
 import pandas as pd
 
-from lowbit import blueprints, claims, datasets, findings, paths, quantizers, rankings, store
+from lowbit import blueprints, claims, comparisons, datasets, findings, paths, quantizers, rankings, store
 from lowbit.comparisons import deviation, seeds
 from lowbit.datasets import Recipe
 from lowbit.quantizers import Quantizer
@@ -55,7 +55,8 @@ def _findings(frame: pd.DataFrame) -> str:
             if name in columns:
                 scores = columns[name]["deployed"]
                 page = _page("train", columns[name].iloc[0])
-                row[name] = f"[{spread(scores.mean(), deviation(scores))}]({page})"
+                mark = "‡" * bool(comparisons.superseded(columns[name]).any())
+                row[name] = f"[{spread(scores.mean(), deviation(scores))}]({page}){mark}"
         rows.append(row)
     return markdown(pd.DataFrame(rows))
 

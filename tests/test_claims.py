@@ -42,14 +42,14 @@ def test_one_seed_bears_out_no_claim(name, committed):
 def test_a_claim_that_turned_false_names_its_records(committed):
     names = {"ternary": "full", "full": "ternary"}
     swapped = committed.assign(quantizer=[names.get(name, name) for name in committed["quantizer"]])
-    keys = committed[committed["dataset"] == "ptb_char"]["key"]
+    keys = committed[committed["dataset"] == "jsb"]["key"]
     with pytest.raises(InputError, match="claim 'ternary_costs' does not hold") as raised:
         claims.stated("ternary_costs", swapped)
     assert any(key in str(raised.value) for key in keys)
 
 
 def test_a_diverged_run_does_not_enter_a_claim(committed):
-    spec = RunSpec(dataset="ptb_char", quantizer="ternary", budget="cpu", seed=77)
-    row = committed[committed["dataset"] == "ptb_char"].iloc[0].to_dict() | dataclasses.asdict(spec)
+    spec = RunSpec(dataset="jsb", quantizer="ternary", budget="cpu", seed=77)
+    row = committed[committed["dataset"] == "jsb"].iloc[0].to_dict() | dataclasses.asdict(spec)
     more = pd.concat([committed, pd.DataFrame([row | {"deployed": float("nan"), "key": spec.key}])])
     assert claims.stated("ternary_costs", more) == claims.stated("ternary_costs", committed)

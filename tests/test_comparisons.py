@@ -29,6 +29,7 @@ def run(score, **fields):
         "trivial": 4.0,
         "points": 9,
         "diverged": False,
+        "clipped": False,
     }
     return dataclasses.asdict(spec) | scores | sizes | {"metric": "bpc", "key": spec.key, "label": spec.quantizer}
 
@@ -92,6 +93,15 @@ def test_a_diverged_run_is_not_compared(lost):
     text = report.verdict(pd.DataFrame([*base, *low])).data
     assert "1 diverged" in text
     assert "nan" not in text
+
+
+def test_full_precision_of_an_older_recipe_is_not_compared():
+    older = {"clipped": True, "points": 0}
+    assert change(run(1.0, **FULL) | older, run(1.5, **TERNARY) | older) == []
+    (found,) = change(run(1.0, **FULL) | older | {"points": 9}, run(1.5, **TERNARY) | older)
+    assert found.mean == 0.5
+    (found,) = change(run(1.0, **FULL, norm="none") | older, run(1.5, **TERNARY, norm="none") | older)
+    assert found.mean == 0.5
 
 
 def test_full_precision_matches_whatever_is_quantized():

@@ -18,7 +18,7 @@ TRIVIAL = 3.0
 def runs(metric="bpc", dataset="warpeace", **scores):
     rows = [
         dataclasses.asdict(dataclasses.replace(SPECS[name.replace("_", " ")], dataset=dataset, seed=seed))
-        | {"deployed": score, "trivial": TRIVIAL, "metric": metric, "diverged": False}
+        | {"deployed": score, "trivial": TRIVIAL, "metric": metric, "diverged": False, "clipped": False, "points": 9}
         for name, several in scores.items()
         for seed, score in enumerate(np.atleast_1d(several))
     ]
