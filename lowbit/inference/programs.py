@@ -29,7 +29,9 @@ def compiled(path: str | Path, machine: Machine) -> tuple[Program, ...]:
     if "embedding" in arrays or "embedding.codes" in arrays:
         form = reaching(float(np.abs(file.matrix("embedding", arrays).values).max()), machine.act_bits)
     elif not about["symbols"]:
-        raise InputError("this packed model reads numbers, and a packed model does not say how large they get")
+        raise InputError(
+            "this packed model reads numbers: a machine takes those of symbols from a file, and others from their network"
+        )
     levels = quantizers.build(about["spec"]["quantizer"]).levels
     found = []
     for number in range(about["layers"]):
