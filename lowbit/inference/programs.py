@@ -30,7 +30,7 @@ def compiled(path: str | Path, machine: Machine) -> tuple[Program, ...]:
         form = reaching(float(np.abs(file.matrix("embedding", arrays).values).max()), machine.act_bits)
     elif not about["symbols"]:
         raise InputError(
-            "this packed model reads numbers: a machine takes those of symbols from a file, and others from their network"
+            "this packed model reads numbers: a machine takes from a file only models of symbols"
         )
     levels = quantizers.build(about["spec"]["quantizer"]).levels
     found = []
