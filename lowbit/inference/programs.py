@@ -29,7 +29,7 @@ def compiled(path: str | Path, machine: Machine) -> tuple[Program, ...]:
     if "embedding" in arrays or "embedding.codes" in arrays:
         form = reaching(float(np.abs(file.matrix("embedding", arrays).values).max()), machine.act_bits)
     elif not about["symbols"]:
-        raise InputError("this packed model reads numbers, and a packed model does not say how large they get")
+        raise InputError("this packed model reads numbers: a machine takes from a file only models of symbols")
     levels = quantizers.build(about["spec"]["quantizer"]).levels
     found = []
     for number in range(about["layers"]):

@@ -129,8 +129,9 @@ def corrections(
         with contextlib.suppress(InputError):  # not every model has a form in whole numbers
             engines[f"c{bits}"] = Fixed.of(arrays, about, bits)
         for form, engine in engines.items():
+            tracks = follow(engine, x[:own], goals)
             for n in range(about["layers"]):
-                found |= _shifts(n, form, arrays, follow(engine, x[:own], goals), engine.one)
+                found |= _shifts(n, form, arrays, tracks, engine.one)
     return found
 
 
@@ -161,7 +162,7 @@ def _shifts(n: int, form: str, arrays: Arrays, tracks: list[list[Track]], one: f
     if one > 1:
         shifts = {name: np.rint(shift * one) / one for name, shift in shifts.items()}
     for t, row in enumerate(tracks):
-        for name, added in zip(("shift_x", "shift_h", "shift_c"), row[n].added, strict=False):
+        for name, added in zip(file.SHIFTS, row[n].added, strict=False):
             shifts[name if name in shifts else "shift_x"][t] += added
     return {f"layers.{n}.{name}.{form}": shift.astype(np.float32) for name, shift in shifts.items()}
 
