@@ -152,8 +152,8 @@ def _diagnose(options: argparse.Namespace) -> int:
 def _data(options: argparse.Namespace) -> int:
     from lowbit import datasets
 
-    for name in options.datasets or datasets.local():
-        dataset = datasets.build(name)
+    chosen = {name: datasets.build(name) for name in options.datasets or datasets.local()}
+    for name, dataset in chosen.items():
         counts = ", ".join(f"{split} {len(arrays[0]):,}" for split, arrays in dataset.splits.items())
         print(f"{name}: {counts}, outputs {dataset.outputs}, sha256 {dataset.digest[:12]}")
     return 0

@@ -131,7 +131,7 @@ def _steps() -> list[dict[str, object]]:
                 f"at {machine.node_nm:g} nm: mm²": _span(logic),
                 "with weights": _span(whole),
                 "A: mm² †": f"{area:g}",
-                "A's area is": f"{_place(area, logic)} the logic, {_place(area, whole)} that with weights",
+                "A's † area would lie": f"{_place(area, logic)} the logic, {_place(area, whole)} that with weights",
             }
         )
     return rows

@@ -67,6 +67,8 @@ def chosen(runs: list[RunSpec], only: dict[str, str]) -> list[RunSpec]:
         if field not in fields():
             raise InputError(f"a run has no field {field!r}; known: {', '.join(fields())}")
         wanted = [word.strip() for word in COMMA.split(text)]
+        if "" in wanted:
+            raise InputError(f"{field}={text} has an empty value; write it as {field}=A,B")
         if field in REGISTRIES:
             wanted = [REGISTRIES[field].canonical(word) if "(" in word else word for word in wanted]
         known = list(dict.fromkeys(str(getattr(run, field)) for run in runs))

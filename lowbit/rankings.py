@@ -28,13 +28,14 @@ def scored(name: str) -> pd.DataFrame:
 def methods() -> pd.DataFrame:
     """Every quantizer of the study `methods`, best deployed score first."""
     rows = []
-    for _, run in comparisons.ranked(scored("methods")).sort_values("deployed").iterrows():
+    frame = comparisons.ranked(scored("methods")).sort_values("deployed")
+    for (_, run), old in zip(frame.iterrows(), comparisons.superseded(frame), strict=True):
         name = parse(run["quantizer"])[0]
         rows.append(
             {
                 "quantizer": f"[{run['quantizer']}](pages/quantizers/{name}.ipynb)",
                 "bits": run["bits"],
-                "deployed": f"[{run['deployed']:.3f}]({Page('train', run['spec']).link})",
+                "deployed": f"[{run['deployed']:.3f}]({Page('train', run['spec']).link})" + "‡" * old,
                 "as published": run["as_published"],
                 "matrices": run["quantized"].replace("+", ", "),
                 "source": f"{{cite}}`{quantizers.build(run['quantizer']).reference}`",
@@ -46,12 +47,14 @@ def methods() -> pd.DataFrame:
 def standings() -> Figure:
     """The deployed score of every quantizer, coloured by bits; a line leads to the score as published."""
     frame = comparisons.ranked(scored("methods")).sort_values("deployed").reset_index(drop=True)
+    old = comparisons.superseded(frame)
     figure, ax = plt.subplots(figsize=(WIDTH, 1.2 + 0.2 * len(frame)))
     shown = {}
     for place, run in frame.iterrows():
         kind = _kind(run["bits"])
         ax.plot([run["as_published"], run["deployed"]], [place, place], color=PALE, lw=1)
-        (shown[kind],) = ax.plot(run["deployed"], place, "o", color=BITS[kind], ms=6)
+        face = "none" if old[place] else BITS[kind]
+        (shown[kind],) = ax.plot(run["deployed"], place, "o", color=BITS[kind], mfc=face, ms=6)
     full = frame[frame["quantizer"] == "full"]["deployed"]
     for score in full:
         ax.axvline(score, color=INK, lw=1, ls=":")

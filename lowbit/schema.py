@@ -20,7 +20,10 @@ except ModuleNotFoundError:  # a machine that has torch and little else: digests
 
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
+Size = Annotated[int, Meta(ge=1, le=2**53)]
 Amount = Annotated[float, Meta(ge=0)]
+Name = Annotated[str, Meta(pattern=r"^[\w.]+$")]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Score = Amount | None  # null where it is not finite; lower is better, none is below zero
 BOUNDED = {int: Count, float: Amount}
 
@@ -82,27 +85,27 @@ class Matrix(TypedDict):
     """Where the weights of one matrix ended."""
 
     scale: float | None
-    sha256: str
+    sha256: Digest
     histogram: Annotated[list[Count], Meta(min_length=64, max_length=64)]
     codes: NotRequired[list[Count]]
-    saturated: NotRequired[Amount]
+    saturated: NotRequired[Annotated[float, Meta(ge=0, le=1)]]
     levels: NotRequired[list[float | None]]
 
 
 class Data(TypedDict):
     """What is known of the arrays; a dataset adds facts of its own."""
 
-    sha256: str
-    baselines: NotRequired[dict[str, float]]
-    entropy_bits: NotRequired[float]
+    sha256: Digest
+    baselines: NotRequired[dict[str, Amount]]
+    entropy_bits: NotRequired[Amount]
 
 
 class Sizes(TypedDict):
     """Numbers of weights, and bytes of the packed recurrent matrices."""
 
-    parameters: Count
-    recurrent_weights: Count
-    packed_bytes: Count
+    parameters: Size
+    recurrent_weights: Size
+    packed_bytes: Size
 
 
 class Machine(TypedDict, total=False):
@@ -111,7 +114,7 @@ class Machine(TypedDict, total=False):
     time: str
     processor: str
     gpu: str | None
-    cores: int | None
+    cores: Annotated[int, Meta(ge=1, le=2**16)] | None
     threads: Annotated[int, Meta(ge=1, le=2**16)]
     system: str
     python: str
@@ -122,7 +125,7 @@ class Machine(TypedDict, total=False):
     dirty: bool | None
     code: str
     kernels: list[str]
-    spent: dict[str, float | None]
+    spent: dict[str, Amount | None]
 
 
 class Jacobians(TypedDict):
@@ -166,6 +169,7 @@ class Draws(TypedDict, total=False):
     drawn: list[Amount]
 
 
+DEEPEST = 16  # levels of lists and objects; a record has five
 OPEN = ("data", "machine")  # parts that may hold more than is listed here
 
 
@@ -177,7 +181,16 @@ def parse(file: Path) -> dict:
     if not isinstance(content, dict):
         raise ValueError("not a JSON object")
     json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+    _check_depth(content, DEEPEST)
     return content
+
+
+def _check_depth(value: Any, left: int) -> None:
+    if left < 0:
+        raise ValueError(f"nested more than {DEEPEST} levels deep")
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_depth(part, left - 1)
 
 
 def check(content: Any, kind: type) -> None:

@@ -74,6 +74,8 @@ class RunSpec:
         quantized, fits = cells.chosen(self.quantized), quantizers.build(self.quantizer).fits
         for part in sorted(quantized.difference(fits)):
             raise InputError(f"quantizer {self.quantizer!r} is none for {part}; it is for {'+'.join(fits)}")
+        if quantized == {"embedding"} and not self.recipe.embedding:
+            raise InputError(f"nothing is quantized: {self.dataset!r} has no embedding at budget {self.budget!r}")
         if quantizers.build(self.activations).stochastic:
             raise InputError(f"activations are rounded to the nearest level, never as {self.activations!r} would")
         recipe = self.recipe

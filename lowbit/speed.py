@@ -76,27 +76,27 @@ class Case:
             if "group" not in self.notes.get(name, {}):
                 raise ValueError(f"contestant {name!r} has no group")
 
-    def names(self, group: str) -> list[str]:
-        """The contestants of a group."""
-        return [name for name in self.seconds if self.notes[name]["group"] == group]
+    def names(self, *groups: str) -> list[str]:
+        """The contestants of some groups."""
+        return [name for name in self.seconds if self.notes[name]["group"] in groups]
 
     def time(self, name: str) -> Quartiles:
         """Seconds over the rounds."""
         return Quartiles.of(self.seconds[name])
 
-    def fastest(self, group: str) -> str | None:
-        """The contestant of a group with the lowest median; None where the group is absent."""
-        return min(self.names(group), key=lambda name: self.time(name).median, default=None)
+    def fastest(self, *groups: str) -> str | None:
+        """The contestant of some groups with the lowest median; None where they are absent."""
+        return min(self.names(*groups), key=lambda name: self.time(name).median, default=None)
 
-    def ratio(self, name: str, group: str) -> Quartiles | None:
-        """How many times faster than the fastest of a group, round by round; None where the group is absent.
+    def ratio(self, name: str, *groups: str) -> Quartiles | None:
+        """How many times faster than the fastest of some groups, round by round; None where they are absent.
 
         >>> seconds = {"ours": [1.0, 2.0, 1.0], "theirs": [2.0, 4.0, 2.5]}
         >>> notes = {"ours": {"group": "ours"}, "theirs": {"group": "torch"}}
         >>> Case({}, 1, seconds, notes, {}).ratio("ours", "torch")
         Quartiles(low=2.0, median=2.0, high=2.25)
         """
-        peer = self.fastest(group)
+        peer = self.fastest(*groups)
         if peer is None:
             return None
         return Quartiles.of(np.divide(self.seconds[peer], self.seconds[name]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from filelock import FileLock
 
-from lowbit import paths, quantizers, schema
+from lowbit import divergence, paths, quantizers, schema
 from lowbit.registry import InputError
 from lowbit.spec import RunSpec, fields
 
@@ -55,9 +55,8 @@ class Sealed:
 class Record(Sealed):
     """What one run found, and all that is needed to trust it or run it again. These fields are the schema of its file.
 
-    A run has diverged when a score as published or deployed is not finite, or when every update since the
-    last but one validation was skipped. No table ranks it. A number that is not finite is null in the file, and
-    NaN in scores, curve and weights here.
+    A diverged run (`divergence.diverged`) is marked, and no table ranks it. A number that is not finite is null in the
+    file, and NaN in scores, curve and weights here.
     """
 
     spec: schema.Spec
@@ -65,7 +64,7 @@ class Record(Sealed):
     metric: schema.Metric
     metrics: schema.Metrics
     curve: Annotated[list[schema.Point], schema.Meta(min_length=1)]
-    weights: dict[str, schema.Matrix]
+    weights: Annotated[dict[schema.Name, schema.Matrix], schema.Meta(min_length=1)]
     data: schema.Data
     sizes: schema.Sizes
     seconds: schema.Amount  # of training and evaluation, wall clock
@@ -76,7 +75,7 @@ class Record(Sealed):
     def __post_init__(self):
         for name in ("metrics", "curve", "weights"):
             object.__setattr__(self, name, schema.numbers(getattr(self, name)))
-        object.__setattr__(self, "diverged", _diverged(self.metrics, self.curve))
+        object.__setattr__(self, "diverged", divergence.diverged(self.metrics, self.curve, self.data))
 
 
 class Scan(NamedTuple):
@@ -163,6 +162,11 @@ def read(file: Path) -> tuple[Record | None, str]:
             return None, "no record (scores are null, and it is not marked as diverged)"
         if record.run.key != file.stem:
             return None, f"holds the record of {record.run.key}"
+        metric = record.run.data.metric
+        if record.metric != {"name": metric.name, "unit": metric.unit}:
+            return None, f"no record (its metric is none of {record.run.dataset!r})"
+        if record.curve[-1]["update"] > record.recipe["updates"]:
+            return None, "no record (its curve has more updates than its recipe)"
     except Exception as error:  # what somebody else wrote can raise anything
         return None, f"no record ({schema.reason(error)})"
     return record, ""
@@ -238,13 +242,3 @@ def _own(file: Path) -> tuple[Record | None, str]:
     if record is not None and path(record.run) != file:
         return None, f"holds the record of {record.run.key}"
     return record, problem
-
-
-def _diverged(metrics: schema.Metrics, curve: list[schema.Point]) -> bool:
-    """What `Record` says; False of another shape, which the schema refuses."""
-    try:
-        before, last = [{"update": 0}, *curve][-2:] if curve else ({"update": 0}, {"update": 1})
-        stuck = last.get("skipped", 0) - before.get("skipped", 0) >= last["update"] - before["update"]
-        return stuck or not all(math.isfinite(metrics[name]) for name in ("as_published", "deployed"))
-    except (ArithmeticError, AttributeError, LookupError, TypeError):
-        return False

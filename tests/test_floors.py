@@ -15,6 +15,7 @@ FLOORS = [
     {"recurrent", "spec"},
     {"models"},
     {"provenance", "schema"},
+    {"divergence"},
     {"store", "evaluate", "weights", "hardware", "comparisons"},
     {"checkpoint"},
     {"train", "study", "measure", "workbench"},

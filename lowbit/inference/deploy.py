@@ -1,7 +1,9 @@
 """From a trained network to its packed file: weights as codes, norms as one scale and one shift a row."""
 
+import copy
 import dataclasses
 import itertools
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from lowbit import cells, evaluate, norm, trained
+from lowbit import cells, evaluate, norm, store, trained
 from lowbit.hardware.program import rounded
 from lowbit.inference import check, rounding, sharing
 from lowbit.inference import file as files
@@ -31,14 +33,19 @@ def pack(run: RunSpec | Record, file: str | Path, kept: int | None = None, bits:
     Norm statistics are gathered again, with nearest rounding, on training batches. All steps share them, but
     for the first `kept` ones: as few as leave the validation score as it is, unless a number is given, whose cost is
     then measured. Either way `about["sharing"]` has the scores. Recurrent layers of full precision are rounded to
-    `bits`, if any, as an engine's lanes would have them. Raises `InputError` for a network that cannot be packed.
+    `bits`, if any, as an engine's lanes would have them; a warning says where that costs something. Raises `InputError`
+    for a network that cannot be packed, and for one that diverged.
     """
     spec = run.run if isinstance(run, Record) else run
     _check(spec)
     if kept is not None and kept < 0:
         raise InputError(f"steps that keep their statistics count from 0, not {kept}")
     network = trained.network(spec)
+    if store.has_diverged(spec):
+        raise InputError(f"the run {spec.key} diverged, so there is nothing to pack: train it with a lower rate")
     evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
+    if bits:
+        network = _rounded_network(network, spec, bits)
     x = next(spec.data.alone("test", spec.recipe.test_limit)).x
     symbols = isinstance(x, Tensor) and not x.is_floating_point()
     kept, scores = sharing.choose(network, spec, kept)
@@ -148,6 +155,24 @@ def _matrix(quantizer: Quantizer, quantized: bool, w: Tensor, site: Site) -> Mat
         return Matrix(None, _array(w))
     codes, book = quantizer.encode(w, site)
     return Matrix(codes.cpu().numpy(), shortest(_array(book), site.gates))
+
+
+@torch.no_grad()
+def _rounded_network(network: Network, spec: RunSpec, bits: int) -> Network:
+    """A copy whose recurrent layers of full precision are rounded; warns where that makes the score worse."""
+    copied = copy.deepcopy(network)
+    for layer in copied.recurrent().values():
+        for matrix in layer.matrices():
+            if not matrix.levels:
+                matrix.master.copy_(torch.from_numpy(_rounded(Matrix(None, _array(matrix.master)), bits).values))
+    own, new = (sharing.scores(each, spec)[0] for each in (network, copied))
+    if new > own * (1 + sharing.COST):
+        warnings.warn(
+            f"weights of {bits} bits take the validation score from {own:.4g} to {new:.4g} {spec.data.metric.unit}: "
+            "pack with more bits",
+            stacklevel=3,
+        )
+    return copied
 
 
 def _rounded(matrix: Matrix, bits: int) -> Matrix:

@@ -35,17 +35,17 @@ def choose(network: Network, spec: RunSpec, kept: int | None = None) -> tuple[in
     last = max((len(statistics.count) for statistics in _statistics(network)), default=1) - 1
     if last == 0:
         return 0, {}
-    own = _scores(network, spec)
+    own = scores(network, spec)
     few = [0, *(2**k for k in range(last.bit_length()) if 2**k < last)] if kept is None else [min(kept, last)]
     for first in few:
-        shared = _scores(share(network, first), spec)
+        shared = scores(share(network, first), spec)
         near = all(-GAIN * b <= a - b <= COST * b for a, b in zip(shared, own, strict=True))
         if near or kept is not None:
             break
     else:
         first, shared, near = last, own, True
     unit = spec.data.metric.unit
-    if not near:
+    if not near and shared[0] > own[0]:
         warnings.warn(
             f"steps that share norm statistics take the validation score from {own[0]:.4g} to {shared[0]:.4g} {unit}: "
             "pack without `kept`, so that it is chosen",
@@ -58,7 +58,7 @@ def _statistics(network: Network) -> list[norm.BatchStatistics]:
     return [each for each in network.norms() if isinstance(each, norm.BatchStatistics)]
 
 
-def _scores(network: Network, spec: RunSpec) -> list[float]:
+def scores(network: Network, spec: RunSpec) -> list[float]:
     """Score and loss as deployed, of validation and of training data."""
     data, weights = spec.data, network.round(sample=False)
     parts = (data.alone("valid", min(LIMIT, spec.recipe.valid_limit or LIMIT)), data.alone("train", LIMIT))
