@@ -7,9 +7,11 @@ import sys
 from lowbit.options import parser
 from lowbit.registry import InputError
 
+DIVERGED = 3  # exit status: all pages are there, and a run that was trained has no score
+
 
 def main(words: list[str] | None = None) -> int:
-    """Runs one command; 0 when all went well, 1 when runs failed, 2 when the input was wrong."""
+    """Runs one command; 0 when all went well, 1 when runs failed, 2 when the input was wrong, 3 when a run diverged."""
     try:
         options = parser().parse_args(words)
         status = COMMANDS[options.command](options)
@@ -51,7 +53,9 @@ def _run(options: argparse.Namespace) -> int:
     for name, error in outcome.failed.items():
         print(f"lowbit: {name}: {error}", file=sys.stderr)
     diverged = _report_divergence([page.spec for page in outcome.executed if page.template == "train"])
-    return 1 if outcome.failed or any(page.spec in diverged for page in made.trained) else 0  # not those recalled
+    if outcome.failed:
+        return 1
+    return DIVERGED if any(page.spec in diverged for page in made.trained) else 0  # not those recalled
 
 
 def _why(options: argparse.Namespace) -> int:
@@ -128,7 +132,7 @@ def _train(options: argparse.Namespace) -> int:
     print(f"  record        {store.path(run)}")
     for name, need in kernels.lacking().items():
         print(f"  kernel {name!r} cannot run here: {need}")
-    return 1 if _report_divergence([run]) else 0
+    return DIVERGED if _report_divergence([run]) else 0
 
 
 def _diagnose(options: argparse.Namespace) -> int:

@@ -50,7 +50,7 @@ def test_what_is_no_record_of_this_study_is_refused(elsewhere):
     assert "digest does not match" in reasons[1]
     assert store.load(made[0].run) == made[0]
 
-    edited(second, data={"sha256": "0"})
+    edited(second, data={"sha256": "0" * 64})
     assert "no record" in intake.take(folder)[1].reason or "data differ" in intake.take(folder)[1].reason
     shutil.copy(first, first.with_name("other.json"))
     assert any("holds the record of" in each.reason for each in intake.take(folder))

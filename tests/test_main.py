@@ -69,7 +69,13 @@ SPECS = [
     *("quantizer=ternary(threshold=" + "9" * 5000 + ")", "quantized=", "quantized=softmax", "quantized=input+"),
     *("activations=tern", "activations=ternary(stochastic=True)", "budget=", "budget=huge", "budget=smoke(", MANY),
     *("budget=smoke(hidden=True)", "budget=smoke(hidden=0)", "budget=smoke(hidden=1000000000)"),
-    *("budget=smoke(rate=0)", "budget=smoke(rate=-1)", "budget=smoke(rate=nan)", "budget=smoke(rate=1e999)"),
+    *(
+        "budget=smoke(rate=0)",
+        "quantized=embedding",
+        "budget=smoke(rate=-1)",
+        "budget=smoke(rate=nan)",
+        "budget=smoke(rate=1e999)",
+    ),
     *("budget=smoke(divide=-2.0)", "budget=smoke(patience=-1)", "budget=smoke(test_limit=-5)", "budget=smoke(batch=0)"),
     *(
         "seed=",
@@ -162,10 +168,10 @@ STUCK = RunSpec(
 )
 
 
-def test_a_diverged_run_is_named_on_standard_error_and_ends_with_1(capsys):
+def test_a_diverged_run_is_named_on_standard_error_and_ends_with_3(capsys):
     words = [f"{field}={value}" for field, value in dataclasses.asdict(STUCK).items()]
     for _ in range(2):
-        assert main(["train", *words]) == 1
+        assert main(["train", *words]) == 3
         error = capsys.readouterr().err
         assert error.count("\n") == 1
         assert f"{STUCK.key} diverged" in error
@@ -175,7 +181,7 @@ def test_a_diverged_run_is_named_on_standard_error_and_ends_with_1(capsys):
 
 def test_a_batch_draws_the_page_of_a_diverged_run_and_names_it(monkeypatch, capsys):
     monkeypatch.setitem(study.STUDIES, "stuck", lambda: [STUCK])
-    assert main(["run", "stuck", "--jobs", "1", "--only", "quantizer=full"]) == 1
+    assert main(["run", "stuck", "--jobs", "1", "--only", "quantizer=full"]) == 3
     told = capsys.readouterr()
     assert f"{STUCK.key} diverged" in told.err
     assert "0 failed" in told.out

@@ -21,7 +21,7 @@ DEEP = "[" * 100_000
 
 def whole(run=RUN, **changes):
     """A record with something in every part."""
-    matrix = {"scale": 0.1, "sha256": "0", "histogram": [1] * 64, "codes": [20, 24, 20], "saturated": 0.5}
+    matrix = {"scale": 0.1, "sha256": "0" * 64, "histogram": [1] * 64, "codes": [20, 24, 20], "saturated": 0.5}
     point = {"train_nats": 1.0, "valid": 1.5, "rate": 0.01}
     content = {
         "spec": dataclasses.asdict(run),
@@ -35,7 +35,7 @@ def whole(run=RUN, **changes):
         },
         "curve": [point | {"update": 50}, point | {"update": 100, "skipped": 1}],
         "weights": {"layers.0.weight_h": matrix},
-        "data": {"sha256": "0", "baselines": {"uniform": 3.0}, "entropy_bits": 1.0},
+        "data": {"sha256": "0" * 64, "baselines": {"uniform": 3.0}, "entropy_bits": 1.0},
         "sizes": {"parameters": 64, "recurrent_weights": 64, "packed_bytes": 16},
         "seconds": 1.0,
         "machine": {"gpu": None, "threads": 1, "code": "0", "kernels": ["fused"], "spent": {"energy_joules": None}},
@@ -95,6 +95,16 @@ MALFORMED = {
     "zeros": text("\x00" * 100),
     "deep": text(DEEP),
     "deep object": text('{"spec":' * 100_000),
+    "deep where anything may stand": at("machine.note", json.loads("[" * 600 + "]" * 600)),
+    "metric of another dataset": at("metric.name", "accuracy"),
+    "no unit of its metric": at("metric.unit", "<b>bits</b>\n"),
+    "more updates than its recipe": lambda content: at("curve", [content["curve"][-1] | {"update": 10**15}])(content),
+    "no weights": at("weights", {}),
+    "a matrix named as a path": lambda content: at("weights", {"../../x": next(iter(content["weights"].values()))})(
+        content
+    ),
+    "checksum of data a word": at("data.sha256", "zz"),
+    "no parameters": at("sizes.parameters", 0),
     "digits": text('{"seconds": ' + "9" * 10_000 + "}"),
     "not UTF-8": lambda content: json.dumps(content).encode().replace(b"bits per", b"bits \xff"),
     "UTF-16": lambda content: json.dumps(content).encode("utf-16"),

@@ -21,8 +21,8 @@ def record(**fields):
         metric={"name": "bpc", "unit": "bits per character"},
         metrics=scores,
         curve=[{"update": 9, "train_nats": 1.0, "valid": 1.5, "rate": 0.01}],
-        weights={},
-        data={"sha256": "0"},
+        weights={"layers.0.weight_h": {"scale": 0.1, "sha256": "0" * 64, "histogram": [1] * 64}},
+        data={"sha256": "0" * 64},
         sizes={"parameters": 1, "recurrent_weights": 1, "packed_bytes": 1},
         seconds=1.0,
         machine={"gpu": None},
@@ -144,6 +144,16 @@ def test_a_run_has_diverged_when_all_updates_since_the_last_but_one_validation_w
     made = dataclasses.replace(record(), curve=curve)
     assert made.diverged is diverged
     assert list(store.frame([made])["diverged"]) == [diverged]
+
+
+@pytest.mark.parametrize(
+    ("score", "diverged"), [(4e9, True), (1.01 * 10 * 3.0, True), (9.9 * 3.0, False), (2.5, False)]
+)
+def test_a_run_has_diverged_when_it_is_ten_times_worse_than_the_worst_trivial_rule(score, diverged):
+    made = record()
+    data = made.data | {"baselines": {"uniform": 3.0, "frequency": 2.9}}
+    for name in ("deployed", "as_published"):
+        assert dataclasses.replace(made, data=data, metrics=made.metrics | {name: score}).diverged is diverged
 
 
 def test_the_mark_follows_from_what_the_digest_covers_so_that_older_records_keep_theirs():

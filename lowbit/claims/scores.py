@@ -113,9 +113,9 @@ def clipping_helps_full_precision(frame: pd.DataFrame) -> Claim:
     found = [each for each in comparisons.differences(runs, clipped, free) if each.seeds > 1]
     better = sum(each.better for each in found)
     sentence = (
-        f"**Clipping helps full precision on {better} of {len(found)} tasks and is found to harm it on none.** With masters"
-        f" kept within A's scale against the same without: {_listed(found)} Recipes that clip therefore clip in every method"
-        " under a norm."
+        f"**Clipping helps full precision on {better} of {len(found)} tasks and is found to harm it on none.** With"
+        f" masters kept within A's scale against the same without: {_listed(found)} Recipes that clip therefore clip in"
+        " every method under a norm."
     )
     holds = any(each.better for each in found) and not any(each.worse for each in found)
     return Claim(sentence, holds, _keys(found))
