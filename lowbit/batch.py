@@ -43,8 +43,8 @@ def run(plan: Plan, jobs: int, executor: str = "local", watch: Watch | None = No
     The cores of this machine are shared out: each of the jobs has as many threads as there are cores for it.
     """
     engine.check(plan.todo, jobs, executor)
-    if plan.todo:
-        store.probe(plan.todo[0].spec)
+    for page in plan.trained[:1]:
+        store.probe(page.spec)
     outcome = Outcome([], [], {})
     with alone(), engine.Engine(jobs, executor) if plan.todo else contextlib.nullcontext() as at_work:
         for spec in plan.again:
