@@ -70,6 +70,11 @@ class Difference:
             return "one seed, no finding"
         return "worse" if self.worse else "better" if self.better else "no difference found"
 
+    @property
+    def short(self) -> str:
+        """The mean change and what the pairs bear out."""
+        return f"{self._signed(self.mean)} ({self.verdict})"
+
     def __str__(self) -> str:
         unit = "percentage points" if self.metric.unit.startswith("%") else self.metric.unit
         text = f"{self._signed(self.mean)} {unit} ({self.percent:+.1f} %"

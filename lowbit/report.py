@@ -58,7 +58,7 @@ def records(spec: RunSpec) -> pd.DataFrame:
 
 def comparison(frame: pd.DataFrame) -> Markdown:
     """Every kind of run under the three evaluations, best deployed first; ± over seeds, of `sampled` over samples."""
-    losses = {tuple(found.alike[name] for name in SAME): str(found) for found in against_full(frame)}
+    losses = {tuple(found.alike[name] for name in SAME): found.short for found in against_full(frame)}
     rows = []
     for kind in seeds(frame):
         run, mean = kind.iloc[0], kind.mean(numeric_only=True)
