@@ -27,7 +27,7 @@ WIDTH = 7.2  # inches: the width of the text
 def style() -> None:
     """The one plot style, as sharp vector graphics in notebooks."""
     shell = get_ipython()
-    if shell is not None:  # a warm kernel had matplotlib before it was one, and would show nothing
+    if getattr(shell, "kernel", None) is not None:  # else a warm kernel, which had matplotlib before, shows nothing
         shell.run_line_magic("matplotlib", "inline")
     sns.set_theme(
         context="paper",
