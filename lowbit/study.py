@@ -161,11 +161,11 @@ def tasks() -> list[RunSpec]:
 def clipping() -> list[RunSpec]:
     """Full precision with and without clipped masters, on the tasks where the other methods have them clipped."""
     seeds = list(range(3))
+    text = {"dataset": ["ptb_char"], "quantizer": ["full"]}
     return [
+        *grid(**text, budget=["cpu", changed("cpu", clip_masters=False)], seed=seeds),
         *grid(dataset=["an4"], quantizer=["full"], budget=["cpu", changed("cpu", clip_masters=False)], seed=seeds),
-        *grid(
-            dataset=["ptb_char"], quantizer=["full"], budget=["brief", changed("brief", clip_masters=False)], seed=seeds
-        ),
+        *grid(**text, budget=["brief", changed("brief", clip_masters=False)], seed=seeds),
     ]
 
 
