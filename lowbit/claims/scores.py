@@ -114,8 +114,8 @@ def clipping_helps_full_precision(frame: pd.DataFrame) -> Claim:
     told = "; ".join(f"`{_task(each)}` at `{each.alike['budget']}` {each}, {each.verdict}" for each in found)
     better = sum(each.better for each in found)
     sentence = (
-        f"**Clipping is found to help full precision in {better} of {len(found)} comparisons.** With masters kept within"
-        f" A's scale against the same without: {told}. Recipes that clip do so in every method under a norm."
+        f"**Clipping is found to help full precision in {better} of {len(found)} comparisons.** With masters kept"
+        f" within A's scale against the same without: {told}. Recipes that clip do so in every method under a norm."
     )
     return Claim(sentence, better > 0, _keys(found))
 
