@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 from lowbit import datasets
 from lowbit.metrics import Metric
 from lowbit.quantizers import build
+from lowbit.registry import parse, written
 
 ALIKE = ("dataset", "cell", "quantizer", "norm", "quantized", "activations", "budget", "hidden")  # columns of a frame
 SAME = ["cell", "quantizer", "norm", "quantized", "activations", "budget"]  # runs that differ in their seed alone
@@ -116,16 +117,36 @@ def superseded(frame: pd.DataFrame) -> pd.Series:
     return old & frame["quantizer"].map(free).astype(bool)
 
 
+def strongest(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same with one recipe of full precision: clipped or free masters, by the lower mean validation score.
+
+    Where both were trained, of the seeds that both have; its budget is then named without the option.
+    """
+    full = frame[frame["quantizer"] == "full"]
+    plain = full["budget"].map(_without_clipping)
+    kept = []
+    for _, runs in full.groupby(["dataset", "cell", "norm", "activations", "hidden", plain], sort=False):
+        seeds = set.intersection(*(set(same["seed"]) for _, same in runs.groupby("budget")))
+        several = runs[runs["seed"].isin(seeds)] if runs["budget"].nunique() > 1 else runs
+        best = several.groupby("budget")["valid"].mean().idxmin() if len(several) else runs["budget"].iloc[0]
+        kept.append(several[several["budget"] == best].assign(budget=_without_clipping(best)))
+    return pd.concat([frame[frame["quantizer"] != "full"], *kept])
+
+
 def differences(frame: pd.DataFrame, change: dict[str, str], base: dict[str, str]) -> list[Difference]:
     """The change from runs with the fields `base` to runs with the fields `change`, all other choices alike.
 
     One for each dataset, cell, norm, size and budget that both sides have, of the seeds that both sides have. In full
-    precision it does not matter which matrices would be quantized, so that field is left out of the match.
+    precision it does not matter which matrices would be quantized, so that field is left out of the match, and the
+    `strongest` of its recipes is the base.
     """
     own = [*change, *(["quantized"] if "full" in (change.get("quantizer"), base.get("quantizer")) else [])]
     shared = [name for name in ALIKE if name not in own]
     frame = ranked(frame)
-    after, before = (_chosen(frame[~superseded(frame)], side) for side in (change, base))
+    frame = frame[~superseded(frame)]
+    if base.get("quantizer") == "full" != change.get("quantizer"):
+        frame = strongest(frame)
+    after, before = (_chosen(frame, side) for side in (change, base))
     pairs = after.merge(before, on=[*shared, "seed"], suffixes=("", "_base")).sort_values("seed")
     found = []
     for _, group in pairs.groupby([*shared, *own], sort=False):
@@ -168,3 +189,8 @@ def against_full(frame: pd.DataFrame) -> list[Difference]:
 
 def _chosen(frame: pd.DataFrame, side: dict[str, str]) -> pd.DataFrame:
     return frame[np.logical_and.reduce([frame[name] == value for name, value in side.items()])]
+
+
+def _without_clipping(budget: str) -> str:
+    name, options = parse(budget)
+    return written(name, {option: value for option, value in options.items() if option != "clip_masters"})

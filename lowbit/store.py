@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # The columns of `frame` after those of the spec.
 SCORES = (
     *("bits", "hidden", "metric", "as_published", "deployed", "sampled", "sampled_std"),
-    *("points", "trivial", "weight_bytes", "updates", "seconds", "diverged", "clipped", "key"),
+    *("points", "trivial", "weight_bytes", "updates", "seconds", "diverged", "clipped", "valid", "key"),
 )
 
 
@@ -221,6 +221,7 @@ def frame(records: list[Record]) -> "pd.DataFrame":
             "seconds": record.seconds,
             "diverged": record.diverged,
             "clipped": record.recipe.get("clip_masters", False),
+            "valid": min(point["valid"] for point in record.curve),
             "key": record.run.key,
         }
         for record in records

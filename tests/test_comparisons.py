@@ -30,6 +30,7 @@ def run(score, **fields):
         "points": 9,
         "diverged": False,
         "clipped": False,
+        "valid": score,
     }
     return dataclasses.asdict(spec) | scores | sizes | {"metric": "bpc", "key": spec.key, "label": spec.quantizer}
 
@@ -102,6 +103,16 @@ def test_full_precision_of_an_older_recipe_is_not_compared():
     assert found.mean == 0.5
     (found,) = change(run(1.0, **FULL, norm="none") | older, run(1.5, **TERNARY, norm="none") | older)
     assert found.mean == 0.5
+
+
+def test_full_precision_is_taken_with_the_recipe_that_validates_best_where_both_have_the_seed():
+    free = {"budget": "cpu(clip_masters=False)"}
+    base = [run(1.0, **FULL), run(1.0, **FULL, seed=1), run(0.9, **FULL, **free) | {"valid": 0.8}]
+    (found,) = change(*base, run(1.5, **TERNARY), run(1.5, **TERNARY, seed=1))
+    assert (found.seeds, found.mean) == (1, pytest.approx(0.6))
+    worse = [*base[:2], run(0.9, **FULL, **free) | {"valid": 1.2}]
+    (found,) = change(*worse, run(1.5, **TERNARY), run(1.5, **TERNARY, seed=1))
+    assert found.mean == pytest.approx(0.5)
 
 
 def test_full_precision_matches_whatever_is_quantized():
