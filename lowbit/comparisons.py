@@ -117,20 +117,31 @@ def superseded(frame: pd.DataFrame) -> pd.Series:
     return old & frame["quantizer"].map(free).astype(bool)
 
 
+def without_clipping(budget: str) -> str:
+    """A budget that does not say whether masters are clipped.
+
+    >>> without_clipping("cpu(clip_masters=False, hidden=64)"), without_clipping("cpu")
+    ('cpu(hidden=64)', 'cpu')
+    """
+    name, options = parse(budget)
+    return written(name, {option: value for option, value in options.items() if option != "clip_masters"})
+
+
 def strongest(frame: pd.DataFrame) -> pd.DataFrame:
     """The same with one recipe of full precision: clipped or free masters, by the lower mean validation score.
 
     Where both were trained, of the seeds that both have; its budget is then named without the option.
     """
     full = frame[frame["quantizer"] == "full"]
-    plain = full["budget"].map(_without_clipping)
-    kept = []
+    plain = full["budget"].map(without_clipping)
+    chosen = []
     for _, runs in full.groupby(["dataset", "cell", "norm", "activations", "hidden", plain], sort=False):
         seeds = set.intersection(*(set(same["seed"]) for _, same in runs.groupby("budget")))
-        several = runs[runs["seed"].isin(seeds)] if runs["budget"].nunique() > 1 else runs
-        best = several.groupby("budget")["valid"].mean().idxmin() if len(several) else runs["budget"].iloc[0]
-        kept.append(several[several["budget"] == best].assign(budget=_without_clipping(best)))
-    return pd.concat([frame[frame["quantizer"] != "full"], *kept])
+        shared = runs[runs["seed"].isin(seeds)]
+        if len(shared):
+            best = shared.groupby("budget")["valid"].mean().idxmin()
+            chosen.append(shared[shared["budget"] == best].assign(budget=without_clipping(best)))
+    return pd.concat([frame[frame["quantizer"] != "full"], *chosen])
 
 
 def differences(frame: pd.DataFrame, change: dict[str, str], base: dict[str, str]) -> list[Difference]:
@@ -169,6 +180,11 @@ def evaluations(frame: pd.DataFrame, change: str, base: str) -> list[Difference]
     return found
 
 
+def repeated(changes: list[Difference]) -> list[Difference]:
+    """Those of several seeds, which alone can be findings."""
+    return [change for change in changes if change.seeds > 1]
+
+
 def seeds(frame: pd.DataFrame) -> list[pd.DataFrame]:
     """The runs of each kind, lowest seed first; the kinds by their mean deployed score, diverged ones last."""
     kinds = [kind.sort_values("seed") for _, kind in frame.groupby(["dataset", *SAME])]
@@ -189,8 +205,3 @@ def against_full(frame: pd.DataFrame) -> list[Difference]:
 
 def _chosen(frame: pd.DataFrame, side: dict[str, str]) -> pd.DataFrame:
     return frame[np.logical_and.reduce([frame[name] == value for name, value in side.items()])]
-
-
-def _without_clipping(budget: str) -> str:
-    name, options = parse(budget)
-    return written(name, {option: value for option, value in options.items() if option != "clip_masters"})

@@ -199,7 +199,7 @@ def verdict(frame: pd.DataFrame) -> Markdown:
     if frame.empty:
         return Markdown("No records yet: `lowbit run tour` makes some.")
     found = against_full(frame)
-    several = [difference for difference in found if difference.seeds > 1]
+    several = comparisons.repeated(found)
     diverged = len(frame) - len(comparisons.ranked(frame))
     lines = [f"{len(frame)} runs." + (f" {diverged} diverged and are not compared." if diverged else "")]
     if not found:

@@ -17,7 +17,7 @@ FREE = "cpu(clip_masters=False)"
 def ternary_costs(frame: pd.DataFrame) -> Claim:
     """Ternary weights against full precision, task by task."""
     found = comparisons.differences(_plain(frame), {"quantizer": "ternary"}, {"quantizer": "full"})
-    several = [difference for difference in found if difference.seeds > 1]
+    several = comparisons.repeated(found)
     holds = any(difference.worse for difference in several) and not any(difference.better for difference in several)
     where = f"{sum(each.worse for each in several)} of the {len(several)} tasks with several seeds"
     sentence = f"**Ternary weights cost something on {where}.** Against full precision: {_listed(found)}"
@@ -28,7 +28,7 @@ def ternary_costs(frame: pd.DataFrame) -> Claim:
 def binary_costs_more(frame: pd.DataFrame) -> Claim:
     """Binary weights against ternary ones, task by task."""
     found = comparisons.differences(_plain(frame), {"quantizer": "binary"}, {"quantizer": "ternary"})
-    several = [difference for difference in found if difference.seeds > 1]
+    several = comparisons.repeated(found)
     head = "Whether binary weights cost more than ternary ones is not settled"
     if any(difference.worse for difference in several):
         head = "Where binary and ternary weights are found to differ, binary ones cost more"
@@ -42,7 +42,7 @@ def one_bit_needs_a_norm(frame: pd.DataFrame) -> Claim:
     budget = frame[frame["budget"] == "cpu"]
     bare, normed = ({"quantizer": "binaryconnect", "norm": norm} for norm in ("none", "batch_step"))
     found = comparisons.differences(budget, bare, normed)
-    several = [difference for difference in found if difference.seeds > 1]
+    several = comparisons.repeated(found)
     sentence = (
         "**BinaryConnect's one bit without a norm does worse than with it.** Without a norm against the same with batch"
         f" norm: {_listed(found)}"
@@ -71,12 +71,12 @@ def parts_of_a_gru(frame: pd.DataFrame) -> Claim:
 def tests_differ(frame: pd.DataFrame) -> Claim:
     """The published evaluation against the deployed one, for the same networks and items."""
     found = comparisons.evaluations(_plain(frame), "as_published", "deployed")
-    several = [difference for difference in found if difference.seeds > 1]
+    several = comparisons.repeated(found)
     kinds = {"worse": "worse on", "better": "better on", "no difference found": "with no difference found on"}
-    told = []
-    for kind, words in kinds.items():
-        same = sorted({f"`{_task(difference)}`" for difference in several if difference.verdict == kind})
-        told += [f"{words} {listed(same)}"] if same else []
+    tasks = {
+        verdict: sorted({f"`{_task(change)}`" for change in same}) for verdict, same in _by_verdict(several).items()
+    }
+    told = [f"{words} {listed(tasks[verdict])}" for verdict, words in kinds.items() if verdict in tasks]
     sure = [difference for difference in several if difference.worse or difference.better]
     if not sure:
         return Claim("", False, _keys(several))
@@ -94,7 +94,7 @@ def rounding_beats_drawing(frame: pd.DataFrame) -> Claim:
     """Stochastic weights rounded once against drawn, in the same networks."""
     drawn = frame[frame["quantizer"].str.contains("stochastic=True") & (frame["norm"] == "batch_step")]
     drawn = drawn[drawn["budget"].isin(("brief", "cpu"))]
-    found = [each for each in comparisons.evaluations(drawn, "deployed", "sampled") if each.seeds > 1]
+    found = comparisons.repeated(comparisons.evaluations(drawn, "deployed", "sampled"))
     told = "; ".join(f"`{each.alike['quantizer']}` on `{_task(each)}` {each}" for each in found)
     sentence = (
         "**Rounding beats drawing where both were measured.** Networks trained with drawn weights score better when"
@@ -107,10 +107,7 @@ def rounding_beats_drawing(frame: pd.DataFrame) -> Claim:
 def clipping_helps_full_precision(frame: pd.DataFrame) -> Claim:
     """Full precision with clipped masters against the same without."""
     clipped, free = ({"quantizer": "full", "clipped": value} for value in (True, False))
-    names = frame["budget"].str.partition("(")[0]
-    option = "(clip_masters=False)"
-    known = frame[frame["budget"].isin(("cpu", "brief")) | frame["budget"].str.endswith(option)]
-    runs = known.assign(clipped=~known["budget"].str.endswith(option), budget=names[known.index])
+    runs = frame.assign(budget=frame["budget"].map(comparisons.without_clipping))
     found = comparisons.differences(runs, clipped, free)
     told = "; ".join(f"`{_task(each)}` at `{each.alike['budget']}` {each}, {each.verdict}" for each in found)
     better = sum(each.better for each in found)
@@ -157,9 +154,18 @@ def _keys(found: Iterable[Difference]) -> tuple[str, ...]:
 def _listed(found: list[Difference]) -> str:
     """The differences by what they bear out; those of one seed by name alone."""
     kinds = {"worse": "Worse", "better": "Better", "no difference found": "No difference found"}
-    parts = []
-    for kind, words in kinds.items():
-        same = [f"`{_task(difference)}` {difference}" for difference in found if difference.verdict == kind]
-        parts += [f"{words}: {'; '.join(same)}."] if same else []
-    once = [f"`{_task(difference)}`" for difference in found if difference.seeds == 1]
+    changes = _by_verdict(found)
+    parts = [
+        f"{words}: {'; '.join(f'`{_task(change)}` {change}' for change in changes[verdict])}."
+        for verdict, words in kinds.items()
+        if verdict in changes
+    ]
+    once = [f"`{_task(change)}`" for change in found if change.seeds == 1]
     return " ".join([*parts, *([f"One seed, hence no finding: {', '.join(once)}."] if once else [])])
+
+
+def _by_verdict(found: list[Difference]) -> dict[str, list[Difference]]:
+    changes: dict[str, list[Difference]] = {}
+    for change in found:
+        changes.setdefault(change.verdict, []).append(change)
+    return changes
