@@ -67,9 +67,12 @@ class Recurrent(nn.Module):
         if cell.settles:
             self.norm_c = norms.build(norm, hidden, steps)
             self.bias_c = nn.Parameter(torch.zeros(hidden))
-        if design.init == "orthogonal":
-            for master in self._masters().values():
+        for part, master in self._masters().items():
+            if design.init == "orthogonal":
                 nn.init.orthogonal_(master)
+            elif design.init == "levels" and part in self.quantized:
+                bound = self.quantizer.bound(master.detach(), self.site(part))
+                master.data.uniform_(-1, 1).mul_(bound)
         if design.start != "zero":
             self.first = nn.Parameter(torch.zeros(cell.memories, hidden))
         for part, master in self._masters().items():

@@ -14,7 +14,7 @@ from lowbit.registry import SEEDS, InputError, bounded, parse, written
 REGISTRIES = {"dataset": datasets, "cell": cells, "quantizer": quantizers, "activations": quantizers}
 CHOICES = {  # of the fields of a recipe that are words
     "optimizer": ("adam", "sgd"),
-    "init": ("orthogonal", "uniform"),
+    "init": ("levels", "orthogonal", "uniform"),
     "start": ("learned", "noisy", "zero"),
 }
 LIMITS = {  # of the fields of a recipe that are numbers
@@ -57,7 +57,7 @@ class RunSpec:
     norm: str = "batch_step"
     quantized: str = "input+recurrent"  # of input, recurrent, biases, embedding, readout
     activations: str = "full"  # the quantizer of every layer's outputs, at scale 1
-    budget: str = "smoke"  # or tour, brief, cpu, paper; with changes to its recipe as in cpu(hidden=128)
+    budget: str = "smoke"  # or tour, brief, cpu, search, long, paper; with changes to its recipe as in cpu(hidden=128)
     seed: int = 0
 
     def __post_init__(self):

@@ -24,7 +24,7 @@ SCORES = (
 )
 
 
-COMMITTED = ("brief", "cpu", "paper")  # budgets whose records are part of the study
+COMMITTED = ("brief", "cpu", "search", "long", "paper")  # budgets whose records are part of the study
 APART = ("benchmarks", "hardware", "packed")  # folders of results that hold other records than those of runs
 UNSEALED = ("seconds", "machine", "diverged", "digest")  # fields of a record that its digest leaves out
 

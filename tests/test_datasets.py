@@ -29,7 +29,7 @@ from lowbit.metrics import IGNORED, Batch
 from lowbit.registry import InputError
 
 FETCHED = [name for name in datasets.names() if name not in datasets.local()]
-BUDGETS = ("smoke", "tour", "brief", "cpu", "paper")
+BUDGETS = ("smoke", "tour", "brief", "cpu", "search", "long", "paper")
 unhurried = settings(deadline=None, max_examples=40)  # the machine may be shared
 
 

@@ -254,3 +254,22 @@ def test_noise_tells_sequences_apart_that_are_alike():
     y[-1].square().sum().backward()
     assert y.std(dim=1).min() > 1e-3
     assert all(p.grad.isfinite().all() for p in (layer.weight_h, layer.first))
+
+
+@pytest.mark.parametrize("name", quantizers.names())
+def test_masters_started_at_the_levels_fill_their_bound(name):
+    quantizer = quantizers.build(name)
+    torch.manual_seed(0)
+    layer = Recurrent(64, 64, Design(cells.build("gru"), quantizer, init="levels"))
+    for _, master, site, _ in layer.matrices():
+        u = (master / quantizer.bound(master.detach(), site)).abs()
+        assert 0.99 < u.max() <= 1
+        assert abs(u.mean() - 0.5) < 0.02  # uniform
+
+
+def test_masters_started_at_the_levels_put_each_ternary_level_in_use():
+    torch.manual_seed(0)
+    layer = Recurrent(64, 64, Design(cells.build("lstm"), quantizers.build("ternary"), init="levels"))
+    for _, master, site, _ in layer.matrices():
+        shares = layer.quantizer.encode(master.detach(), site)[0].flatten().bincount() / master.numel()
+        torch.testing.assert_close(shares, torch.full((3,), 1 / 3), atol=0.01, rtol=0)

@@ -41,7 +41,7 @@ class Dataset(abc.ABC):
     files: ClassVar[tuple[File, ...]] = ()  # none: made or found on this machine
     bound: ClassVar[bool] = False  # by a licence: there is nothing to fetch, each reader brings the corpus
     counts: ClassVar[dict[str, int]] = {}  # expected: symbols or sequences by split, and "outputs"
-    recipes: ClassVar[dict[str, Recipe]]  # by budget: smoke, tour, brief, cpu, paper
+    recipes: ClassVar[dict[str, Recipe]]  # by budget: smoke, tour, brief, cpu, search, long, paper
 
     @abc.abstractmethod
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:

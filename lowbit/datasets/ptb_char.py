@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from lowbit import datasets
 from lowbit.datasets.base import Text
 from lowbit.datasets.download import File, fetch
-from lowbit.datasets.recipe import BRIEF_TEXT, CPU_TEXT, SMOKE, Recipe
+from lowbit.datasets.recipe import BRIEF_TEXT, CPU_TEXT, LONG_TEXT, SEARCH_TEXT, SMOKE, Recipe
 
 ARCHIVE = "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz#./simple-examples/data/"
 
@@ -55,6 +55,8 @@ class PtbChar(Text):
         "smoke": SMOKE,
         "brief": BRIEF_TEXT,
         "cpu": CPU_TEXT,
+        "search": SEARCH_TEXT,
+        "long": LONG_TEXT,
         "paper": Recipe(hidden=1000, updates=50 * 783),  # epochs, of the whole batches in one
     }
 

@@ -13,7 +13,9 @@ class Recipe:
     bidirectional: bool = False
     embedding: int = 0  # size of a learned vector for each symbol; 0: symbols go in one-hot
     dropout: float = 0.0  # share of inputs, of outputs between layers and of what is read out, dropped in training
-    init: str = "uniform"  # master weights within twice A's scale; or "orthogonal", as A's character code
+    # How master weights start: "uniform" within Glorot's bound, twice A's scale; "levels", uniform within
+    # `Quantizer.bound`, so that every level is in use; "orthogonal", as A's character code.
+    init: str = "uniform"
     start: str = "zero"  # the state before a sequence; or "learned", as A's code, or "noisy", as A's on MNIST
     batch: int = 64  # sequences an update sees
     steps: int = 100  # of a segment: truncated backpropagation through time
@@ -57,3 +59,10 @@ CPU_TEXT = Recipe(
     valid_limit=50_000,
 )
 BRIEF_TEXT = dataclasses.replace(CPU_TEXT, hidden=128, updates=1000, evaluate_every=250, test_limit=100_000)
+
+# About an hour on one core: the committed evidence. A text is seen fifteen times or so, where it is as long as the
+# Penn Treebank. Rate, clipping and start of the masters are chosen for each method at a tenth of it, in fewer units.
+LONG_TEXT = Recipe(hidden=256, updates=12_000, rate=6e-3, final_rate=1.5e-4, evaluate_every=1000)
+SEARCH_TEXT = dataclasses.replace(
+    LONG_TEXT, hidden=128, updates=1200, evaluate_every=300, valid_limit=50_000, test_limit=20_000
+)
