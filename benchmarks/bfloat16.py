@@ -14,7 +14,11 @@ import tempfile
 
 import torch
 
-from lowbit import kernels, paths, roofline, spec, speed, train
+from lowbit import paths
+from lowbit.layers import kernels
+from lowbit.speed import benchmarks, roofline
+from lowbit.studies import spec
+from lowbit.training import train
 
 PRODUCTS = ("float32", "bfloat16")
 
@@ -46,7 +50,7 @@ def main() -> None:
     run = spec.read(dict(word.split("=", 1) for word in options.spec))
     settings = {**dataclasses.asdict(run), "seeds": options.seeds, "unit": run.data.metric.unit}
     tables = {"curves": [], "scores": []}
-    told = speed.Benchmark("bfloat16", roofline.machine(), settings, {}, [], [], tables, False)
+    told = benchmarks.Benchmark("bfloat16", roofline.machine(), settings, {}, [], [], tables, False)
     home = {"LOWBIT_DATA": str(paths.raw()), "LOWBIT_HOME": str(paths.root())}
     with tempfile.TemporaryDirectory() as folder, kernels.flushed():
         for seed in range(options.seeds):
@@ -57,8 +61,8 @@ def main() -> None:
                 tables["curves"] += curve
                 tables["scores"].append(score)
                 print(score, flush=True)
-            speed.save(told)
-    print(speed.save(dataclasses.replace(told, complete=True)))
+            benchmarks.save(told)
+    print(benchmarks.save(dataclasses.replace(told, complete=True)))
 
 
 if __name__ == "__main__":

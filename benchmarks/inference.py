@@ -26,11 +26,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from lowbit import cells, models, quantizers, roofline, speed, store
+from lowbit import quantizers
 from lowbit.datasets import Recipe
-from lowbit.inference import choose, compiled, deploy, model
-from lowbit.recurrent import Design
-from lowbit.spec import RunSpec
+from lowbit.inference import choose, deploy, loader, model
+from lowbit.layers import cells, networks
+from lowbit.layers.recurrent import Design
+from lowbit.speed import benchmarks, roofline
+from lowbit.studies import store
+from lowbit.studies.spec import RunSpec
 
 SYMBOLS = 50  # of the Penn Treebank by characters
 STEPS = 100  # of a call, where a contestant takes more than one
@@ -52,7 +55,7 @@ FIRST_USE = {"empty": 20.0, "filled": 0.5}  # the bars of seconds beyond imports
 Calls = dict[str, tuple[dict, Callable[[], int]]]  # by contestant: what is known of it, and what takes steps
 
 
-def network(quantizer: str, units: int, cell: str = "lstm") -> tuple[RunSpec, models.Network]:
+def network(quantizer: str, units: int, cell: str = "lstm") -> tuple[RunSpec, networks.Network]:
     """An untrained network with batch norm whose statistics are those of drawn symbols: speed needs no training."""
     torch.manual_seed(0)
     spec = RunSpec(dataset="ptb_char", cell=cell, quantizer=quantizer, budget=f"paper(hidden={units})")
@@ -66,10 +69,10 @@ def network(quantizer: str, units: int, cell: str = "lstm") -> tuple[RunSpec, mo
     return spec, made.eval()
 
 
-def bare(quantizer: str, units: int, cell: str = "lstm") -> models.Network:
+def bare(quantizer: str, units: int, cell: str = "lstm") -> networks.Network:
     """The network as it is built."""
     design = Design(cells.build(cell), quantizers.build(quantizer), "batch_step", frozenset(("input", "recurrent")))
-    return models.Network(SYMBOLS, SYMBOLS, Recipe(hidden=units, updates=1, steps=4), design)
+    return networks.Network(SYMBOLS, SYMBOLS, Recipe(hidden=units, updates=1, steps=4), design)
 
 
 def ours(quantizer: str, bits: int, units: int, folder: Path) -> Calls:
@@ -224,7 +227,7 @@ def measure(contestants: Calls, rounds: int, threads: int) -> dict[str, list[flo
     return times
 
 
-def contest(units: int, chosen: list[str], rounds: int, threads: int, folder: Path) -> speed.Case:
+def contest(units: int, chosen: list[str], rounds: int, threads: int, folder: Path) -> benchmarks.Case:
     """All that can be had at one size, with all instructions of the machine or those that are left to this process."""
     instructions = NARROW if "NUMBA_CPU_FEATURES" in os.environ else "all"
     contestants = torch_peers(units) | onnx_peers(units, folder, threads)
@@ -237,7 +240,7 @@ def contest(units: int, chosen: list[str], rounds: int, threads: int, folder: Pa
         f"{quantizer}, {choose.BITS[0]}-bit activations": BARS.get((instructions, quantizer, units), {})
         for quantizer in chosen
     }
-    return speed.Case(about, threads, measure(contestants, rounds, threads), notes, bars)
+    return benchmarks.Case(about, threads, measure(contestants, rounds, threads), notes, bars)
 
 
 def files(units: int, chosen: list[str], folder: Path) -> list[dict]:
@@ -281,11 +284,11 @@ def starts(quantizer: str, file: Path, repeats: int = 3) -> list[dict]:
     return rows
 
 
-def narrow(options: argparse.Namespace, folder: Path) -> list[speed.Case]:
+def narrow(options: argparse.Namespace, folder: Path) -> list[benchmarks.Case]:
     """The same contests in a process that may not use AVX-512; none where this machine has none."""
     import llvmlite.binding as llvm
 
-    if "avx512f" not in compiled.features():
+    if "avx512f" not in loader.features():
         return []
     has = (name for name, there in llvm.get_host_cpu_features().items() if there)
     words = ",".join(f"{'-' if name.startswith(('avx512', 'amx', 'avx10')) else '+'}{name}" for name in has)
@@ -293,10 +296,10 @@ def narrow(options: argparse.Namespace, folder: Path) -> list[speed.Case]:
     given = ["--quantizers", "binary", "ternary", "--units", *map(str, options.units), "--rounds", str(options.rounds)]
     command = [sys.executable, __file__, *given, "--only-cases", str(told)]
     subprocess.run(command, check=True, env=os.environ | {"NUMBA_CPU_FEATURES": words})
-    return [speed.Case(**each) for each in json.loads(told.read_text())]
+    return [benchmarks.Case(**each) for each in json.loads(told.read_text())]
 
 
-def show(case: speed.Case) -> None:
+def show(case: benchmarks.Case) -> None:
     """A line for each contestant."""
     print(f"{case.about['units']} units, instructions: {case.about['instructions']}")
     for name in case.seconds:
@@ -309,19 +312,19 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     """Measures, tells as it goes, and files the record after each size."""
     settings = {"rounds": options.rounds, "threads": options.threads}
     absent = [f"{name}: not installed" for name in ("onnx", "onnxruntime") if not _installed(name)]
-    told = speed.Benchmark("inference", roofline.machine(), settings, roofline.limits(), absent, [], {}, False)
+    told = benchmarks.Benchmark("inference", roofline.machine(), settings, roofline.limits(), absent, [], {}, False)
     told.tables["files"] = []
     for units in options.units:
         told.cases.append(contest(units, options.quantizers, options.rounds, options.threads, folder))
         told.tables["files"] += files(units, options.quantizers, folder)
-        speed.save(told)
+        benchmarks.save(told)
         show(told.cases[-1])
     units = 1000 if 1000 in options.units else options.units[0]
     told.tables["start_up"] = [row for q in options.quantizers[:2] for row in starts(q, folder / _file(q, units))]
-    speed.save(told)
+    benchmarks.save(told)
     print(*told.tables["files"], *told.tables["start_up"], sep="\n", flush=True)
     told.cases.extend(narrow(options, folder))
-    print(f"left out: {absent or 'nothing'}\n{speed.save(dataclasses.replace(told, complete=True))}")
+    print(f"left out: {absent or 'nothing'}\n{benchmarks.save(dataclasses.replace(told, complete=True))}")
 
 
 def main() -> None:

@@ -10,11 +10,11 @@ Amaranth for the hardware itself.
 
 import sys
 
-from lowbit import spec, store
 from lowbit.inference import deploy
 from lowbit.onchip import measure, record
 from lowbit.onchip.pair import Pair, folder
-from lowbit.spec import RunSpec
+from lowbit.studies import spec, store
+from lowbit.studies.spec import RunSpec
 
 LANE_BITS = 12  # of weights in full precision, as the lanes of the machine `full` have them
 

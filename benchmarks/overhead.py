@@ -10,10 +10,13 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from lowbit import batch, pages, paths, plan, study, templates
-from lowbit.engine import THREADS
-from lowbit.spec import RunSpec, fields
-from lowbit.templates import Page
+from lowbit import paths
+from lowbit.batch import batch, pages, plan
+from lowbit.batch.engine import THREADS
+from lowbit.plots import templates
+from lowbit.plots.templates import Page
+from lowbit.studies import study
+from lowbit.studies.spec import RunSpec, fields
 
 TINY = "smoke(updates=4, evaluate_every=2, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
 

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lowbit import evaluate, roofline, speed, trained
-from lowbit import spec as specs
 from lowbit.inference import choose, deploy, fixed, model
 from lowbit.inference.layer import FLOAT
+from lowbit.speed import benchmarks, roofline
+from lowbit.studies import spec as specs
+from lowbit.training import evaluate, trained
 
 KEPT = (0, 1, 2, 4, 8, 16, 10**6)  # first steps with statistics of their own; the last: all of them
 STEPS = 100  # of a segment
@@ -82,13 +83,13 @@ def main() -> None:
     runs = [specs.read(given | {"quantizer": quantizer}) for quantizer in options.quantizers]
     settings = {**dataclasses.asdict(runs[0]), "symbols": options.symbols, "steps": STEPS}
     settings |= {"quantizer": ", ".join(options.quantizers), "unit": runs[0].data.metric.unit}
-    told = speed.Benchmark("statistics", roofline.machine(), settings, {}, [], [], {"kept": []}, False)
+    told = benchmarks.Benchmark("statistics", roofline.machine(), settings, {}, [], [], {"kept": []}, False)
     for run in runs:
         for row in rows(run, options.symbols):
             told.tables["kept"].append(row)
             print(row, flush=True)
-            speed.save(told)
-    print(speed.save(dataclasses.replace(told, complete=True)))
+            benchmarks.save(told)
+    print(benchmarks.save(dataclasses.replace(told, complete=True)))
 
 
 if __name__ == "__main__":

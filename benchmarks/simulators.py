@@ -21,14 +21,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lowbit import datasets, speed
+from lowbit import datasets
 from lowbit.hardware import cycles, cyclesim, golden
 from lowbit.hardware.cycles import Workload
 from lowbit.hardware.program import Program
 from lowbit.hardware.rtl import simulators, system
 from lowbit.inference import model
 from lowbit.onchip.pair import Pair
-from lowbit.roofline import machine
+from lowbit.speed import benchmarks
+from lowbit.speed.roofline import machine
 
 BATCH = 256
 STEPS = {"golden": 8, "cycle-stepped": 300, "verilator": 20, "verilator, plain": 20, "cxxrtl": 20}  # else 1
@@ -118,7 +119,7 @@ def main() -> None:
     about = {"network": pair.network, "units": engine.hidden, "symbols": work.inputs, "lanes": engine.machine.lanes}
     notes = {name: {"group": name, "steps": steps(name)} for name in seconds}
     notes["golden"]["batch"] = BATCH
-    case = speed.Case(about, 1, seconds, notes, BARS)
+    case = benchmarks.Case(about, 1, seconds, notes, BARS)
     for name in sorted(seconds, key=lambda name: case.time(name).median):
         ratio = case.ratio(name, "verilator")
         told = f"{ratio.median:9.2f} x verilator" if ratio else ""
@@ -127,8 +128,8 @@ def main() -> None:
     row = reading(engine, text)
     print(row)
     settings = {"rounds": options.rounds}
-    done = speed.Benchmark("simulators", machine(), settings, {}, absent, [case], {"texts": [row]}, True)
-    print(f"left out: {absent or 'nothing'}\n{speed.save(done)}")
+    done = benchmarks.Benchmark("simulators", machine(), settings, {}, absent, [case], {"texts": [row]}, True)
+    print(f"left out: {absent or 'nothing'}\n{benchmarks.save(done)}")
 
 
 if __name__ == "__main__":

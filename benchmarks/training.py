@@ -23,9 +23,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lowbit import cells, kernels, models, provenance, quantizers, roofline, speed
+from lowbit import quantizers
 from lowbit.datasets import Recipe
-from lowbit.recurrent import Design
+from lowbit.layers import cells, kernels, networks
+from lowbit.layers.recurrent import Design
+from lowbit.speed import benchmarks, roofline
+from lowbit.studies import provenance
 
 LSTM = "lstm(normalize_cell=True)"
 LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -130,7 +133,7 @@ def ours(case: Case, kernel: str) -> nn.Module:
     design = Design(cells.build(case.cell), quantizers.build(case.quantizer), case.norm)
     recipe = Recipe(hidden=case.hidden, updates=1, steps=case.steps)
     task = "char-lm" if case.symbols else "classify"
-    network = models.registry[task](case.symbols or 1, case.symbols or 10, recipe, design)
+    network = networks.registry[task](case.symbols or 1, case.symbols or 10, recipe, design)
     for layer in network.recurrent().values():
         layer.kernels = (kernels.build(kernel),)  # which fails where it does not agree with the reference
     return network
@@ -170,7 +173,7 @@ def here(case: Case) -> tuple[Case, list[str]]:
     return dataclasses.replace(case, ours=able), [f"{name}: {need}" for name, need in lacking.items() if need]
 
 
-def measure(case: Case, threads: int, rounds: int, seconds: float) -> tuple[speed.Case, list[str]]:
+def measure(case: Case, threads: int, rounds: int, seconds: float) -> tuple[benchmarks.Case, list[str]]:
     """The contest of a case, and the peers that are absent; rounds end when `seconds` have passed."""
     torch.set_num_threads(threads)
     steps, absent = {}, []
@@ -192,7 +195,7 @@ def measure(case: Case, threads: int, rounds: int, seconds: float) -> tuple[spee
             taken[name].append(timed(steps[name], clock))
     about = {name: getattr(case, name) for name in ("cell", "norm", "quantizer", "hidden", "steps", "batch", "symbols")}
     notes = {name: {"group": case.groups[name]} for name in names}
-    return speed.Case(about, threads, taken, notes, case.bars if threads == 1 else {}), absent
+    return benchmarks.Case(about, threads, taken, notes, case.bars if threads == 1 else {}), absent
 
 
 def timed(step: Callable[[], None], clock: Callable[[], float]) -> float:
@@ -246,7 +249,7 @@ def run(options: argparse.Namespace) -> None:
     """Measures, tells as it goes, and files the record after each case."""
     torch.set_num_threads(1)
     settings = {"rounds": options.rounds, "seconds": options.seconds, "memory_bar": MEMORY}
-    told = speed.Benchmark("training", roofline.machine(), settings, roofline.limits(), [], [], {}, False)
+    told = benchmarks.Benchmark("training", roofline.machine(), settings, roofline.limits(), [], [], {}, False)
     torch.set_flush_denormal(True)  # else gradients that vanish over 784 steps slow torch's layer tenfold
     chosen = [(number, case, threads) for number, case in enumerate(CASES) for threads in case.threads]
     for number, case, threads in sorted(chosen, key=lambda each: each[2]):
@@ -259,11 +262,11 @@ def run(options: argparse.Namespace) -> None:
                 entry.notes[name]["peak_mib"] = round(alone(memory, number, name)[1], 1)
         told.absent[:] = sorted({*told.absent, *lacking, *absent})
         told.cases.append(entry)
-        file = speed.save(told)
+        file = benchmarks.save(told)
         ratios = {name: entry.ratio(name, "torch").median for name in entry.names("ours")}
         print(f"{case.name}, {threads} threads, times torch:", ratios, flush=True)
     told.tables["first_use"] = starts()
-    speed.save(dataclasses.replace(told, complete=True))
+    benchmarks.save(dataclasses.replace(told, complete=True))
     print("first use:", *told.tables["first_use"], "\nleft out:", told.absent or "nothing", f"\n{file}")
 
 

@@ -11,15 +11,15 @@ import types
 
 __version__ = "0.1.0"
 
-# What `import lowbit` offers at the top; loaded at first use, so that a look at one room does not wait for torch.
+# What `import lowbit` offers at the top; loaded at first use, so that a look at one package does not wait for torch.
 _HOMES = {
     "load": "inference",
     "pack": "inference",
     "InputError": "registry",
-    "RunSpec": "spec",
-    "Record": "store",
-    "progress": "train",
-    "recall": "train",
+    "RunSpec": "studies.spec",
+    "Record": "studies.store",
+    "progress": "training.train",
+    "recall": "training.train",
 }
 
 __all__ = ["InputError", "Record", "RunSpec", "load", "pack", "progress", "recall"]

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from lowbit.options import parser
+from lowbit.batch.options import parser
 from lowbit.registry import InputError
 
 DIVERGED = 3  # exit status: all pages are there, and a run that was trained has no score
@@ -35,7 +35,8 @@ def _refuse(message: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from lowbit import batch, engine, plan, spec, view
+    from lowbit.batch import batch, engine, plan, view
+    from lowbit.studies import spec
 
     threads = engine.threads(options.jobs)
     only = spec.pairs(options.only)
@@ -59,21 +60,21 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _why(options: argparse.Namespace) -> int:
-    from lowbit import journal
+    from lowbit.batch import journal
 
     print(journal.why(options.key))
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from lowbit import intake
     from lowbit.hardware import ledger
+    from lowbit.training import verify
 
     if options.hardware == bool(options.study):
         raise InputError("name a study, or say --hardware")
     if options.sample < 1:
         raise InputError(f"samples are counted from 1, not {options.sample}")
-    room, asked = (ledger, ()) if options.hardware else (intake, (options.study,))
+    room, asked = (ledger, ()) if options.hardware else (verify, (options.study,))
     verdicts = []
     for each in room.sample(*asked, options.sample):
         verdicts.append(room.verify(each))
@@ -82,11 +83,11 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from lowbit import intake
+    from lowbit.training import verify
 
     if not os.path.isdir(options.folder):
         raise InputError(f"no folder {options.folder!r}")
-    taken = intake.take(options.folder)
+    taken = verify.take(options.folder)
     for each in taken:
         name = each.file.name.encode(errors="backslashreplace").decode()
         print(f"{each.verdict}: {name}" + (f" ({each.reason})" if each.reason else ""))
@@ -94,7 +95,7 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _clean(options: argparse.Namespace) -> int:
-    from lowbit import clean
+    from lowbit.batch import clean
 
     removed = clean.clean()
     print("\n".join([*map(str, removed), f"{len(removed)} removed"]))
@@ -102,7 +103,8 @@ def _clean(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from lowbit import plan, study
+    from lowbit.batch import plan
+    from lowbit.studies import study
 
     _report_problems()
     if options.study is None:
@@ -119,8 +121,9 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from lowbit import kernels, spec, store
-    from lowbit.train import progress, recall
+    from lowbit.layers import kernels
+    from lowbit.studies import spec, store
+    from lowbit.training.train import progress, recall
 
     run = spec.read(spec.pairs(options.spec))
     record = recall(run, progress(run) if sys.stderr.isatty() else None)
@@ -136,8 +139,9 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    from lowbit import diagnose, spec
-    from lowbit.train import progress
+    from lowbit.studies import spec
+    from lowbit.training import diagnose
+    from lowbit.training.train import progress
 
     run = spec.read(spec.pairs(options.spec))
     told = diagnose.recall(run, progress(run) if sys.stderr.isatty() else None)
@@ -164,14 +168,14 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _rtl(options: argparse.Namespace) -> int:
-    from lowbit import workbench
+    from lowbit.hardware import workbench
 
     print(workbench.verilog(options.machine, options.cell, options.inputs, options.hidden), end="")
     return 0
 
 
 def _synthesize(options: argparse.Namespace) -> int:
-    from lowbit import workbench
+    from lowbit.hardware import workbench
 
     for line in workbench.synthesize(options.library, options.part):
         print(line, flush=True)
@@ -179,30 +183,35 @@ def _synthesize(options: argparse.Namespace) -> int:
 
 
 def _tables(options: argparse.Namespace) -> int:
-    from lowbit import drawings, figures, findings, paths, rankings, store, tables
+    from lowbit import paths
+    from lowbit.plots import figures, findings, rankings, tables
+    from lowbit.plots.hardware import overview
+    from lowbit.studies import store
 
     _report_problems()
     print("changed: " + (", ".join(tables.write()) or "nothing"))
     told = findings.gather(store.frame(store.scan(*store.COMMITTED).records))
     figures.style()
     store.write(paths.book() / "tables" / "losses.svg", figures.svg(findings.losses(told)))
-    for draw in (drawings.timeline, drawings.utilisation, drawings.parts, rankings.standings):
+    for draw in (overview.timeline, overview.utilisation, overview.parts, rankings.standings):
         store.write(paths.book() / "tables" / f"{draw.__name__}.svg", figures.svg(draw()))
     return 0
 
 
 def _report_problems() -> None:
-    from lowbit import diagnose, speed, store
     from lowbit.onchip import record
+    from lowbit.speed import benchmarks
+    from lowbit.studies import store
+    from lowbit.training import diagnose
 
-    for kind in (store, diagnose, speed, record):
+    for kind in (store, diagnose, benchmarks, record):
         for problem in kind.scan().problems:
             print(f"lowbit: {problem}", file=sys.stderr)
 
 
 def _report_divergence(runs: list) -> list:
     """Those of some runs that diverged, each named on standard error."""
-    from lowbit import store
+    from lowbit.studies import store
 
     diverged = [run for run in runs if store.has_diverged(run)]
     for run in diverged:

@@ -10,7 +10,9 @@ import pytest
 import yaml
 from pybtex.database import parse_file
 
-from lowbit import norm, paths, quantizers, tables, templates
+from lowbit import paths, quantizers
+from lowbit.layers import norm
+from lowbit.plots import tables, templates
 
 BOOK = paths.SOURCE / "book"
 CHAPTERS = sorted(BOOK.glob("*.md"))

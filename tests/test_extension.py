@@ -9,9 +9,12 @@ from lowbit import paths
 
 PROOF = """
 import sys
-from lowbit import pages, quantizers, study, tables
-from lowbit.spec import RunSpec
-from lowbit.templates import Page
+from lowbit import quantizers
+from lowbit.batch import pages
+from lowbit.plots import tables
+from lowbit.studies import study
+from lowbit.studies.spec import RunSpec
+from lowbit.plots.templates import Page
 
 if __name__ == "__main__":
     assert "octal" in quantizers.names()

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from lowbit import paths, store, study
+from lowbit import paths
 from lowbit.__main__ import main
-from lowbit.spec import RunSpec
+from lowbit.studies import store, study
+from lowbit.studies.spec import RunSpec
 
 TINY = "budget=smoke(updates=4, evaluate_every=2, hidden=8, batch=8, steps=8, valid_limit=300, test_limit=300)"
 
@@ -200,7 +201,7 @@ def test_results_that_cannot_be_written_are_one_line(capsys):
 
 
 def test_an_interrupted_run_says_that_it_resumes(monkeypatch, capsys):
-    from lowbit import train
+    from lowbit.training import train
 
     def interrupt(*_):
         raise KeyboardInterrupt

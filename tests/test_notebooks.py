@@ -5,7 +5,7 @@ import nbformat
 import pytest
 
 from lowbit import paths
-from lowbit.templates import TEMPLATES
+from lowbit.plots.templates import TEMPLATES
 
 FILES = sorted(paths.notebooks().glob("*.ipynb"))
 

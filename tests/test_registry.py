@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit import cells, datasets, quantizers
+from lowbit import datasets, quantizers
+from lowbit.layers import cells
 from lowbit.registry import InputError, Registry, canonical, parse
 
 LITERALS = st.one_of(st.booleans(), st.integers(-9, 9), st.floats(-9, 9), st.sampled_from(["a", "b c"]))

@@ -1,9 +1,9 @@
 """Tasks to learn: where their data come from, how they are split, fed and scored, and how long to train."""
 
 from lowbit.datasets.base import Dataset, Text
+from lowbit.datasets.metrics import Batch
 from lowbit.datasets.recipe import Recipe
 from lowbit.datasets.sequences import Sequences
-from lowbit.metrics import Batch
 from lowbit.registry import Registry
 
 registry = Registry("dataset", __name__)

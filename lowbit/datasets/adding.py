@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from lowbit import datasets, metrics
+from lowbit import datasets
+from lowbit.datasets import metrics
 from lowbit.datasets.memory import Memory
 from lowbit.datasets.recipe import SMOKE, Recipe
 from lowbit.registry import SEEDS, InputError, bounded

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from jaxtyping import Int, Integer
 from torch import Tensor
 
-from lowbit import metrics
+from lowbit.datasets import metrics
 from lowbit.datasets.download import File
+from lowbit.datasets.metrics import Batch
 from lowbit.datasets.recipe import Recipe
-from lowbit.metrics import Batch
 from lowbit.registry import InputError, checked, parse
 
 SPLITS = ("train", "valid", "test")
@@ -32,7 +32,7 @@ class Dataset(abc.ABC):
     title: ClassVar[str]
     reference: ClassVar[str]  # a key of book/references.bib
     licence: ClassVar[str]
-    task: ClassVar[str]  # of lowbit.models: which network answers it
+    task: ClassVar[str]  # of lowbit.layers.networks: which network answers it
     metric: ClassVar[metrics.Metric]  # what tables rank by
     further: ClassVar[tuple[metrics.Metric, ...]] = ()  # other scores of the deployed network
     loss: ClassVar[metrics.Metric] = metrics.NATS  # what training lowers

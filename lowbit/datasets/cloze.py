@@ -17,10 +17,11 @@ from jaxtyping import Bool, Int, Integer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lowbit import metrics, paths
+from lowbit import paths
+from lowbit.datasets import metrics
 from lowbit.datasets.base import SPLITS, Dataset, Shuffle
+from lowbit.datasets.metrics import Batch
 from lowbit.datasets.varied import ALONE, shuffled
-from lowbit.metrics import Batch
 from lowbit.registry import InputError
 
 QUESTION_STEPS = 12  # a shuffled question is padded to these at least, and statistics go no further

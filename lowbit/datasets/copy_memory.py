@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from lowbit import datasets, metrics
+from lowbit import datasets
+from lowbit.datasets import metrics
 from lowbit.datasets.memory import Memory
+from lowbit.datasets.metrics import Batch
 from lowbit.datasets.recipe import SMOKE, Recipe
-from lowbit.metrics import Batch
 from lowbit.registry import SEEDS, InputError, bounded
 
 SYMBOLS, KINDS = 10, 8  # to remember, each one of so many

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lowbit.datasets.base import SPLITS, Shuffle, portions
+from lowbit.datasets.metrics import Batch
 from lowbit.datasets.sequences import Sequences
-from lowbit.metrics import Batch
 
 
 class Memory(Sequences):

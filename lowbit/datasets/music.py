@@ -9,11 +9,11 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lowbit import metrics
+from lowbit.datasets import metrics
 from lowbit.datasets.base import Shuffle
 from lowbit.datasets.download import File, fetch
+from lowbit.datasets.metrics import IGNORED, Batch
 from lowbit.datasets.varied import Varied
-from lowbit.metrics import IGNORED, Batch
 
 COMMIT = "2f8c2b817050206397458dfd1f5a25ce8a32fe65"
 PARTS = {"train": "traindata", "valid": "validdata", "test": "testdata"}

@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import UInt16
 
-from lowbit import datasets, metrics
+from lowbit import datasets
+from lowbit.datasets import metrics
 from lowbit.datasets.base import SPLITS, Text
 from lowbit.datasets.download import File, fetch
 from lowbit.datasets.recipe import SMOKE, Recipe

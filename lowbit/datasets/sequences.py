@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from lowbit import metrics
+from lowbit.datasets import metrics
 from lowbit.datasets.base import Dataset, Shuffle, portions
+from lowbit.datasets.metrics import Batch
 from lowbit.datasets.recipe import Recipe
-from lowbit.metrics import Batch
 
 
 class Sequences(Dataset):

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from lowbit import datasets, metrics, paths
-from lowbit.datasets import speech
+from lowbit import datasets, paths
+from lowbit.datasets import metrics, speech
 from lowbit.datasets.recipe import SMOKE, Recipe
 from lowbit.datasets.varied import Transcribed
 from lowbit.registry import InputError

@@ -11,10 +11,10 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lowbit import metrics
+from lowbit.datasets import metrics
 from lowbit.datasets.base import Dataset, Shuffle, portions
+from lowbit.datasets.metrics import IGNORED, Batch
 from lowbit.datasets.recipe import Recipe
-from lowbit.metrics import IGNORED, Batch
 from lowbit.registry import InputError
 
 GROUP = 20  # batches within which sequences are sorted by length, as in A's question answering

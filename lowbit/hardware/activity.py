@@ -7,7 +7,7 @@ next edge is then compared with the registers a cycle later, which makes every r
 import numpy as np
 from jaxtyping import Bool, UInt64
 
-from lowbit.hardware import compiled
+from lowbit.hardware import loader
 from lowbit.hardware.cellbook import Cell
 from lowbit.hardware.liberty import function
 
@@ -110,7 +110,7 @@ def all_toggles(netlist: Netlist, before: Nets, after: Nets, mask: UInt64[np.nda
         held = {name: _lasting(waves[pins[name]], length) for name in cell.inputs}
         raw = np.ascontiguousarray(function(cell.outputs[pin].function)(held))
         waves[net] = np.empty((length + ticks, raw.shape[1]), np.uint64)
-        compiled.run("activity.delay", raw, old[net], ticks, waves[net])
+        loader.run("activity.delay", raw, old[net], ticks, waves[net])
         wave = np.concatenate((old[net][None], waves[net]))
         turns[net] = count((wave[1:] ^ wave[:-1]) & mask)
     return turns

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from lowbit.hardware import compiled, golden, image
+from lowbit.hardware import golden, image, loader
 from lowbit.hardware.cycles import Counts, groups
 from lowbit.hardware.datapath import CELLS, COUNTERS, FLAGS, REGISTERS, RNN, WIDTH, Registers
 from lowbit.hardware.program import Program
@@ -56,7 +56,7 @@ def simulate(
     outputs = np.zeros((len(x), program.hidden), np.int64)
     counters = np.zeros(len(COUNTERS), np.int64)
     trace = Trace(*(np.zeros((watched, *n), np.int64) for n in ((), (machine.lanes,), (machine.lanes,))))
-    compiled.run(
+    loader.run(
         "sequencer.run",
         np.ascontiguousarray(weights, np.int8 if narrow else np.int64),
         zeros,

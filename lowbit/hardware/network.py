@@ -6,17 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lowbit.cells import State
 from lowbit.hardware import golden, program
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.fixed import Format
-from lowbit.models import Network
-from lowbit.models.base import Bidirectional
-from lowbit.recurrent import Recurrent
+from lowbit.layers.cells import State
+from lowbit.layers.networks import Network
+from lowbit.layers.networks.base import Bidirectional
+from lowbit.layers.recurrent import Recurrent
 
 
 class Engine(nn.Module):
-    """A layer of whole numbers, called as lowbit.recurrent.Recurrent is."""
+    """A layer of whole numbers, called as lowbit.layers.recurrent.Recurrent is."""
 
     def __init__(self, layer: Recurrent, machine: Machine, inputs: Format | None, reach: int = 0):
         super().__init__()

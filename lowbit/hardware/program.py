@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from lowbit.cells import Cell
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.fixed import Format
 from lowbit.hardware.lanes import Multiply
+from lowbit.layers.cells import Cell
+from lowbit.layers.recurrent import Recurrent
 from lowbit.quantizers.planes import Plane
-from lowbit.recurrent import Recurrent
 from lowbit.registry import InputError
 
 
@@ -54,7 +54,7 @@ class Pass:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Program:
-    """A layer for a machine; rows are stacked by gates as in lowbit.cells."""
+    """A layer for a machine; rows are stacked by gates as in lowbit.layers.cells."""
 
     machine: Machine
     cell: str

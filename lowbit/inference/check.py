@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from lowbit import packing
 from lowbit.inference import file
+from lowbit.quantizers import packing
 from lowbit.registry import InputError
 
 GATES = {"gru": 3, "lstm": 4, "lstm(normalize_cell=True)": 4, "rnn": 1}  # of each cell that has a packed form

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lowbit.inference import compiled, matvec
+from lowbit.inference import loader, matvec
 from lowbit.inference.grid import Grid
 from lowbit.inference.matvec import Member, Product
 from lowbit.registry import InputError
@@ -31,7 +31,7 @@ def product(grid: Grid, bits: int, kernel: str = "") -> Product | None:
 def members() -> list[Member]:
     """The kernels whose instructions this machine has, best first."""
     found = [matvec.build(name) for name in matvec.names()]
-    here = compiled.features()
+    here = loader.features()
     return sorted((each for each in found if each.needs <= here), key=lambda each: -each.rank)
 
 

@@ -11,18 +11,20 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from lowbit import cells, evaluate, norm, store, trained
 from lowbit.hardware.program import rounded
 from lowbit.inference import check, rounding, sharing
 from lowbit.inference import file as files
 from lowbit.inference.grid import Matrix, shortest
 from lowbit.inference.sharing import share
-from lowbit.models import Network
+from lowbit.layers import cells, norm
+from lowbit.layers.networks import Network
+from lowbit.layers.recurrent import Recurrent
 from lowbit.quantizers import Quantizer, Site
-from lowbit.recurrent import Recurrent
 from lowbit.registry import InputError
-from lowbit.spec import RunSpec
-from lowbit.store import Record
+from lowbit.studies import store
+from lowbit.studies.spec import RunSpec
+from lowbit.studies.store import Record
+from lowbit.training import evaluate, trained
 
 EXAMPLES = 512  # sequences that show what rounding does
 

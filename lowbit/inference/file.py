@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lowbit import packing
 from lowbit.inference.grid import Matrix
+from lowbit.quantizers import packing
 from lowbit.registry import InputError
 
 FORMAT = "lowbit 1"

@@ -6,9 +6,9 @@ import math
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from lowbit.inference import choose, compiled, file, plain
+from lowbit.compiled import at
+from lowbit.inference import choose, file, loader, plain
 from lowbit.inference.grid import WIDEST, Matrix, grid
-from lowbit.machinecode import at
 
 FLOAT = 32  # bits of activations that are not rounded
 CELL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)  # as the functions of `native.cells`
@@ -47,7 +47,7 @@ class Layer:
             self.arrays["shift_c"] = np.zeros((1, self.units), np.float32)
         self.gates = np.empty(len(self.shift_x[0]), np.float32)  # room for a step
         if self.h is not None:
-            self.step, self.plan = CELL(compiled.address(f"cells.{cell}")), self._plan()
+            self.step, self.plan = CELL(loader.address(f"cells.{cell}")), self._plan()
             self.fixed = at(self.h.parts), at(self.plan)
 
     def _product(self, matrix: Matrix, kernel: str):
@@ -98,7 +98,7 @@ class Layer:
             units = self._units(x)
             sizes = z.shape[2], x.shape[2], at(self.scale_x), at(self.shift_x), len(self.scale_x)
             given = at(x), at(units), self.top, *x.shape[:2], t, at(z)
-            INPUTS(compiled.address("cells.inputs"))(at(self.x.parts), *sizes, *given)
+            INPUTS(loader.address("cells.inputs"))(at(self.x.parts), *sizes, *given)
         return z.reshape(1, -1, len(self.gates)), rows
 
     def _units(self, x: Float32[np.ndarray, "time batch inputs"]) -> Float32[np.ndarray, "time batch"]:

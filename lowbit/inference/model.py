@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from lowbit.inference import check, choose, compiled, file
+from lowbit.compiled import at
+from lowbit.inference import check, choose, file, loader
 from lowbit.inference.layer import FLOAT, Layer
-from lowbit.machinecode import at
 from lowbit.registry import InputError, parse
 
 SAY = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)  # as `native.cells.readout`
@@ -48,7 +48,7 @@ class Model:
             self.embedding = file.matrix("embedding", arrays).values
         self.readout = np.ascontiguousarray(file.matrix("readout.weight", arrays).values)
         self.bias = np.ascontiguousarray(arrays["readout.bias"])
-        self.say = SAY(compiled.address("cells.readout"))
+        self.say = SAY(loader.address("cells.readout"))
         self.fixed = at(self.readout), at(self.bias), *self.readout.shape
         cell = parse(about["cell"], "cell")[0]
         coded = about["symbols"] and self.embedding is None

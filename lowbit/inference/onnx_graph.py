@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lowbit import packing
 from lowbit.inference import check, file
 from lowbit.inference.grid import WIDEST, Matrix, grid
+from lowbit.quantizers import packing
 from lowbit.registry import InputError, parse
 
 OPSET = 17  # of the operators

@@ -5,9 +5,10 @@ import warnings
 
 import torch
 
-from lowbit import evaluate, norm
-from lowbit.models import Network
-from lowbit.spec import RunSpec
+from lowbit.layers import norm
+from lowbit.layers.networks import Network
+from lowbit.studies.spec import RunSpec
+from lowbit.training import evaluate
 
 COST, GAIN = 0.0025, 0.01  # how much worse or better sharing may make a score, as a share of it
 LIMIT = 2000  # symbols or sequences of a split that are scored

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int64
 
-from lowbit import datasets, provenance
+from lowbit import datasets
 from lowbit.hardware import cycles, cyclesim, golden, image
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.cycles import Workload
@@ -18,6 +18,7 @@ from lowbit.onchip import stages
 from lowbit.onchip.pair import Pair
 from lowbit.onchip.record import Check, Findings
 from lowbit.registry import InputError
+from lowbit.studies import provenance
 
 SCORED = (6, 7, 8, 10, 12)  # bits of activations
 COMPARED = (6, 7, 8, 9, 10, 11, 12, 14, 16)

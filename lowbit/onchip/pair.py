@@ -14,7 +14,7 @@ from lowbit.hardware.cycles import Workload
 from lowbit.hardware.program import Program
 from lowbit.inference import model, programs
 from lowbit.registry import InputError, canonical
-from lowbit.spec import slug
+from lowbit.studies.spec import slug
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from lowbit import paths, schema
+from lowbit import paths
 from lowbit.onchip.pair import Pair
 from lowbit.registry import InputError
+from lowbit.studies import schema
 
 
 @dataclasses.dataclass(frozen=True)

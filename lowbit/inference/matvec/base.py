@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float32, Int16, Int32, Integer, UInt8
 
-from lowbit.inference import compiled
+from lowbit.compiled import at
+from lowbit.inference import loader
 from lowbit.inference.grid import Grid
-from lowbit.machinecode import at
 
 # Addresses of: sizes (int64), weights, activations (int16), room for intermediate values, sums.
 PRODUCT = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)
@@ -23,9 +23,9 @@ class Layout:
 
     def __init__(self, sizes: list[int], weights: np.ndarray, rows: int, room: int = 64):
         self.sizes = np.array(sizes, np.int64)
-        self.weights = compiled.aligned(weights.reshape(-1).view(np.uint8))
+        self.weights = loader.aligned(weights.reshape(-1).view(np.uint8))
         self.rows = rows  # that the kernel writes, padding among them
-        self.room = compiled.aligned(np.zeros(room, np.uint8))
+        self.room = loader.aligned(np.zeros(room, np.uint8))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Member(abc.ABC):
     @property
     def address(self) -> int:
         """Of the compiled function, with the signature `PRODUCT`."""
-        return compiled.address(f"{self.name}.multiply")
+        return loader.address(f"{self.name}.multiply")
 
 
 class Product:
@@ -62,9 +62,9 @@ class Product:
         self.member, self.bits = member, bits
         self.rows, self.cols = grid.codes.shape
         self.laid = member.layout(grid, bits)
-        self.x = compiled.aligned(np.zeros(self.cols + 256, np.int16))  # zeros behind the last, as kernels read on
-        self.y = compiled.aligned(np.zeros(self.laid.rows, np.int32))
-        self.z = compiled.aligned(np.zeros(self.laid.rows, np.float32))
+        self.x = loader.aligned(np.zeros(self.cols + 256, np.int16))  # zeros behind the last, as kernels read on
+        self.y = loader.aligned(np.zeros(self.laid.rows, np.int32))
+        self.z = loader.aligned(np.zeros(self.laid.rows, np.float32))
         arrays = (self.laid.sizes, self.laid.weights, self.x, self.laid.room, self.y, self.z)
         # What the cells read: the kernel, its five arrays, room for the sums in float32.
         self.parts = np.array([member.address, *(at(each) for each in arrays), member.wide], np.int64)

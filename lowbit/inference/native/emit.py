@@ -7,7 +7,7 @@ import numba
 from llvmlite import ir
 from numba import types
 
-from lowbit.machinecode import emit as standalone
+from lowbit.compiled import emit as standalone
 
 OPTIONS = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 

@@ -1,0 +1,133 @@
+"""Pages: one template executed by papermill with the fields of one spec, put in its place whole or not at all."""
+
+import ast
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from lowbit import paths
+from lowbit.batch import warm
+from lowbit.plots.templates import TEMPLATES, Page
+from lowbit.studies import provenance, store
+
+DEAD = "the kernel was killed, perhaps for want of memory"
+
+
+def is_current(page: Page) -> bool:
+    """Whether the page exists, was executed to its end, and its template and records are still the same."""
+    if page.template == "train" and store.is_asked_again(page.spec):
+        return False
+    try:
+        metadata = json.loads(page.path.read_text())["metadata"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return metadata.get("lowbit") == fingerprint(page)
+
+
+def fingerprint(page: Page) -> str:
+    """A digest of what a page is made from: template, spec, what it shows, and the modules that draw it."""
+    text = template(page).read_text()
+    told = [text, repr(page.spec), *TEMPLATES[page.template].sources(page.spec), *_drawers(text)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+
+def _drawers(text: str) -> list[str]:
+    """Digests of the modules that the cells of a template import."""
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    names = set()
+    for node in ast.walk(ast.parse("\n".join("".join(cell["source"]) for cell in cells))):
+        if isinstance(node, ast.ImportFrom):
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return [provenance.bare(name) for name in sorted(names) if provenance.source(name)]
+
+
+def unfinished(name: str) -> Path:
+    """The notebook of a page while it is executed; where that fails it stays, with the error."""
+    return paths.runs() / "notebooks" / f"{name}.ipynb"
+
+
+def execute(page: Page, limit: int | None = None) -> str:
+    """Executes one page, a cell at most `limit` seconds; gives the error, or "" when the page is in its place."""
+    import nbformat
+    import papermill
+
+    part = unfinished(page.name)
+    try:
+        notebook = nbformat.read(template(page), as_version=4)
+        _personalize(notebook, page)
+        store.write(part, nbformat.writes(notebook))
+        values = dataclasses.asdict(page.spec)
+        with _folder() as folder:
+            settings = {"progress_bar": False, "cwd": paths.root(), "execution_timeout": limit, **_kernel(folder)}
+            literal = str(part).replace("{", "{{").replace("}", "}}")  # papermill fills braces of paths
+            papermill.execute_notebook(literal, literal, values, **settings)
+        finished = nbformat.read(part, as_version=4)
+        for cell in finished.cells:
+            if "injected-parameters" in cell.metadata.get("tags", []):
+                cell.metadata.tags.append("hide-input")
+        finished.metadata["lowbit"] = fingerprint(page)
+        store.write(page.path, nbformat.writes(finished))
+    except Exception as error:
+        told = _told(error, limit)
+        _mark(part, told)
+        return told
+    part.unlink(missing_ok=True)
+    return ""
+
+
+def _folder() -> tempfile.TemporaryDirectory:
+    """For the sockets of a kernel: where a batch has its own, so that what is killed leaves nothing else behind."""
+    address = os.environ.get(warm.ADDRESS)
+    return tempfile.TemporaryDirectory(prefix="", dir=os.path.dirname(address)) if address else paths.private()
+
+
+def _told(error: Exception, limit: int | None) -> str:
+    if type(error).__name__ == "CellTimeoutError":
+        return f"a cell took longer than its limit of {limit} s"
+    if type(error).__name__ == "DeadKernelError":
+        return DEAD
+    return (str(error).strip() or repr(error)).splitlines()[-1]
+
+
+def _mark(part: Path, told: str) -> None:
+    """Writes the error at the head of the notebook, which papermill does for exceptions in cells alone."""
+    import nbformat
+
+    try:
+        notebook = nbformat.read(part, as_version=4)
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This page failed**: {told}"))
+        store.write(part, nbformat.writes(notebook))
+    except Exception:  # a full disk may have left half of it; the journal has the error as well
+        return
+
+
+def _kernel(folder: str) -> dict:
+    """Settings of papermill: a warm kernel where there are any, over sockets in `folder` where the system has them."""
+    from traitlets.config import Config
+
+    quiet = ["--IPKernelApp.log_level=CRITICAL"]  # kernels grumble when they start and stop
+    settings = {"kernel_name": "python3", "language": "python", "config": Config(), "extra_arguments": quiet}
+    if os.name == "posix":
+        settings["config"].KernelManager.transport = "ipc"
+        settings["config"].KernelManager.ip = f"{folder}/kernel"
+    if warm.ADDRESS in os.environ:
+        settings["kernel_name"] = warm.KERNEL
+    return settings
+
+
+def template(page: Page) -> Path:
+    """The notebook that a page is made from."""
+    return paths.notebooks() / f"{page.template}.ipynb"
+
+
+def _personalize(notebook, page: Page) -> None:
+    """Fills the heading and makes the names of figures unique to the page; papermill fills code cells only."""
+    values = dataclasses.asdict(page.spec)
+    notebook.cells[0].source = notebook.cells[0].source.format(**values)
+    for cell in notebook.cells:
+        figure = cell.metadata.get("mystnb", {}).get("figure")
+        if figure:
+            figure["name"] = f"{figure['name']}-{page.name.replace('/', '-')}"

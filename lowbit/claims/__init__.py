@@ -1,6 +1,0 @@
-"""The findings of the book, each computed from records; one that its records do not bear out stops the build."""
-
-from lowbit.claims import scores, systems
-from lowbit.claims.base import CLAIMS, Claim, claim, stated, texts
-
-__all__ = ["CLAIMS", "Claim", "claim", "scores", "stated", "systems", "texts"]

@@ -1,0 +1,1 @@
+"""Cells, norms and the recurrent layer; networks of layers; kernels that run the loop over time."""

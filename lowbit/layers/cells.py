@@ -1,0 +1,244 @@
+"""Recurrent cells as their elementwise step, between one state and the next."""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from lowbit.layers import norm as norms
+from lowbit.registry import InputError, Registry
+
+registry = Registry("cell")
+register, names, build, canonical = registry.register, registry.names, registry.build, registry.canonical
+
+PARTS = ("input", "recurrent", "biases", "embedding", "readout")
+
+# h (batch hidden) and which gates -> their normalized recurrent product with its bias
+Product = Callable[[Tensor, slice], Tensor]
+# the cell (batch hidden) -> what the output sees of it
+Settle = Callable[[Tensor], Tensor]
+
+
+class State(NamedTuple):
+    """What one step hands to the next; `values[0]` is the output h."""
+
+    values: tuple[Tensor, ...]  # each (batch hidden)
+    t: int  # steps since the state was zero
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell(abc.ABC):
+    """The step of a recurrent network; gates are stacked in torch's order."""
+
+    reference: ClassVar[str]
+    letters: ClassVar[tuple[str, ...]]  # the gates by name, in their order
+    memories: ClassVar[int] = 1  # tensors in a state
+    recurs: ClassVar[bool] = True  # whether there is a recurrent product; else `product` must not be called
+
+    @abc.abstractmethod
+    def step(
+        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
+    ) -> tuple[Tensor, ...]:
+        """The next state from the normalized input product and the state before."""
+
+    @property
+    def gates(self) -> int:
+        """Blocks of `units` rows in a matrix."""
+        return len(self.letters)
+
+    @property
+    def settles(self) -> bool:
+        """Whether `settle` must normalize; else the cell calls it in vain or not at all."""
+        return False
+
+    def bias(self, units: int) -> Float[Tensor, " rows"]:
+        """Where the recurrent bias starts: zero unless overridden."""
+        return torch.zeros(self.gates * units)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class RNN(Cell):
+    r"""$h_t = \phi(W_x x_t + b_x + W_h h_{t-1} + b_h)$ with $\phi$ = tanh or relu (elman1990finding)."""
+
+    reference: ClassVar[str] = "elman1990finding"
+    letters: ClassVar[tuple[str, ...]] = ("h",)
+    activation: str = "tanh"  # or "relu"
+
+    def __post_init__(self):
+        if self.activation not in ("tanh", "relu"):
+            raise InputError(f"cell 'rnn' has no activation {self.activation!r}; known: relu, tanh")
+
+    def step(
+        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
+    ) -> tuple[Tensor, ...]:
+        """One activation."""
+        z = zx + product(values[0], norms.ALL)
+        return (torch.tanh(z) if self.activation == "tanh" else torch.relu(z),)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class GRU(Cell):
+    r"""$h_t = (1 - z) \odot n + z \odot h_{t-1}$ with gates $r$, $z$ and candidate $n$ (cho2014learning).
+
+    The reset gate acts after the recurrent product, $n = \tanh(a_x + r \odot (W_h h + b_h))$, in B's code and in
+    torch (`ott2016`), or before it, $n = \tanh(a_x + W_h (r \odot h) + b_h)$, as Cho et al. write (`cho2014`).
+    A reports a GRU but released no code for it.
+    """
+
+    reference: ClassVar[str] = "cho2014learning"
+    letters: ClassVar[tuple[str, ...]] = ("r", "z", "n")
+    reset: str = "ott2016"  # or "cho2014"
+
+    def __post_init__(self):
+        if self.reset not in ("ott2016", "cho2014"):
+            raise InputError(f"cell 'gru' has no reset {self.reset!r}; known: cho2014, ott2016")
+
+    def step(
+        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
+    ) -> tuple[Tensor, ...]:
+        """Two gates and a candidate."""
+        (h,) = values
+        units = h.shape[-1]
+        parts = (2 * units, units)
+        x_gates, x_candidate = zx.split(parts, dim=1)
+        if self.reset == "ott2016":
+            h_gates, h_candidate = product(h, norms.ALL).split(parts, dim=1)
+            r, z = torch.sigmoid(x_gates + h_gates).chunk(2, dim=1)
+            n = torch.tanh(torch.addcmul(x_candidate, r, h_candidate))
+        else:
+            h_gates = product(h, slice(0, 2 * units))
+            r, z = torch.sigmoid(x_gates + h_gates).chunk(2, dim=1)
+            n = torch.tanh(x_candidate + product(r * h, slice(2 * units, 3 * units)))
+        return (torch.lerp(n, h, z),)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class LSTM(Cell):
+    r"""$c_t = f \odot c_{t-1} + i \odot g$, $h_t = o \odot \tanh(c_t)$ (hochreiter1997long).
+
+    Gates $i, f, g, o$. With `normalize_cell` the output is $o \odot \tanh(N(c_t))$: A's code has it, the
+    parameters that its Algorithm 1 lists do not. The forget bias starts at 1, as in A.
+    """
+
+    reference: ClassVar[str] = "hochreiter1997long"
+    letters: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
+    memories: ClassVar[int] = 2
+    normalize_cell: bool = False
+
+    @property
+    def settles(self) -> bool:
+        """With `normalize_cell`."""
+        return self.normalize_cell
+
+    def step(
+        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
+    ) -> tuple[Tensor, ...]:
+        """Three gates and a candidate."""
+        h, c = values
+        units = h.shape[-1]
+        # One split has one gradient; slices would each fill a zero tensor on the way back.
+        gates, g, o = (zx + product(h, norms.ALL)).split((2 * units, units, units), dim=1)
+        i, f = torch.sigmoid(gates).chunk(2, dim=1)
+        c = torch.addcmul(f * c, i, torch.tanh(g))
+        return torch.sigmoid(o) * torch.tanh(settle(c)), c
+
+    def bias(self, units: int) -> Float[Tensor, " rows"]:
+        """One for the forget gate."""
+        bias = torch.zeros(4 * units)
+        bias[units : 2 * units] = 1.0
+        return bias
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class MinGRU(Cell):
+    r"""$h_t = (1 - z_t) \odot h_{t-1} + z_t \odot g(\tilde h_t)$ with $z_t$ and $\tilde h_t$ of the input alone.
+
+    No recurrent matrix and no reset gate, so that training could run over all steps at once (feng2024were).
+    $g(x) = x + \frac12$ where $x \ge 0$, else $\sigma(x)$, keeps the state positive, as the source's code does.
+    """
+
+    reference: ClassVar[str] = "feng2024were"
+    letters: ClassVar[tuple[str, ...]] = ("z", "h")
+    recurs: ClassVar[bool] = False
+
+    def step(
+        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
+    ) -> tuple[Tensor, ...]:
+        """One gate and a candidate."""
+        z, candidate = zx.chunk(2, dim=1)
+        return (torch.lerp(values[0], positive(candidate), torch.sigmoid(z)),)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class MinLSTM(Cell):
+    r"""$h_t = f'_t \odot h_{t-1} + i'_t \odot g(\tilde h_t)$ with $f' = f / (f + i)$, $i' = i / (f + i)$.
+
+    Gates and candidate are of the input alone (feng2024were); $g$ as in `min_gru`. The forget bias starts at 1,
+    as in the LSTM here.
+    """
+
+    reference: ClassVar[str] = "feng2024were"
+    letters: ClassVar[tuple[str, ...]] = ("i", "f", "h")
+    recurs: ClassVar[bool] = False
+
+    def step(
+        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
+    ) -> tuple[Tensor, ...]:
+        """Two gates that share one, and a candidate."""
+        i, f, candidate = zx.chunk(3, dim=1)
+        kept = torch.sigmoid(F.softplus(-i) - F.softplus(-f))  # f / (f + i)
+        return (torch.lerp(positive(candidate), values[0], kept),)
+
+    def bias(self, units: int) -> Float[Tensor, " rows"]:
+        """One for the forget gate."""
+        return torch.cat((torch.zeros(units), torch.ones(units), torch.zeros(units)))
+
+
+def positive(x: Tensor) -> Tensor:
+    """The candidate activation of feng2024were: continuous, increasing and above zero."""
+    return torch.where(x >= 0, x + 0.5, torch.sigmoid(x))
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class MLGRU(Cell):
+    r"""$h_t = f_t \odot h_{t-1} + (1 - f_t) \odot c_t$ and the output $o_t = g_t \odot h_t$.
+
+    $f_t, g_t$ are sigmoids and $c_t$ a SiLU of the input alone (zhu2024scalable). The source's output projection
+    is the matrix that follows here: the readout or the next layer's.
+    """
+
+    reference: ClassVar[str] = "zhu2024scalable"
+    letters: ClassVar[tuple[str, ...]] = ("f", "c", "g")
+    memories: ClassVar[int] = 2
+    recurs: ClassVar[bool] = False
+
+    def step(
+        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
+    ) -> tuple[Tensor, ...]:
+        """A forget gate, a candidate and an output gate."""
+        f, candidate, g = zx.chunk(3, dim=1)
+        h = torch.lerp(F.silu(candidate), values[1], torch.sigmoid(f))
+        return torch.sigmoid(g) * h, h
+
+
+def chosen(quantized: str) -> frozenset[str]:
+    """Which parameters `input+recurrent+biases` names; raises `InputError` for an unknown one.
+
+    >>> sorted(chosen("input+recurrent"))
+    ['input', 'recurrent']
+    """
+    parts = frozenset(quantized.split("+"))
+    for part in sorted(parts - set(PARTS)):
+        raise InputError(f"cannot quantize {part!r}; known: {', '.join(PARTS)}, joined by +")
+    return parts

@@ -1,0 +1,138 @@
+"""The network that most tasks share: recurrent layers, stacked and in one or both directions, under a readout."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lowbit.datasets import Recipe
+from lowbit.layers.cells import State
+from lowbit.layers.norm import Norm
+from lowbit.layers.recurrent import Design, Recurrent, Weights
+from lowbit.quantizers import Site
+
+Lengths = Int[Tensor, " batch"] | None  # steps of each sequence; none: all are whole
+
+
+def backwards(x: Tensor, lengths: Lengths) -> Tensor:
+    """Each sequence from its end to its beginning, padding left where it is."""
+    if lengths is None:
+        return x.flip(0)
+    steps = torch.arange(len(x), device=x.device)[:, None]
+    order = torch.where(steps < lengths, lengths - 1 - steps, steps)
+    return x.gather(0, order.view(*order.shape, *[1] * (x.dim() - 2)).expand_as(x))
+
+
+def last(x: Tensor, lengths: Lengths) -> Tensor:
+    """What is at the last step of each sequence."""
+    if lengths is None:
+        return x[-1]
+    return x[lengths - 1, torch.arange(len(lengths), device=x.device)]
+
+
+class Bidirectional(nn.Module):
+    """Two layers side by side, the second reading backwards; outputs are joined in their own order of time."""
+
+    def __init__(self, forwards: Recurrent, backwards: Recurrent):
+        super().__init__()
+        self.forwards, self.backwards = forwards, backwards
+
+    def round(self, sample: bool | None = None) -> tuple[Weights | None, Weights | None]:
+        """The weights of both directions; a direction that a machine runs has them already."""
+        return self.forwards.round(sample), self.backwards.round(sample)
+
+    def forward(
+        self,
+        x: Float[Tensor, "time batch inputs"] | Int[Tensor, "time batch"],
+        state: None = None,
+        weights: tuple[Weights | None, Weights | None] | None = None,
+        lengths: Lengths = None,
+    ) -> tuple[Float[Tensor, "time batch outputs"], State]:
+        """Outputs of all steps, and a state that joins what each direction ends with."""
+        w, v = weights or self.round()
+        ahead, _ = self.forwards(x, None, w)
+        behind, _ = self.backwards(backwards(x, lengths), None, v)
+        joined = torch.cat((last(ahead, lengths), last(behind, lengths)), dim=1)
+        return torch.cat((ahead, backwards(behind, lengths)), dim=2), State((joined,), len(x))
+
+
+class Drawn(NamedTuple):
+    """The weights of one sequence: quantized or not, drawn once."""
+
+    embedding: Tensor | None
+    layers: list  # Weights of each layer, a pair where it reads both ways
+    readout: Tensor
+
+
+class Network(nn.Module):
+    """Layers under a readout of every step; symbols go in one-hot or through an embedding.
+
+    Embedding and readout stay in full precision unless the design quantizes them.
+    """
+
+    def __init__(self, inputs: int, outputs: int, recipe: Recipe, design: Design):
+        super().__init__()
+        self.quantizer, self.quantized = design.quantizer, design.quantized
+        width = recipe.hidden * (2 if recipe.bidirectional else 1)
+        self.embedding = nn.Embedding(inputs, recipe.embedding) if recipe.embedding else None
+        self.dropout = nn.Dropout(recipe.dropout)
+
+        def layer(size: int) -> Recurrent:
+            return Recurrent(size, recipe.hidden, design, recipe.steps)
+
+        sizes = [recipe.embedding or inputs] + [width] * (recipe.layers - 1)
+        self.layers = nn.ModuleList(
+            Bidirectional(layer(size), layer(size)) if recipe.bidirectional else layer(size) for size in sizes
+        )
+        self.readout = nn.Linear(width, outputs)
+
+    def round(self, sample: bool | None = None) -> Drawn:
+        """The weights of one sequence."""
+        embedding = None if self.embedding is None else self._round("embedding", self.embedding.weight, sample)
+        layers = [layer.round(sample) for layer in self.layers]
+        return Drawn(embedding, layers, self._round("readout", self.readout.weight, sample))
+
+    def forward(
+        self,
+        x: Float[Tensor, "time batch inputs"] | Int[Tensor, "time batch"],
+        states: list[State | None] | None = None,
+        weights: Drawn | None = None,
+        lengths: Lengths = None,
+    ) -> tuple[Tensor, list[State]]:
+        """Logits, (time batch outputs) or (batch outputs), and the last state of each layer."""
+        drawn = weights or self.round()
+        if drawn.embedding is not None:
+            x = F.embedding(x, drawn.embedding)
+        x, ends = self.run(x, states, drawn.layers, lengths)
+        return F.linear(self.read(x, lengths), drawn.readout, self.readout.bias), ends
+
+    def run(self, x: Tensor, states: list | None, weights: list, lengths: Lengths) -> tuple[Tensor, list[State]]:
+        """Outputs of the last layer for all steps, and the last state of each layer."""
+        ends = []
+        for layer, state, w in zip(self.layers, states or [None] * len(self.layers), weights, strict=True):
+            x = self.dropout(x) if x.is_floating_point() else x
+            x, end = layer(x, state, w, lengths) if isinstance(layer, Bidirectional) else layer(x, state, w)
+            ends.append(end)
+        return self.dropout(x), ends
+
+    def read(self, x: Float[Tensor, "time batch width"], lengths: Lengths) -> Tensor:
+        """What the readout sees of the last layer: all of it."""
+        return x
+
+    def norms(self) -> list[Norm]:
+        """Every norm in it."""
+        return [module for module in self.modules() if isinstance(module, Norm)]
+
+    def recurrent(self) -> dict[str, Recurrent]:
+        """Every recurrent layer by its name."""
+        return {name: module for name, module in self.named_modules() if isinstance(module, Recurrent)}
+
+    def _round(self, part: str, w: Tensor, sample: bool | None) -> Tensor:
+        return self.quantizer(w, Site.of(w), sample) if part in self.quantized else w
+
+
+def detach(states: list[State]) -> list[State]:
+    """The same states, cut off from how they came about."""
+    return [State(tuple(value.detach() for value in state.values), state.t) for state in states]

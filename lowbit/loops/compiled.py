@@ -1,9 +1,0 @@
-"""The time loops of training as machine code."""
-
-from pathlib import Path
-
-from lowbit.machinecode.elsewhere import Loops
-
-HERE = Path(__file__).parent
-LOOPS = Loops("lowbit.loops.native", (HERE / "layout.py", *sorted((HERE / "native").glob("*.py"))))
-begin, run = LOOPS.begin, LOOPS.run

@@ -1,0 +1,1 @@
+"""Everything that becomes a figure or a table of the book."""

@@ -1,0 +1,1 @@
+"""Benchmark records, and what a machine can do at most."""

@@ -1,0 +1,201 @@
+"""Where a record comes from: code, packages, machine, and what the run took of it."""
+
+import ast
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import io
+import os
+import pkgutil
+import platform
+import re
+import subprocess
+import sys
+import time
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from lowbit import paths
+from lowbit.layers import kernels, networks
+from lowbit.layers.loops import native
+from lowbit.registry import parse
+from lowbit.studies.spec import REGISTRIES, RunSpec
+
+POWER = Path("/sys/class/powercap")  # counters of energy, in microjoules
+
+
+def machine() -> dict:
+    """Processor, versions, revision and the digest of the lock: on what something was made."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "processor": _processor(),
+        "gpu": gpu,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lowbit": sys.modules["lowbit"].__version__,  # a copied checkout has no installed distribution
+        "lock": lock(),
+        **dict(zip(("revision", "dirty"), _revision(), strict=True)),
+    }
+
+
+def code(spec: RunSpec) -> str:
+    """A digest of the rooms that can change the numbers of a run, without their comments and docstrings.
+
+    These are the training loop and all that it imports, every kernel with its compiled loops, and of quantizers,
+    datasets and networks those that the spec names. A record with another digest is stale.
+    """
+    leaves = [networks.registry[spec.data.task], *(kernels.registry[name] for name in kernels.names())]
+    loops = [f"{native.__name__}.{each.name}" for each in pkgutil.iter_modules(native.__path__)]
+    for field, registry in REGISTRIES.items():
+        leaves.append(registry.registry[parse(getattr(spec, field))[0]])
+    files = {
+        name: bare(name) for name in _reached("lowbit.training.train", *loops, *(leaf.__module__ for leaf in leaves))
+    }
+    return hashlib.sha256("\n".join(f"{name} {files[name]}" for name in sorted(files)).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def lock() -> str | None:
+    """A digest of the exact versions that this environment has of what the lock names; None without the lock."""
+    file = paths.SOURCE / "requirements.lock"
+    if not file.exists():
+        return None
+    names = [line.partition("==")[0] for line in file.read_text().splitlines() if "==" in line]
+    return hashlib.sha256("\n".join(f"{name}=={_version(name)}" for name in names).encode()).hexdigest()[:16]
+
+
+class Meter:
+    """What a run takes: wall and processor time, memory, and energy where the machine counts it.
+
+    What it has read is a plain dict that a checkpoint can keep; another meter goes on from it.
+    """
+
+    def __init__(self, spent: dict | None = None):
+        self.spent = {"wall_seconds": 0.0, "cpu_seconds": 0.0, "energy_joules": 0.0, **(spent or {})}
+        self.last = self._now()
+
+    def read(self) -> dict:
+        """All that was spent up to now, in whole hundredths."""
+        now = self._now()
+        for name, value in now.items():
+            if value is None or self.last[name] is None or self.spent[name] is None:
+                self.spent[name] = None
+            else:
+                self.spent[name] += max(0.0, value - self.last[name])  # a counter of energy starts again now and then
+        self.last = now
+        self.spent["peak_memory_mb"] = max(self.spent.get("peak_memory_mb", 0), round(peak_memory_mb()))
+        return {name: None if value is None else round(value, 2) for name, value in self.spent.items()}
+
+    @staticmethod
+    def _now() -> dict:
+        times = {"wall_seconds": time.perf_counter(), "cpu_seconds": time.process_time()}
+        return times | {"energy_joules": energy_joules()}
+
+
+def energy_joules() -> float | None:
+    """The energy that all processor packages have counted since some moment; None where none can be read."""
+    counts = []
+    for file in sorted(POWER.glob("*:[0-9]/energy_uj")):
+        with contextlib.suppress(OSError, ValueError):
+            counts.append(int(file.read_text()) / 1e6)
+    return sum(counts) if counts else None
+
+
+def _reached(*modules: str) -> list[str]:
+    """Those modules of lowbit and all modules of lowbit that they import, without the rooms of names and files."""
+    seen, todo = set(), list(modules)
+    while todo:
+        name = todo.pop()
+        if name in seen or source(name) is None or name in ("lowbit", "lowbit.paths", "lowbit.studies.store", __name__):
+            continue
+        seen.add(name)
+        todo += _imports(name)
+    return sorted(seen)
+
+
+@functools.cache
+def _imports(module: str) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(source(module).read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lowbit"):
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+@functools.cache
+def bare(module: str) -> str:
+    """A digest of a source without comments, docstrings and empty lines."""
+    text = source(module).read_text()
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            line, column = token.start
+            lines[line - 1] = lines[line - 1][:column]
+    for first, last in _docstrings(ast.parse(text)):
+        lines[first - 1 : last] = [""] * (last - first + 1)
+    kept = "\n".join(line.rstrip() for line in lines if line.strip())
+    return hashlib.sha256(kept.encode()).hexdigest()
+
+
+def _docstrings(tree: ast.Module) -> Iterator[tuple[int, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+            yield node.body[0].lineno, node.body[0].end_lineno
+
+
+@functools.cache
+def source(module: str) -> Path | None:
+    """The file of a module of this checkout; None where there is none."""
+    stem = paths.SOURCE.joinpath(*module.split("."))
+    return next((file for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()), None)
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process had, in MiB.
+
+    Linux tells it; `ru_maxrss`, which other systems have, also counts the process that started this one.
+    """
+    with contextlib.suppress(OSError, TypeError):
+        return int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _revision() -> tuple[str, bool | None]:
+    """The revision of the code, and whether the library was changed since; "unknown", None outside a checkout."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", paths.SOURCE, *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        dirty = git("status", "--porcelain", "--untracked-files=no", "--", "lowbit")
+        return git("rev-parse", "--short=12", "HEAD"), bool(dirty)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", None

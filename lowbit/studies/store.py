@@ -1,0 +1,246 @@
+"""Records: one JSON file a run, written whole or not at all, and read as one table."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from filelock import FileLock
+
+from lowbit import paths, quantizers
+from lowbit.registry import InputError
+from lowbit.studies import divergence, schema
+from lowbit.studies.spec import RunSpec, fields
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The columns of `frame` after those of the spec.
+SCORES = (
+    *("bits", "hidden", "metric", "as_published", "deployed", "sampled", "sampled_std"),
+    *("points", "trivial", "weight_bytes", "updates", "seconds", "diverged", "clipped", "valid", "key"),
+)
+
+
+COMMITTED = ("brief", "cpu", "search", "long", "paper")  # budgets whose records are part of the study
+APART = ("benchmarks", "hardware", "packed")  # folders of results that hold other records than those of runs
+UNSEALED = ("seconds", "machine", "diverged", "digest")  # fields of a record that its digest leaves out
+
+
+def digest(content: dict) -> str:
+    """The sha256 of what a record holds, without time, machine and what follows from the rest."""
+    told = {name: schema.plain(part) for name, part in content.items() if name not in UNSEALED}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+class Sealed:
+    """What was found of one run, with a digest of it; a subclass is a dataclass."""
+
+    spec: dict
+    digest: str
+
+    @property
+    def run(self) -> RunSpec:
+        """The spec as an object."""
+        return RunSpec(**self.spec)
+
+    def sealed(self) -> "Sealed":
+        """The same with its digest, over everything but time, machine and what follows from the rest."""
+        return dataclasses.replace(self, digest=digest(vars(self)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Record(Sealed):
+    """What one run found, and all that is needed to trust it or run it again. These fields are the schema of its file.
+
+    A diverged run (`divergence.diverged`) is marked, and no table ranks it. A number that is not finite is null in the
+    file, and NaN in scores, curve and weights here.
+    """
+
+    spec: schema.Spec
+    recipe: schema.Settings  # that the budget meant
+    metric: schema.Metric
+    metrics: schema.Metrics
+    curve: Annotated[list[schema.Point], schema.Meta(min_length=1)]
+    weights: Annotated[dict[schema.Name, schema.Matrix], schema.Meta(min_length=1)]
+    data: schema.Data
+    sizes: schema.Sizes
+    seconds: schema.Amount  # of training and evaluation, wall clock
+    machine: schema.Machine
+    diverged: bool = False  # follows from scores and curve; records older than this field lack it
+    digest: str = ""  # sha256 of all that the machine should not change
+
+    def __post_init__(self):
+        for name in ("metrics", "curve", "weights"):
+            object.__setattr__(self, name, schema.numbers(getattr(self, name)))
+        object.__setattr__(self, "diverged", divergence.diverged(self.metrics, self.curve, self.data))
+
+
+class Scan(NamedTuple):
+    """All records of some budgets, and what was wrong with files that are none."""
+
+    records: list[Record]
+    problems: list[str]
+
+
+def path(spec: RunSpec) -> Path:
+    """Where the record of a run is, or would be."""
+    return paths.results() / spec.folder / f"{spec.key}.json"
+
+
+def write(file: Path, content: str | bytes) -> None:
+    """`content` under a temporary name, then in its place: half a file never exists.
+
+    Raises `InputError` where the folder cannot be written or the disk is full.
+    """
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())  # or a loss of power could leave the new name with no content
+        os.replace(part, file)
+    except OSError as error:
+        if part.exists():
+            part.unlink()
+        raise InputError(f"cannot write {file}: {error.strerror}") from error
+
+
+def probe(spec: RunSpec) -> None:
+    """Raises `InputError` now if the record could not be written after the training."""
+    file = path(spec).with_suffix(".probe")
+    write(file, "")
+    file.unlink()
+
+
+def save(record: Record) -> None:
+    """Files a record; if another was to be replaced, it now is."""
+    content = schema.plain(vars(record))
+    write(path(record.run), json.dumps(content, indent=1, allow_nan=False) + "\n")
+    _asked(record.run).unlink(missing_ok=True)
+
+
+def hold(name: str) -> FileLock:
+    """A lock, to be entered by `with`, that ends with the process that holds it, however that ends."""
+    file = paths.runs() / "locks" / f"{name}.lock"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {file}: {error.strerror}") from error
+    return FileLock(file)
+
+
+def ask_again(spec: RunSpec) -> None:
+    """Has the record on file replaced by the next `recall`; it stays until the new one is there."""
+    write(_asked(spec), _content_sha256(spec))
+
+
+def is_asked_again(spec: RunSpec) -> bool:
+    """Whether the very record on file is to be replaced."""
+    file = _asked(spec)
+    return file.exists() and path(spec).exists() and file.read_text() == _content_sha256(spec)
+
+
+def load(spec: RunSpec) -> Record | None:
+    """The record of a run, or None where there is none that can be read."""
+    file = path(spec)
+    return _own(file)[0] if file.exists() else None
+
+
+def read(file: Path) -> tuple[Record | None, str]:
+    """The record in a file and "", or None and why it is none: not of the schema, or changed since it was sealed."""
+    try:
+        content = schema.parse(file)
+        if content.get("digest") != digest(content):
+            return None, "its digest does not match its content"
+        schema.check(content, Record)
+        record = Record(**content)
+        if None in content["metrics"].values() and not content.get("diverged"):
+            return None, "no record (scores are null, and it is not marked as diverged)"
+        if record.run.key != file.stem:
+            return None, f"holds the record of {record.run.key}"
+        metric = record.run.data.metric
+        if record.metric != {"name": metric.name, "unit": metric.unit}:
+            return None, f"no record (its metric is none of {record.run.dataset!r})"
+        if record.curve[-1]["update"] > record.recipe["updates"]:
+            return None, "no record (its curve has more updates than its recipe)"
+    except Exception as error:  # what somebody else wrote can raise anything
+        return None, f"no record ({schema.reason(error)})"
+    return record, ""
+
+
+def has_diverged(spec: RunSpec) -> bool:
+    """Whether there is a record of a run, and it says that the run diverged."""
+    record = load(spec)
+    return record is not None and record.diverged
+
+
+def current(spec: RunSpec) -> Record | None:
+    """The record of a run, unless there is none or it is to be replaced."""
+    return None if is_asked_again(spec) else load(spec)
+
+
+def scan(*budgets: str) -> Scan:
+    """The records of `budgets`, or of all; broken files are named among the problems and skipped."""
+    records, problems = [], []
+    for file in sorted(paths.results().glob("*/*.json")):
+        if file.parent.name in APART or (budgets and file.parent.name not in budgets):
+            continue
+        record, problem = _own(file)
+        if record is None:
+            problems.append(f"{file}: {problem}; delete it to run again")
+        else:
+            records.append(record)
+    return Scan(records, problems)
+
+
+def frame(records: list[Record]) -> "pd.DataFrame":
+    """One row a record: its spec, its scores under the three evaluations, its sizes.
+
+    Runs that `diverged` are rows too; what ranks or averages leaves them out.
+    """
+    import pandas as pd
+
+    rows = [
+        {
+            **dataclasses.asdict(record.run),
+            "bits": quantizers.build(record.spec["quantizer"]).bits,
+            "hidden": record.recipe["hidden"],
+            "metric": record.metric["name"],
+            "as_published": record.metrics["as_published"],
+            "deployed": record.metrics["deployed"],
+            "sampled": record.metrics["sampled"]["mean"],
+            "sampled_std": record.metrics["sampled"]["std"],
+            "points": record.metrics.get("points", 0),
+            "trivial": min(record.data.get("baselines", {}).values(), default=math.nan),
+            "weight_bytes": record.sizes["packed_bytes"],
+            "updates": record.curve[-1]["update"],
+            "seconds": record.seconds,
+            "diverged": record.diverged,
+            "clipped": record.recipe.get("clip_masters", False),
+            "valid": min(point["valid"] for point in record.curve),
+            "key": record.run.key,
+        }
+        for record in records
+    ]
+    return pd.DataFrame(rows, columns=None if rows else [*fields(), *SCORES])
+
+
+def _asked(spec: RunSpec) -> Path:
+    return paths.runs() / "again" / spec.key
+
+
+def _content_sha256(spec: RunSpec) -> str:
+    return hashlib.sha256(path(spec).read_bytes()).hexdigest() if path(spec).exists() else ""
+
+
+def _own(file: Path) -> tuple[Record | None, str]:
+    """The record in a file of this root and "", or None and why it is none."""
+    record, problem = read(file)
+    if record is not None and path(record.run) != file:
+        return None, f"holds the record of {record.run.key}"
+    return record, problem

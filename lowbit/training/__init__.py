@@ -1,0 +1,1 @@
+"""From a spec to a record: the training loop, evaluation, diagnosis, verification."""

@@ -1,0 +1,171 @@
+"""Records made elsewhere: taken in after checks, or made again and compared."""
+
+import dataclasses
+import math
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from lowbit import paths
+from lowbit.registry import InputError
+from lowbit.studies import provenance, schema, store, study
+from lowbit.studies.spec import RunSpec
+from lowbit.studies.store import Record
+from lowbit.training import evaluate
+
+# What can give the same run another digest; `revision` is named beside them, but explains nothing that `code` does not.
+CAUSES = ("processor", "gpu", "threads", "system", "python", "torch", "kernels", "lock", "code")
+WIDTH = 3  # standard deviations that two scores of one run may differ by where their digests cannot agree
+LEFT_OUT = {*store.APART, "diagnosis"}  # folders of files that are no records of runs
+
+
+class Taken(NamedTuple):
+    """What became of one file."""
+
+    file: Path
+    verdict: str  # taken, known, refused, or left out: a folder of other records than those of runs
+    reason: str = ""
+
+
+class Verdict(NamedTuple):
+    """How a record compares with the same run made here."""
+
+    key: str
+    verdict: str  # same, near, different; or undecided, where the size of the test set is not known
+    reason: str
+
+
+def take(folder: Path | str) -> list[Taken]:
+    """Files the records below a folder; one that fails a check, or differs from one on file, is refused.
+
+    Folders of benchmarks, hardware, packed models and diagnoses are left out. Raises `InputError` where there is no
+    record at all.
+    """
+    if schema.msgspec is None:
+        raise InputError("records are checked with msgspec; install it with: pip install msgspec")
+    files = sorted(Path(folder).rglob("*.json"))
+    apart = sorted({file.parent for file in files if LEFT_OUT.intersection(file.relative_to(folder).parts[:-1])})
+    files = [file for file in files if file.parent not in apart]
+    if not files:
+        raise InputError(f"no records in {folder}")
+    data = {record.spec["dataset"]: record.data["sha256"] for record in store.scan().records}
+    taken = [_take(file, data) for file in files]
+    return taken + [Taken(other, "left out", "no records of runs") for other in apart]
+
+
+def sample(name: str, count: int) -> list[Record]:
+    """Records of a study, drawn at random."""
+    records = [record for run in study.build(name) if (record := store.load(run)) is not None]
+    if not records:
+        raise InputError(f"no record of study {name!r} to verify")
+    return random.sample(records, min(count, len(records)))
+
+
+def verify(record: Record) -> Verdict:
+    """Makes a run again in a root of its own and compares."""
+    root, key = paths.runs() / "verify", record.run.key
+    shutil.rmtree(root, ignore_errors=True)
+    fields = [f"{field}={value}" for field, value in dataclasses.asdict(record.run).items()]
+    environment = {"LOWBIT_HOME": str(root), "LOWBIT_DATA": str(paths.raw())}
+    environment["OMP_NUM_THREADS"] = str(record.machine.get("threads", 1))
+    command = [sys.executable, "-m", "lowbit", "train", *fields]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    again, _ = store.read(root / store.path(record.run).relative_to(paths.root()))
+    shutil.rmtree(root, ignore_errors=True)
+    if again is None:
+        return Verdict(key, "different", (done.stderr.strip() or "it left no record").splitlines()[-1])
+    return compare(record, again)
+
+
+def compare(record: Record, again: Record) -> Verdict:
+    r"""Whether two records of one run agree.
+
+    On the same processor, versions, threads and code the digests must be the same. Where one of these differs they
+    cannot be: rounding differs, and training multiplies it as a new seed would. Then the deployed scores must be
+    within $3\sqrt{2}\,\sqrt{\sigma^2/n + s^2}$: $n$ points of the test set, each with the standard deviation $\sigma$
+    that the metric has at that score, and $s$ over seeds, as known of runs most like this one. The factor $\sqrt{2}$
+    takes the two networks to err independently, which is more than two networks of one run do.
+    """
+    key = record.run.key
+    if record.digest == again.digest:
+        return Verdict(key, "same", "the digests agree")
+    if record.data["sha256"] != again.data["sha256"]:
+        return Verdict(key, "different", "the data differ")
+    told = f"differs in {differences(record, again)}"
+    if all(record.machine.get(name) == again.machine.get(name) for name in CAUSES):
+        return Verdict(key, "different", "the digests differ, on the same machine, versions and code")
+    if record.diverged or again.diverged:
+        verdict = "near" if record.diverged == again.diverged else "different"
+        return Verdict(key, verdict, f"{'both' if verdict == 'near' else 'one of the two'} diverged; {told}")
+    scores = record.metrics["deployed"], again.metrics["deployed"]
+    apart = f"{abs(scores[0] - scores[1]):.4f} {record.metric['unit']} apart"
+    try:
+        tolerance, because = _tolerance(record.run, statistics.mean(scores))
+    except InputError as error:
+        return Verdict(key, "undecided", f"{apart}, but the size of the test set is not known: {error}; {told}")
+    verdict = "near" if abs(scores[0] - scores[1]) <= tolerance else "different"
+    return Verdict(key, verdict, f"{apart}, tolerance {tolerance:.4f} ({because}); {told}")
+
+
+def differences(record: Record, again: Record) -> str:
+    """All in which two records were not made alike, with both values."""
+    pairs = {name: (record.machine.get(name), again.machine.get(name)) for name in (*CAUSES, "revision")}
+    return ", ".join(f"{name} ({old}, here {new})" for name, (old, new) in pairs.items() if old != new) or "nothing"
+
+
+def _tolerance(run: RunSpec, score: float) -> tuple[float, str]:
+    """What `compare` allows at a score, and in words what it is made of; raises `InputError` without the test set."""
+    metric = run.data.metric
+    points = evaluate.points(run.data, run.recipe)
+    drawn = metric.deviation(score) / math.sqrt(points)
+    share, runs = _spread(run)
+    told = f"{drawn:.4f} by {points:,} test points, "
+    told += f"{share * score:.4f} by {runs} runs of other seeds" if runs else "no seeds on file"
+    return WIDTH * math.sqrt(2) * math.hypot(drawn, share * score), told
+
+
+def _spread(run: RunSpec) -> tuple[float, int]:
+    """The standard deviation over seeds as a share of the score, pooled, and of how many runs.
+
+    Of runs on the same data and budget, else on the same data, else with the same metric; 0 where there are no seeds.
+    """
+    name = run.data.metric.name
+    records = [each for each in store.scan().records if each.metric["name"] == name and not each.diverged]
+    for same in (lambda other: (other.dataset, other.budget), lambda other: other.dataset, lambda _: None):
+        kinds: dict[RunSpec, list[float]] = {}
+        for record in records:
+            if same(record.run) == same(run):
+                kinds.setdefault(dataclasses.replace(record.run, seed=0), []).append(record.metrics["deployed"])
+        several = [scores for scores in kinds.values() if len(scores) > 1 and statistics.mean(scores)]
+        if several:
+            squares = [
+                (len(scores) - 1) * statistics.variance(scores) / statistics.mean(scores) ** 2 for scores in several
+            ]
+            runs = sum(map(len, several))
+            return math.sqrt(sum(squares) / (runs - len(several))), runs
+    return 0.0, 0
+
+
+def _take(file: Path, data: dict[str, str]) -> Taken:
+    """Files one record; `data` are the checksums of the datasets of records on file, to which its own is added."""
+    record, problem = store.read(file)
+    if record is None:
+        return Taken(file, "refused", problem)
+    run, dataset = record.run, record.spec["dataset"]
+    if dataclasses.asdict(run.recipe) != {**dataclasses.asdict(run.recipe), **record.recipe}:
+        return Taken(file, "refused", "its budget means another recipe here")
+    known = store.load(run)
+    if known is not None and known.digest == record.digest:
+        return Taken(file, "known")
+    if known is not None:
+        return Taken(file, "refused", f"{store.path(run)} differs; delete it to take this one")
+    if data.setdefault(dataset, record.data["sha256"]) != record.data["sha256"]:
+        return Taken(file, "refused", "its data differ from those of the records on file")
+    store.save(record)
+    made = record.machine.get("code")
+    return Taken(file, "taken", "" if made == provenance.code(run) else "made by other code")

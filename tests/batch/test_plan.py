@@ -1,0 +1,155 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from lowbit.__main__ import main
+from lowbit.batch import plan, view
+from lowbit.registry import InputError
+from lowbit.studies import provenance, store, study
+from lowbit.studies.spec import RunSpec
+from lowbit.training import train
+
+TINY = "smoke(updates=2, evaluate_every=2, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
+RUNS = study.grid(budget=[TINY], quantizer=["ternary", "ternary(stochastic=True)", "full"], seed=[0, 1])
+
+
+@pytest.fixture
+def six(monkeypatch):
+    monkeypatch.setitem(study.STUDIES, "six", lambda: RUNS)
+    return RUNS
+
+
+@pytest.mark.parametrize(
+    ("only", "count"),
+    [
+        ({}, 6),
+        ({"quantizer": "ternary"}, 4),
+        ({"quantizer": "ternary( stochastic = True )"}, 2),
+        ({"quantizer": "ternary(stochastic=True),full", "seed": "1"}, 2),
+        ({"seed": "0,1", "budget": "smoke"}, 6),
+    ],
+)
+def test_a_part_of_a_study_is_named_by_its_fields(six, only, count):
+    assert len(plan.chosen(six, only)) == count
+    assert sum(page.template == "train" for page in plan.make("six", only).trained) == count
+
+
+@pytest.mark.parametrize(
+    ("only", "told"),
+    [({"color": "red"}, "no field 'color'; known: dataset"), ({"seed": "7"}, "no run with seed=7; there are: 0, 1")],
+)
+def test_a_part_that_is_none_is_told(six, only, told):
+    with pytest.raises(InputError, match=told):
+        plan.chosen(six, only)
+
+
+def test_a_plan_counts_what_is_recalled_and_estimates_by_its_likes(six):
+    assert "6 runs: 0 recalled, 6 to train" in view.summary(plan.make("six"), 1)
+    record = train.recall(six[0])
+    store.save(dataclasses.replace(record, seconds=30.0))
+    made = plan.make("six")
+    assert len(made.trained) == 5
+    assert {made.seconds[page.name] for page in made.trained} == {30.0}
+    assert "1 recalled, 5 to train" in view.summary(made, 1)
+
+
+def test_a_record_of_other_code_is_stale_and_only_then_replaced(six, monkeypatch):
+    monkeypatch.setattr(provenance, "_revision", lambda: ("0", False))
+    record = train.recall(six[0])
+    train.recall(six[1])
+    store.save(dataclasses.replace(record, machine={**record.machine, "code": "other"}))
+    assert [plan.freshness(run) for run in six[:3]] == ["stale", "fresh", "open"]
+    assert plan.make("six", stale=True).again == [six[0]]
+    assert plan.make("six").again == []
+    store.save(dataclasses.replace(record, machine={"gpu": None}))
+    assert plan.freshness(six[0]) == "unknown"
+
+
+@pytest.mark.parametrize("change", [{"code": None}, {"dirty": True}, {"dirty": True, "code": "other"}])
+def test_a_record_of_unknown_code_is_counted_and_replaced_with_the_stale(change, six, monkeypatch, capsys):
+    monkeypatch.setattr(provenance, "_revision", lambda: ("0", False))
+    record, stale = train.recall(six[0]), train.recall(six[1])
+    train.recall(six[2])
+    machine = {name: value for name, value in (record.machine | change).items() if value is not None}
+    store.save(dataclasses.replace(record, machine=machine))
+    store.save(dataclasses.replace(stale, machine=stale.machine | {"code": "other"}))
+    assert [plan.freshness(run) for run in six[:4]] == ["unknown", "stale", "fresh", "open"]
+    assert set(plan.make("six", stale=True).again) == set(six[:2])
+    assert main(["status", "six"]) == 0
+    told = capsys.readouterr().out
+    assert f"records of other code: 1\n  {six[1].key}\n" in told
+    assert f"records of unknown code: 1\n  {six[0].key}\n" in told
+
+
+def test_replacing_goes_on_where_it_was_interrupted_and_keeps_the_old_record_until_then(six):
+    old = [train.recall(run) for run in six[:2]]
+    for run in plan.make("six", fresh=True).again:
+        store.ask_again(run)
+    assert [store.load(run) for run in six[:2]] == old
+    new = train.recall(six[0])
+    assert new.digest == old[0].digest
+    assert not store.is_asked_again(six[0])
+    assert plan.make("six", fresh=True).again == [six[1]]
+    train.recall(six[1])
+    assert plan.make("six", fresh=True).again == six[:2]
+
+
+def test_code_is_the_same_after_a_comment_and_another_after_a_change(monkeypatch, tmp_path):
+    file = tmp_path / "room.py"
+
+    def digest(text):
+        file.write_text(text)
+        provenance.bare.cache_clear()
+        monkeypatch.setattr(provenance, "source", lambda module: file)
+        return provenance.bare("room")
+
+    plain = digest('"""Says."""\n\n\ndef f(x):\n    return x\n')
+    assert digest('"""Says more."""\n\n# Why.\ndef f(x):\n    """A docstring."""\n\n    return x  # so\n') == plain
+    assert digest('"""Says."""\n\n\ndef f(x):\n    return x + 1\n') != plain
+    provenance.bare.cache_clear()
+
+
+def test_a_run_depends_on_its_own_quantizer_and_not_on_another(monkeypatch):
+    ternary, binary = RunSpec(quantizer="ternary"), RunSpec(quantizer="binary")
+    before = provenance.code(ternary), provenance.code(binary)
+    real = provenance.bare
+    monkeypatch.setattr(provenance, "bare", lambda name: "other" if name.endswith(".ternary") else real(name))
+    assert provenance.code(ternary) != before[0]
+    assert provenance.code(binary) == before[1]
+
+
+@pytest.mark.parametrize(
+    "source", ["lowbit.layers.loops.native.norms", "lowbit.layers.kernels.whole.function", "lowbit.layers.cells"]
+)
+def test_a_run_depends_on_the_loops_that_another_process_compiles(monkeypatch, source):
+    before, real = provenance.code(RunSpec()), provenance.bare
+    monkeypatch.setattr(provenance, "bare", lambda name: "other" if name == source else real(name))
+    assert provenance.code(RunSpec()) != before
+
+
+def test_a_meter_goes_on_from_what_another_read(monkeypatch, tmp_path):
+    monkeypatch.setattr(provenance, "POWER", tmp_path)
+    assert provenance.Meter().read()["energy_joules"] is None
+    counter = tmp_path / "intel-rapl:0" / "energy_uj"
+    counter.parent.mkdir()
+    counter.write_text("1000000")
+    first = provenance.Meter()
+    counter.write_text("3500000")
+    spent = first.read()
+    assert spent["energy_joules"] == 2.5
+    second = provenance.Meter(spent)
+    counter.write_text("500000")  # a counter that started again is left out
+    assert second.read()["energy_joules"] == 2.5
+    assert second.read()["wall_seconds"] >= spent["wall_seconds"]
+
+
+def test_peak_memory_is_that_of_the_process_and_not_of_the_one_that_started_it():
+    told = "from lowbit.studies import provenance; print(provenance.peak_memory_mb())"
+    starter = (
+        f"import subprocess, sys; held = b'1' * (600 << 20); {told}; subprocess.run([sys.executable, '-c', {told!r}])"
+    )
+    done = subprocess.run([sys.executable, "-u", "-c", starter], capture_output=True, text=True, check=True)
+    large, small = map(float, done.stdout.split())
+    assert large > 600 > small > 50

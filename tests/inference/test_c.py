@@ -1,0 +1,211 @@
+"""Exported C on other machines: where `int` has 16 bits, where the highest byte comes first, and under every name."""
+
+import ctypes
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("numba")
+pytest.importorskip("safetensors")
+
+from lowbit.inference import c_source, check, deploy, file, fixed
+from lowbit.registry import InputError
+from lowbit.studies.spec import RunSpec
+from lowbit.training import evaluate, train
+
+CASES = [
+    ("gru", "ternary", "markov", 0),
+    ("lstm", "binary", "markov", 0),
+    ("lstm(normalize_cell=True)", "uniform(bits=8)", "digits", 3),
+    ("rnn", "full", "digits", 3),
+]
+MAIN = """\
+#include "net.h"
+{say}
+static const int16_t given[][{width}] = {{{rows}}};
+
+int main(void) {{
+    static net_state state;
+    static int32_t logits[NET_OUTPUTS];
+    {begin}
+    net_start(&state);
+    for (int16_t n = 0; n < {steps}; n++) {{
+        net_step(&state, {argument}, logits);
+        for (int16_t r = 0; r < NET_OUTPUTS; r++)
+            for (int16_t k = 28; k >= 0; k -= 4) say("0123456789abcdef"[logits[r] >> k & 15]);
+        say('\\n');
+    }}
+    {end}
+    return 0;
+}}
+"""
+HOST = {"say": "#include <stdio.h>\nstatic void say(char c) { putchar(c); }", "begin": "", "end": ""}
+AVR = {
+    "say": """\
+#include <avr/interrupt.h>
+#include <avr/io.h>
+#include <avr/sleep.h>
+static void say(char c) {
+    while (!(UCSR0A & (1 << UDRE0))) {}
+    UDR0 = c;
+}""",
+    "begin": "UCSR0B = 1 << TXEN0;",
+    "end": "cli(); sleep_mode();",
+}
+
+
+def packed(path, cell="lstm", quantizer="ternary", dataset="markov", kept=0, hidden=7, **choices):
+    budget = f"smoke(hidden={hidden}, calibration=2, batch=4, steps={64 if dataset == 'digits' else 8})"
+    spec = RunSpec(dataset=dataset, cell=cell, quantizer=quantizer, budget=budget, **choices)
+    network = train.build(spec)
+    for norm in network.norms():
+        torch.nn.init.uniform_(norm.gain, 0.1, 1.0) if norm.gain.requires_grad else None
+    evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
+    return deploy.write(network, spec, path, kept, spec.dataset != "digits")
+
+
+def expected(path, bits, steps=12):
+    """What goes in, as C takes it, and the logits that whole numbers give."""
+    whole = fixed.Fixed(path, bits)
+    random, state, logits = np.random.default_rng(0), whole.start(), []
+    size = whole.about["inputs"]
+    x = random.integers(0, size, steps) if whole.about["symbols"] else random.random((steps, size)).round(2)
+    for now in x:
+        y, state = whole.step(int(now) if whole.about["symbols"] else now, state)
+        logits.append(y.tolist())
+    return (x if whole.about["symbols"] else whole.rounded(x)).reshape(steps, -1), logits
+
+
+def program(path, folder, bits, machine):
+    """A program that writes the logits of every step, beside the exported model; and what it must write."""
+    rows, logits = expected(path, bits)
+    c_source.export(path, folder, "net", bits)
+    symbols = check.read(path)[1]["symbols"]
+    values = {
+        **machine,
+        "width": rows.shape[1],
+        "rows": ", ".join(f"{{{', '.join(map(str, row))}}}" for row in rows.tolist()),
+        "steps": len(rows),
+        "argument": "given[n][0]" if symbols else "given[n]",
+    }
+    (folder / "main.c").write_text(MAIN.format(**values))
+    return ["".join(f"{value & 0xFFFFFFFF:08x}" for value in row) for row in logits]
+
+
+def needed(*tools):
+    for tool in tools:
+        if shutil.which(tool) is None:
+            pytest.skip(f"no {tool} on this machine")
+
+
+def run(folder, *command):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(command, cwd=folder, text=True, check=True, timeout=300, **pipes).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [8, 12])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_c_is_the_same_where_int_has_16_bits(case, bits, tmp_path):
+    needed("avr-gcc", "simavr")
+    lines = program(packed(tmp_path / "m.safetensors", *case), tmp_path, bits, AVR)
+    flags = ["-mmcu=atmega2560", "-DF_CPU=16000000", "-Os", "-std=gnu99", "-Wall", "-Wextra", "-Werror"]
+    run(tmp_path, "avr-gcc", *flags, "-o", "net.elf", "net.c", "main.c")
+    said = run(tmp_path, "simavr", "-m", "atmega2560", "-f", "16000000", "net.elf")
+    assert re.findall(r"[0-9a-f]{16,}", said) == lines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [8, 12])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_c_is_the_same_where_the_highest_byte_comes_first(case, bits, tmp_path):
+    needed("s390x-linux-gnu-gcc", "qemu-s390x")
+    lines = program(packed(tmp_path / "m.safetensors", *case), tmp_path, bits, HOST)
+    run(tmp_path, "s390x-linux-gnu-gcc", "-O2", "-std=c99", "-static", "-o", "net", "net.c", "main.c")
+    assert run(tmp_path, "qemu-s390x", "./net").split() == lines
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_c_takes_symbols_and_features_and_statistics_of_single_steps(case, bits, tmp_path):
+    needed("cc")
+    lines = program(packed(tmp_path / "m.safetensors", *case), tmp_path, bits, HOST)
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-fsanitize=undefined", "-fno-sanitize-recover"]
+    run(tmp_path, "cc", *flags, "-o", "net", "net.c", "main.c")
+    assert run(tmp_path, "./net").split() == lines
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_exported_c_never_asks_how_many_bits_an_int_has(case, tmp_path):
+    for name in c_source.export(packed(tmp_path / "m.safetensors", *case), tmp_path):
+        text = re.sub(r"/\*.*?\*/", "", name.read_text(), flags=re.S)
+        assert not re.search(r"\b(int|long|short|unsigned|signed|char|size_t)\b", text)
+        assert not re.findall(r"(?<![\w)])\d+\s*<<", text), "a bare number has as many bits as an int"
+        cast = re.findall(r"\(int(?:32|64)_t\)\d+ <<", text)
+        assert len(cast) == len(re.findall(r"<<", text))
+
+
+def test_sums_that_32_bits_do_not_hold_are_the_same_in_c(tmp_path):
+    """Scales and shifts at their bounds: each form stops at the same number."""
+    needed("cc")
+    path = packed(tmp_path / "m.safetensors", "lstm(normalize_cell=True)", "ternary", "digits", 2)
+    arrays, about = file.read(path)
+    random = np.random.default_rng(0)
+    for name in arrays:
+        if "scale" in name or "shift" in name:
+            much = arrays[name] * 4.0 ** random.integers(0, 9, arrays[name].shape)
+            arrays[name] = much.clip(-(2**13), 2**13).astype(np.float32)
+    file.write(path, arrays, about)
+    lines = program(path, tmp_path, 8, HOST)
+    flags = ["-std=c99", "-fsanitize=undefined", "-fno-sanitize-recover"]
+    run(tmp_path, "cc", *flags, "-o", "net", "net.c", "main.c")
+    assert run(tmp_path, "./net").split() == lines
+
+
+def test_names_that_are_none_and_what_would_leave_a_comment_are_not_written(tmp_path):
+    path = packed(tmp_path / "m.safetensors")
+    for name in ("stdint", "Math", "größe", "2net", "", "a-b", "n" * 60, "x\n"):
+        with pytest.raises(InputError, match="no name in C"):
+            c_source.export(path, tmp_path, name)
+    for bits in (8.0, True, "8", 1, 13):
+        with pytest.raises(InputError, match="2 to 12 bits"):
+            c_source.export(path, tmp_path, "net", bits)
+    arrays, about = file.read(path)
+    about["spec"]["dataset"] = "*/ #error / \\ ??/"
+    file.write(path, arrays, about)
+    header, source = c_source.export(path, tmp_path, "net")
+    first = header.read_text().splitlines()[0]
+    assert first.count("*/") == first.count("/*") == 1
+    assert not {"#", "\\", "?"} & set(first)
+    assert "#error" not in source.read_text()
+
+
+def test_a_symbol_that_is_none_changes_nothing(tmp_path):
+    needed("cc")
+    path = packed(tmp_path / "m.safetensors")
+    c_source.export(path, tmp_path, "net")
+    run(tmp_path, "cc", "-std=c99", "-shared", "-fPIC", "-o", "net.so", "net.c")
+    library, whole = ctypes.CDLL(str(tmp_path / "net.so")), fixed.Fixed(path)
+    state, logits = ctypes.create_string_buffer(7 * 6), (ctypes.c_int32 * 8)()
+    library.net_start(state)
+    for symbol in (1, -1, 8, 2**31 - 1, -(2**31)):
+        library.net_step(state, symbol, logits)
+        assert list(logits) == whole.step(1, whole.start())[0].tolist()
+        if symbol != 1:
+            with pytest.raises(InputError, match="symbols from 0 to 7"):
+                whole.step(symbol, whole.start())
+
+
+def test_a_model_made_for_some_bits_is_refused_for_others(tmp_path):
+    path = packed(tmp_path / "m.safetensors", *CASES[2])
+    with pytest.raises(InputError, match="for activations of 8 or 12 bits in C, not 9"):
+        c_source.export(path, tmp_path, "net", 9)
+    arrays, about = file.read(path)
+    del about["input_range"]
+    file.write(path, arrays, about)
+    with pytest.raises(InputError, match="pack it again"):
+        c_source.export(path, tmp_path, "net")

@@ -1,0 +1,133 @@
+"""A packed model on a machine: the same program as from the network, and what its record and its pages say."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("safetensors")
+
+from lowbit import paths
+from lowbit.hardware import accelerator, cycles, golden, program
+from lowbit.inference import deploy, programs
+from lowbit.onchip import measure, record, stages
+from lowbit.onchip.pair import Pair
+from lowbit.registry import InputError
+from lowbit.studies import store
+from lowbit.studies.spec import RunSpec
+from lowbit.training import evaluate, train
+
+SMALL = "smoke(hidden=16, updates=4, evaluate_every=4, calibration=2, batch=4, steps=8)"
+COMMITTED = sorted(path.stem for path in (paths.SOURCE / "results" / "hardware").glob("*.json"))
+
+
+def packed(cell="lstm", quantizer="ternary", bits=0, norm="batch"):
+    """A network of random gains, packed where pages look for it, and what it was made from."""
+    spec = RunSpec(cell=cell, quantizer=quantizer, budget=SMALL, norm=norm)
+    torch.manual_seed(0)
+    network = train.build(spec)
+    for each in network.norms():
+        torch.nn.init.uniform_(each.gain, 0.1, 1.0)
+    evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
+    pair = Pair(f"markov-{cell}-{quantizer}", f"{quantizer}(lanes=12)")
+    deploy.write(network, spec, pair.file, bits=bits)
+    return pair, network
+
+
+def symbols(steps=20, batch=3):
+    return np.random.default_rng(0).integers(0, RunSpec().data.inputs, (steps, batch))
+
+
+@pytest.mark.parametrize(("quantizer", "bits"), [("ternary", 0), ("binary", 0), ("full", 12)])
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_a_packed_model_has_the_program_of_its_network(cell, quantizer, bits):
+    pair, network = packed(cell, quantizer, bits)
+    ours, theirs = pair.program(), program.assemble(network.layers[0], pair.built, None)
+    assert np.array_equal(ours.start, theirs.start)
+    for a, b in zip(ours.passes, theirs.passes, strict=True):
+        assert np.array_equal(a.weights, b.weights)
+        assert np.array_equal(a.scale, b.scale)
+    if cell == "gru":  # others add both shifts before they are packed
+        assert all(np.array_equal(a.offset, b.offset) for a, b in zip(ours.passes, theirs.passes, strict=True))
+    moved = [sum(each.offset / 2.0**each.places for each in found.passes) for found in (ours, theirs)]
+    np.testing.assert_allclose(*moved, atol=0.1)  # of the last place of a pre-activation
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_stages_in_real_numbers_end_in_the_outputs_of_the_network(cell):
+    pair, network = packed(cell)
+    x = symbols()
+    found = np.stack([each["hidden"] for each in stages.Real.of(pair.file).run(x)])
+    layer, w = network.layers[0], network.layers[0].round(sample=False)
+    with torch.no_grad():
+        expected = layer(torch.from_numpy(x), None, w)[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_stages_in_whole_numbers_are_golden_and_close_in_with_every_bit(cell):
+    pair, _ = packed(cell)
+    x, off = symbols(), []
+    for bits in (6, 9, 12):
+        machine = dataclasses.replace(pair.built, act_bits=bits, table_bits=16)
+        loaded = pair.program(machine)
+        hidden = np.stack([each["hidden"] for each in stages.whole(loaded, x)])
+        assert np.array_equal(hidden, machine.activation.real(golden.run(loaded, x)[0]))
+        off.append(stages.errors(stages.Real.of(pair.file).run(x), stages.whole(loaded, x)))
+    for stage in off[0]:
+        assert off[0][stage].rms > 3 * off[1][stage].rms > 9 * off[2][stage].rms
+
+
+def test_what_is_measured_is_filed_and_recalled(monkeypatch):
+    monkeypatch.setattr(measure, "SIMULATED", {8: 1, 100: 1})
+    monkeypatch.setattr(measure, "FAULTS", 10)
+    monkeypatch.setattr(measure, "STEPS", 20)
+    pair, _ = packed()
+    found = measure.measure(pair, 300)
+    store.write(record.path(pair), record.text(found))
+    assert record.recall(pair) == found
+    assert record.on_file() == [pair]
+    assert not store.scan().problems
+    assert found.activity["cycles"] == cycles.count(pair.built, pair.work(), 300).cycles
+    assert abs(found.score["12"] - found.score["real"]) < abs(found.score["6"] - found.score["real"]) + 0.01
+    assert found.faults["noticed"] > 5
+    other, _ = packed(quantizer="binary")
+    pair.file.write_bytes(other.file.read_bytes())
+    with pytest.raises(InputError, match="another packed model"):
+        record.recall(pair)
+
+
+def test_the_lane_of_a_pair_is_named_as_the_ledger_names_it():
+    assert Pair(machine="full").lane == "multiply"
+    assert Pair(machine="bits8").lane == "multiply(bits=8)"
+
+
+def test_without_a_record_it_is_said_what_makes_one():
+    with pytest.raises(InputError, match="benchmarks.onchip"):
+        record.recall(Pair())
+
+
+def test_a_cell_that_the_datapath_lacks_is_refused(tmp_path):
+    spec = RunSpec(cell="lstm(normalize_cell=True)", budget=SMALL)
+    network = train.build(spec)
+    evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
+    deploy.write(network, spec, tmp_path / "m.safetensors")
+    with pytest.raises(InputError, match="the datapath has no cell"):
+        programs.compiled(tmp_path / "m.safetensors", accelerator.build("ternary"))
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_record_is_of_its_packed_model_and_its_cycles_are_those_of_the_closed_form(name, monkeypatch):
+    monkeypatch.setenv("LOWBIT_HOME", str(paths.SOURCE))
+    told = json.loads((paths.SOURCE / "results" / "hardware" / f"{name}.json").read_text())
+    pair = Pair(told["network"], told["machine"])
+    assert pair.key == name
+    found = record.recall(pair)
+    work = pair.work()
+    counted = cycles.count(pair.built, work, found.activity["symbols"])._asdict()
+    assert {key: found.activity[key] for key in counted} == counted
+    for row in found.hardware:
+        machine = dataclasses.replace(pair.built, lanes=row["lanes"])
+        assert row["cycles"] == cycles.count(machine, work, row["steps"]).cycles

@@ -1,0 +1,41 @@
+"""The figures and tables of the chapter on hardware show what the models say."""
+
+import numpy as np
+import pytest
+
+from lowbit.hardware import accelerator, cost
+from lowbit.hardware.cycles import Workload
+from lowbit.plots.hardware import machines, overview
+
+
+def test_every_output_of_the_timeline_comes_once():
+    (ax,) = overview.timeline().axes
+    rows = np.asarray(ax.collections[0].get_array()).reshape(len(overview.SHOWN), -1)
+    shown = dict(zip([label.get_text() for label in ax.get_yticklabels()], rows, strict=True))
+    assert shown["outputs come"].sum() == shown["units leave"].sum() / 2 == 16
+    assert not (shown["lanes add"] * shown["lanes wait for the unit"]).any()
+
+
+def test_what_was_stepped_through_lies_on_the_closed_form():
+    (ax,) = overview.utilisation().axes
+    small, *dots = ax.lines[0], *ax.lines[4:]
+    line = dict(zip(*small.get_data(), strict=True))
+    for dot in dots:
+        ((lanes,), (share,)) = dot.get_data()
+        assert line[lanes] == pytest.approx(share)
+
+
+def test_parts_stand_end_to_end_up_to_the_whole():
+    left, right = overview.parts().axes
+    machine, work = accelerator.build("binary"), Workload("lstm", 50, 512)
+    wholes = {left: cost.area(machine, work).total_um2, right: cost.energy(machine, work).total_pj.high}
+    for ax, whole in wholes.items():
+        last = [bar for bar in ax.patches if round(bar.get_y() + bar.get_height() / 2) == 3][-1]
+        assert last.get_x() + last.get_width() == pytest.approx(whole / 1e6)
+
+
+def test_tables_say_what_is_recalled_and_name_every_machine():
+    told = machines.texts()
+    assert told["engines.md"].count("†") == 2
+    for name in accelerator.catalogue():
+        assert f"| {name} |" in told["machines.md"]

@@ -1,0 +1,112 @@
+import dataclasses
+import math
+
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from lowbit import paths, quantizers
+from lowbit.datasets import Recipe
+from lowbit.plots import figures, report, tables
+from lowbit.studies import store
+from lowbit.studies.spec import RunSpec
+from lowbit.training import train
+
+TINY = "smoke(updates=4, evaluate_every=2, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
+
+
+@pytest.fixture
+def records():
+    return [train.recall(RunSpec(budget=TINY, quantizer=q)) for q in ("full", "ternary", "binary(stochastic=True)")]
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("name", quantizers.names())
+def test_every_quantizer_can_be_drawn_and_told(name):
+    quantizer = quantizers.build(name)
+    for draw in (figures.staircase, figures.sampling_law, figures.codes, figures.gradient):
+        assert isinstance(draw(quantizer), Figure)
+    assert f"{{cite:t}}`{quantizer.reference}`" in report.card(quantizer).data
+    assert "bits a weight" in report.packed(quantizer).data
+
+
+def test_every_record_can_be_drawn_and_told(records):
+    for record in records:
+        for draw in (figures.curve, figures.evaluations, figures.masters):
+            assert isinstance(draw(record), Figure)
+        assert record.digest in report.provenance(record).data
+        assert f"{record.metrics['deployed']:.3f}" in report.scores(record).data
+
+
+def test_a_run_that_diverged_is_drawn_and_told_as_such(records):
+    curve = [point | {"valid": math.inf, "train_nats": math.nan, "skipped": 3} for point in records[0].curve]
+    lost = {"as_published": math.nan, "deployed": math.nan, "sampled": {"mean": math.nan, "std": 0.0, "values": []}}
+    diverged = dataclasses.replace(records[0], curve=curve, metrics=lost)
+    for draw in (figures.curve, figures.evaluations):
+        draw(diverged).canvas.draw()
+    assert "3 of 4 updates skipped" in "".join(
+        figures.curve(diverged).axes[0].get_title(place) for place in ("left", "center")
+    )
+    assert "nan" in report.scores(diverged).data
+
+
+def test_a_comparison_holds_every_record_and_the_figure_every_row(records):
+    frame = report.records(records[0].run)
+    assert set(frame["key"]) == {record.run.key for record in records}
+    text = report.comparison(frame).data
+    assert all(record.run.key in text for record in records)
+    figure = figures.grid(frame, report.comparable(RunSpec(dataset="ptb_char")), "bits")
+    assert len(figure.axes[0].get_yticks()) == len(records)
+    assert "rest on one seed and are no finding" in report.verdict(frame).data
+
+
+def test_a_comparison_without_records_says_so():
+    spec = RunSpec()
+    frame = report.records(spec)
+    assert frame.empty
+    assert isinstance(figures.grid(frame, report.comparable(spec), report.unit(spec)), Figure)
+    assert "no record yet" in report.comparison(frame).data
+    assert "No records yet" in report.verdict(frame).data
+    assert "No paper" in report.beside(spec, frame).data
+
+
+@pytest.mark.parametrize("name", ["ptb_char", "ptb_word", "mnist_seq", "warpeace"])
+def test_reported_values_are_compared_with_the_score_alone(name):
+    spec = RunSpec(dataset=name)
+    assert set(report.comparable(spec)["metric"]) == {spec.data.metric.name}
+    assert len(report.comparable(spec)) <= len(report.reported(name))
+
+
+def test_what_papers_report_is_marked_when_recalled():
+    spec = RunSpec(dataset="ptb_char", budget="cpu")
+    text = report.beside(spec, report.records(spec)).data
+    assert "†" in text
+
+
+def test_tables_in_the_book_are_those_of_the_committed_records(monkeypatch):
+    monkeypatch.delenv("LOWBIT_HOME")
+    for name, text in tables.texts().items():
+        assert (paths.book() / "tables" / name).read_text() == text + "\n", f"run: lowbit tables ({name})"
+
+
+def test_committed_records_are_whole_and_show_no_problem(monkeypatch):
+    monkeypatch.delenv("LOWBIT_HOME")
+    found = store.scan(*store.COMMITTED)
+    assert not found.problems
+    for record in found.records:
+        assert record.run.key
+        assert Recipe(**record.recipe) == record.run.recipe
+
+
+def test_a_row_has_the_columns_that_no_rows_have(records):
+    assert list(store.frame(records).columns) == list(store.frame([]).columns)
+
+
+def test_writing_tables_twice_changes_nothing(records):
+    assert len(tables.write()) == len(tables.texts())
+    assert tables.write() == []

@@ -1,0 +1,307 @@
+"""What is no record is refused by name, and what else there is goes on."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lowbit import paths
+from lowbit.__main__ import main
+from lowbit.onchip import record as onchip
+from lowbit.registry import InputError
+from lowbit.speed import benchmarks
+from lowbit.studies import schema, store
+from lowbit.studies.spec import RunSpec
+from lowbit.studies.store import Record
+from lowbit.training import diagnose, verify
+
+RUN, OTHER = RunSpec(), RunSpec(seed=1)
+DEEP = "[" * 100_000
+
+
+def whole(run=RUN, **changes):
+    """A record with something in every part."""
+    matrix = {"scale": 0.1, "sha256": "0" * 64, "histogram": [1] * 64, "codes": [20, 24, 20], "saturated": 0.5}
+    point = {"train_nats": 1.0, "valid": 1.5, "rate": 0.01}
+    content = {
+        "spec": dataclasses.asdict(run),
+        "recipe": dataclasses.asdict(run.recipe),
+        "metric": {"name": "bpc", "unit": "bits per character"},
+        "metrics": {
+            "as_published": 2.0,
+            "deployed": 1.5,
+            "sampled": {"mean": 1.6, "std": 0.1, "values": [1.6]},
+            "further": {"nats": 1.0},
+        },
+        "curve": [point | {"update": 50}, point | {"update": 100, "skipped": 1}],
+        "weights": {"layers.0.weight_h": matrix},
+        "data": {"sha256": "0" * 64, "baselines": {"uniform": 3.0}, "entropy_bits": 1.0},
+        "sizes": {"parameters": 64, "recurrent_weights": 64, "packed_bytes": 16},
+        "seconds": 1.0,
+        "machine": {"gpu": None, "threads": 1, "code": "0", "kernels": ["fused"], "spent": {"energy_joules": None}},
+    }
+    return dataclasses.asdict(Record(**content | changes).sealed())
+
+
+def at(path, value):
+    """A change of one value, with the digest of the changed content."""
+    *places, last = path.split(".")
+
+    def change(content):
+        part = content
+        for place in places:
+            part = part[int(place) if place.isdigit() else place]
+        if value is KeyError:
+            del part[last]
+        elif isinstance(part, list):
+            part[int(last)] = value
+        else:
+            part[last] = value
+        return json.dumps(content | {"digest": store.digest(content)} if places or last != "digest" else content)
+
+    return change
+
+
+def text(content):
+    """A file that is not the record at all."""
+    return lambda _: content
+
+
+def twice(content):
+    return json.dumps(content).replace('"seconds":', '"seconds": 9.0, "seconds":')
+
+
+def unsealed(content):
+    content["metrics"]["deployed"] = 0.1
+    return json.dumps(content)
+
+
+def literal(path, word):
+    """A value that Python writes and JSON does not have."""
+
+    def change(content):
+        return at(path, "HERE")(content).replace('"HERE"', word)
+
+    return change
+
+
+MALFORMED = {
+    "empty": text(""),
+    "half": lambda content: json.dumps(content)[:200],
+    "a number": text("1"),
+    "a list": text("[1]"),
+    "null": text("null"),
+    "an empty object": text("{}"),
+    "zeros": text("\x00" * 100),
+    "deep": text(DEEP),
+    "deep object": text('{"spec":' * 100_000),
+    "deep where anything may stand": at("machine.note", json.loads("[" * 600 + "]" * 600)),
+    "metric of another dataset": at("metric.name", "accuracy"),
+    "no unit of its metric": at("metric.unit", "<b>bits</b>\n"),
+    "more updates than its recipe": lambda content: at("curve", [content["curve"][-1] | {"update": 10**15}])(content),
+    "no weights": at("weights", {}),
+    "a matrix named as a path": lambda content: at("weights", {"../../x": next(iter(content["weights"].values()))})(
+        content
+    ),
+    "checksum of data a word": at("data.sha256", "zz"),
+    "no parameters": at("sizes.parameters", 0),
+    "digits": text('{"seconds": ' + "9" * 10_000 + "}"),
+    "not UTF-8": lambda content: json.dumps(content).encode().replace(b"bits per", b"bits \xff"),
+    "UTF-16": lambda content: json.dumps(content).encode("utf-16"),
+    "a lone surrogate": at("metric.unit", "\ud800"),
+    "a key twice": twice,
+    "another digest": unsealed,
+    "no digest": at("digest", KeyError),
+    "digest null": at("digest", None),
+    "digest a number": at("digest", 1),
+    "another run": at("spec.seed", 7),
+    "unknown dataset": at("spec.dataset", "marko"),
+    "dataset a number": at("spec.dataset", 3),
+    "dataset a list": at("spec.dataset", ["markov"]),
+    "seed text": at("spec.seed", "0"),
+    "seed true": at("spec.seed", False),
+    "seed a fraction": at("spec.seed", 0.5),
+    "seed huge": at("spec.seed", 10**400),
+    "spec null": at("spec", None),
+    "spec a list": at("spec", []),
+    "spec of more": at("spec.color", "red"),
+    "budget of parentheses": at("spec.budget", "(" * 10_000),
+    "recipe null": at("recipe", None),
+    "recipe without hidden": at("recipe.hidden", KeyError),
+    "recipe of more": at("recipe.color", 1),
+    "hidden text": at("recipe.hidden", "32"),
+    "hidden negative": at("recipe.hidden", -32),
+    "rate null": at("recipe.rate", None),
+    "metric text": at("metric", "bpc"),
+    "metric without unit": at("metric.unit", KeyError),
+    "metrics null": at("metrics", None),
+    "metrics a list": at("metrics", [1.5]),
+    "metrics empty": at("metrics", {}),
+    "deployed text": at("metrics.deployed", "1.5"),
+    "deployed null": at("metrics.deployed", None),
+    "deployed true": at("metrics.deployed", True),
+    "deployed a list": at("metrics.deployed", [1.5]),
+    "deployed negative": at("metrics.deployed", -1.5),
+    "deployed missing": at("metrics.deployed", KeyError),
+    "deployed NaN": literal("metrics.deployed", "NaN"),
+    "deployed infinite": literal("metrics.deployed", "Infinity"),
+    "deployed too large": literal("metrics.deployed", "1e999"),
+    "published null": at("metrics.as_published", None),
+    "sampled a number": at("metrics.sampled", 1.5),
+    "samples text": at("metrics.sampled.values", ["1.6"]),
+    "no samples": at("metrics.sampled.values", []),
+    "further text": at("metrics.further.nats", "1"),
+    "metrics of more": at("metrics.color", 1.0),
+    "curve null": at("curve", None),
+    "curve empty": at("curve", []),
+    "curve of numbers": at("curve", [1, 2]),
+    "curve an object": at("curve", {"update": 1}),
+    "update text": at("curve.1.update", "100"),
+    "update huge": at("curve.1.update", 10**30),
+    "update missing": at("curve.0.update", KeyError),
+    "valid text": at("curve.0.valid", "1.5"),
+    "point of more": at("curve.0.color", 1),
+    "weights null": at("weights", None),
+    "weights a list": at("weights", []),
+    "matrix null": at("weights.layers", None),
+    "histogram short": lambda content: at(
+        "weights", {"h": content["weights"]["layers.0.weight_h"] | {"histogram": []}}
+    )(content),
+    "codes text": lambda content: at("weights", {"h": content["weights"]["layers.0.weight_h"] | {"codes": "20"}})(
+        content
+    ),
+    "data null": at("data", None),
+    "data without checksum": at("data.sha256", KeyError),
+    "checksum a number": at("data.sha256", 0),
+    "baseline text": at("data.baselines", {"uniform": "3"}),
+    "sizes null": at("sizes", None),
+    "bytes negative": at("sizes.packed_bytes", -1),
+    "bytes a fraction": at("sizes.packed_bytes", 1.5),
+    "bytes missing": at("sizes.packed_bytes", KeyError),
+    "seconds text": at("seconds", "1"),
+    "seconds negative": at("seconds", -1.0),
+    "seconds NaN": literal("seconds", "NaN"),
+    "machine null": at("machine", None),
+    "machine text": at("machine", "fast"),
+    "threads text": at("machine.threads", "1"),
+    "threads none": at("machine.threads", 0),
+    "code a number": at("machine.code", 7),
+    "kernels text": at("machine.kernels", "fused"),
+    "diverged for nothing": at("diverged", True),
+    "diverged text": at("diverged", "no"),
+    "of more": at("color", "red"),
+}
+
+
+def put(file, content):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content) if isinstance(content, bytes) else file.write_text(content, "utf-8")
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """Folders and links with the names of records."""
+    folder = tmp_path / "colleague" / "smoke"
+    (folder / "folder.json").mkdir(parents=True)
+    (folder / "loop.json").symlink_to("loop.json")
+    (folder / "nowhere.json").symlink_to("absent")
+    os.mkfifo(folder / "pipe.json")
+    return folder
+
+
+def test_the_record_that_is_malformed_in_the_following_is_sound():
+    put(store.path(RUN), json.dumps(whole()))
+    assert store.scan().problems == []
+    assert store.load(RUN) == Record(**whole())
+
+
+@pytest.mark.parametrize("part", ["spec", "recipe", "metrics", "curve", "weights", "data", "sizes", "machine"])
+@pytest.mark.parametrize("value", [None, "text", 1, 10**400, [], [1], {}, {"a": 1}, [{"update": "1"}]], ids=str)
+def test_a_record_of_another_shape_can_be_sealed_and_is_then_refused(part, value):
+    if (part, value) not in (("weights", {}), ("machine", {}), ("machine", {"a": 1})):
+        file = paths.results() / "smoke" / f"{RUN.key}.json"
+        content = dataclasses.asdict(Record(**whole() | {part: value}).sealed())
+        put(file, json.dumps(schema.plain(content)))
+        assert store.read(file)[1].startswith(("no record", "holds the record of"))
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_what_is_no_record_is_refused_by_name_and_the_rest_is_taken(kind, tmp_path, home):
+    folder = tmp_path / "colleague" / "smoke"
+    put(folder / f"{RUN.key}.json", MALFORMED[kind](whole()))
+    put(folder / f"{OTHER.key}.json", json.dumps(whole(OTHER)))
+    put(store.path(RUN), MALFORMED[kind](whole()))
+    (problem,) = store.scan().problems
+    assert store.path(RUN).name in problem
+    assert "\n" not in problem
+    assert store.load(RUN) is None
+    verdicts = {each.file.stem: each.verdict for each in verify.take(folder)}
+    assert verdicts == {RUN.key: "refused", OTHER.key: "taken"}
+    assert len(store.frame(store.scan().records)) == 1
+
+
+def test_folders_links_and_pipes_are_no_records(broken, home):
+    put(broken / f"{OTHER.key}.json", json.dumps(whole(OTHER)))
+    verdicts = [each.verdict for each in verify.take(broken)]
+    assert sorted(verdicts) == ["refused"] * 4 + ["taken"]
+    broken.rename(paths.results() / "tour")
+    assert len(store.scan("tour").problems) == 5
+
+
+@pytest.mark.parametrize("words", [["tables"], ["status", "smoke"], ["run", "smoke", "--dry-run"]])
+def test_commands_go_on_past_what_is_no_record_and_name_it(words, capsys):
+    for number, change in enumerate(MALFORMED.values()):
+        put(paths.results() / "cpu" / f"{number}.json", change(whole()))
+    for folder in ("benchmarks", "hardware", "cpu/diagnosis"):
+        for number, change in enumerate(MALFORMED.values()):
+            put(paths.results() / folder / f"training-{number}.json", change(whole()))
+    assert main(words) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 4 * len(MALFORMED)
+    assert all(line.startswith("lowbit: ") for line in told)
+
+
+def test_every_committed_record_is_of_its_schema(monkeypatch):
+    monkeypatch.delenv("LOWBIT_HOME")
+    for kind in (store, diagnose, benchmarks, onchip):
+        found, problems = kind.scan()
+        assert found
+        assert problems == []
+
+
+def test_a_record_may_lack_what_older_ones_lack():
+    content = whole()
+    for name in ("code", "kernels", "spent"):
+        del content["machine"][name]
+    for part, name in (("recipe", "embedding"), ("spec", "activations"), ("data", "baselines")):
+        del content[part][name]
+    del content["diverged"]
+    put(store.path(RUN), json.dumps(content | {"digest": store.digest(content)}))
+    assert store.scan().problems == []
+
+
+def test_without_the_library_of_the_schema_a_machine_trains_and_recalls(home):
+    """As on a GPU machine: a copied checkout, torch and numpy, nothing installed."""
+    code = (
+        "import importlib.metadata, sys\n"
+        "sys.modules['msgspec'] = None\n"
+        "def missing(name):\n"
+        "    raise importlib.metadata.PackageNotFoundError(name)\n"
+        "importlib.metadata.version = missing\n"
+        "from lowbit.__main__ import main\n"
+        "words = ['train', 'budget=smoke(updates=4, evaluate_every=2, test_limit=200, valid_limit=300)']\n"
+        "sys.exit(main(words) or main(words))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(paths.SOURCE)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(store.scan().records) == 1
+
+
+def test_taking_records_in_needs_the_library_of_the_schema(monkeypatch, tmp_path):
+    monkeypatch.setattr(schema, "msgspec", None)
+    with pytest.raises(InputError, match="pip install msgspec"):
+        verify.take(tmp_path)

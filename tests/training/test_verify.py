@@ -1,0 +1,202 @@
+import dataclasses
+import json
+import math
+import shutil
+
+import pytest
+
+from lowbit import datasets, paths
+from lowbit.__main__ import main
+from lowbit.batch import clean
+from lowbit.datasets import metrics
+from lowbit.registry import InputError
+from lowbit.studies import store
+from lowbit.studies.spec import RunSpec
+from lowbit.training import train, verify
+
+TINY = "smoke(updates=2, evaluate_every=2, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
+
+
+@pytest.fixture
+def elsewhere(home, monkeypatch):
+    """A colleague's results: two records."""
+    other = home / "colleague"
+    monkeypatch.setenv("LOWBIT_HOME", str(other))
+    made = [train.recall(RunSpec(budget=TINY, seed=seed)) for seed in (0, 1)]
+    monkeypatch.setenv("LOWBIT_HOME", str(home))
+    return other / "results", made
+
+
+def verdicts(folder):
+    return [each.verdict for each in verify.take(folder)]
+
+
+def test_records_are_taken_once(elsewhere):
+    folder, made = elsewhere
+    assert verdicts(folder) == ["taken", "taken"]
+    assert [store.load(record.run) for record in made] == made
+    assert verdicts(folder) == ["known", "known"]
+
+
+def edited(file, **changes):
+    record = store.Record(**{**json.loads(file.read_text()), **changes})
+    file.write_text(json.dumps(dataclasses.asdict(record.sealed())))
+
+
+def test_what_is_no_record_of_this_study_is_refused(elsewhere):
+    folder, made = elsewhere
+    first, second = sorted(folder.rglob("*.json"))
+    store.save(made[0])
+    edited(first, curve=[made[0].curve[0] | {"valid": 9.0}])
+    second.write_text(second.read_text().replace('"deployed"', '"displayed"', 1))
+    reasons = [each.reason for each in verify.take(folder)]
+    assert "differs" in reasons[0]
+    assert "digest does not match" in reasons[1]
+    assert store.load(made[0].run) == made[0]
+
+    edited(second, data={"sha256": "0" * 64})
+    assert "no record" in verify.take(folder)[1].reason or "data differ" in verify.take(folder)[1].reason
+    shutil.copy(first, first.with_name("other.json"))
+    assert any("holds the record of" in each.reason for each in verify.take(folder))
+    first.write_text("{")
+    assert any("no record" in each.reason for each in verify.take(folder))
+
+
+def test_a_folder_without_records_is_told(home):
+    with pytest.raises(InputError, match="no records in"):
+        verify.take(home)
+
+
+def test_the_same_machine_makes_the_same_record_again(elsewhere):
+    _, made = elsewhere
+    verdict = verify.verify(made[0])
+    assert verdict.verdict == "same", verdict.reason
+    assert not (paths.runs() / "verify").exists()
+
+
+def test_a_score_on_another_machine_is_judged_by_the_seeds(elsewhere):
+    _, (record, other) = elsewhere
+    moved = {**record.metrics, "deployed": record.metrics["deployed"] + 1e-9}
+    again = dataclasses.replace(record, metrics=moved, machine={**record.machine, "processor": "another"}).sealed()
+    alone = verify.compare(record, again)
+    assert alone.verdict == "near"
+    assert "no seeds on file" in alone.reason
+    for each in (record, other):
+        store.save(each)
+    assert record.metrics["deployed"] != other.metrics["deployed"]
+    assert verify.compare(record, again).verdict == "near"
+    far = dataclasses.replace(again, metrics={**record.metrics, "deployed": record.metrics["deployed"] + 99}).sealed()
+    assert verify.compare(record, far).verdict == "different"
+    assert verify.compare(record, dataclasses.replace(again, machine=record.machine)).verdict == "different"
+
+
+def elsewhere_made(record, deployed, **machine):
+    """The same run as another machine makes it."""
+    moved = {**record.metrics, "deployed": deployed}
+    return dataclasses.replace(record, metrics=moved, machine=record.machine | machine).sealed()
+
+
+def test_without_other_seeds_the_test_set_gives_the_tolerance():
+    record = train.recall(
+        RunSpec(dataset="digits", budget="smoke(updates=2, evaluate_every=2, hidden=8, test_limit=100)")
+    )
+    record = elsewhere_made(record, 20.0)
+    width = 3 * 100 * math.sqrt(2 * 0.25 * 0.75 / 100)
+    verdicts = {}
+    for apart in (10.0, 0.0):
+        again = elsewhere_made(record, 20.0 + apart, processor="another")
+        verdicts[apart] = verify.compare(record, again)
+    assert verdicts[0.0].verdict == "same"
+    assert verdicts[10.0].verdict == "near"
+    assert f"tolerance {width:.4f} ({width / 3 / math.sqrt(2):.4f} by 100 test points" in verdicts[10.0].reason
+    assert verify.compare(record, elsewhere_made(record, 50.0, processor="another")).verdict == "different"
+
+
+def test_seeds_of_runs_alike_widen_the_tolerance(elsewhere):
+    _, (record, other) = elsewhere
+    for each in (record, elsewhere_made(other, 2 * record.metrics["deployed"])):
+        store.save(each)
+    far = elsewhere_made(record, 2.5 * record.metrics["deployed"], processor="another")
+    verdict = verify.compare(record, far)
+    assert "by 2 runs of other seeds" in verdict.reason
+    assert verdict.verdict == "near"
+
+
+def test_all_differences_are_named_with_both_values(elsewhere):
+    _, (record, _) = elsewhere
+    other = {"processor": "an abacus", "threads": 7, "torch": "9.9", "python": "4.0", "lock": "1", "revision": "2"}
+    again = elsewhere_made(record, record.metrics["deployed"] + 1e-9, **other, code="3")
+    reason = verify.compare(record, again).reason
+    for name, value in {**other, "code": "3"}.items():
+        assert f"{name} ({record.machine[name]}, here {value})" in reason
+
+
+@pytest.mark.parametrize("change", [{"revision": "another"}, {}])
+def test_another_revision_alone_excuses_no_other_digest(change, elsewhere):
+    _, (record, _) = elsewhere
+    assert verify.compare(record, elsewhere_made(record, 0.0, **change)).verdict == "different"
+
+
+def test_a_diverged_run_is_near_only_a_diverged_one(elsewhere):
+    _, (record, _) = elsewhere
+    lost = elsewhere_made(record, math.nan, processor="another")
+    assert verify.compare(record, lost).verdict == "different"
+    assert verify.compare(elsewhere_made(record, math.inf), elsewhere_made(lost, math.nan)).verdict == "same"
+    moved = dataclasses.replace(lost, sizes={**lost.sizes, "parameters": 0}).sealed()
+    assert verify.compare(elsewhere_made(record, math.inf), moved).verdict == "near"
+
+
+def test_without_the_test_set_the_reason_is_said(elsewhere, monkeypatch):
+    _, (record, _) = elsewhere
+
+    def absent(*_):
+        raise InputError("the corpus is not here")
+
+    monkeypatch.setattr(datasets.Text, "alone", absent)
+    verdict = verify.compare(record, elsewhere_made(record, 0.0, processor="another"))
+    assert verdict.verdict == "undecided"
+    assert "the corpus is not here" in verdict.reason
+
+
+@pytest.mark.parametrize("name", ["markov", "digits", "adding", "copy_memory"])
+def test_the_points_of_a_test_set_are_counted_without_a_network(name):
+    data = datasets.build(name)
+    assert sum(data.metric.points(batch) for batch in data.alone("test", 500)) > 100
+
+
+@pytest.mark.parametrize(
+    "metric", [m for m in vars(metrics).values() if isinstance(m, metrics.Metric)], ids=lambda m: m.name
+)
+def test_a_point_has_a_deviation_at_every_score(metric):
+    for score in (0.0, 0.5, 1.0, 20.0, 99.0, 150.0):
+        assert 0 <= metric.deviation(score) < math.inf
+
+
+def test_the_results_of_a_checkout_are_taken_in_without_what_is_no_record_of_a_run(capsys):
+    assert main(["import", str(paths.SOURCE / "results")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.partition(":")[0] for line in lines} == {"taken", "left out"}
+    assert {line.split()[2] for line in lines if line.startswith("left out")} == {"benchmarks", "hardware", "diagnosis"}
+    assert store.scan().problems == []
+
+
+def test_a_run_that_was_stopped_while_it_was_verified_is_made_anew(elsewhere):
+    _, (record, _) = elsewhere
+    file = paths.runs() / "verify" / store.path(record.run).relative_to(paths.root())
+    store.write(file, json.dumps(dataclasses.asdict(elsewhere_made(record, 0.0))))
+    assert verify.verify(record).verdict == "same"
+
+
+def test_cleaning_keeps_what_a_run_goes_on_from_and_what_shows_an_error(elsewhere):
+    _, made = elsewhere
+    store.save(made[0])
+    done, unfinished = (train.checkpoint_path(record.run) for record in made)
+    notebook = paths.runs() / "notebooks" / "runs" / "failed.ipynb"
+    rest = paths.results() / "smoke" / ".half.json.1.part"
+    damaged = [file.with_name(f"{file.name}.damaged") for file in (done, unfinished)]
+    for file in (done, unfinished, notebook, rest, *damaged):
+        store.write(file, "")
+    assert set(clean.clean()) == {done, rest, damaged[0]}
+    assert unfinished.exists()
+    assert notebook.exists()
+    assert clean.clean() == []
