@@ -39,7 +39,7 @@ def _records(run: RunSpec) -> list[str]:
 
 
 def _diagnoses(run: RunSpec) -> list[str]:
-    found = diagnose.scan(run.folder).found
+    found = diagnose.scan(run.folder).diagnoses
     return _records(run) + [each.digest for each in found if each.spec["dataset"] == run.dataset]
 
 

@@ -1,4 +1,4 @@
-"""Diagnoses: what was measured in one trained network, a JSON file each, written whole or not at all."""
+"""Diagnoses: the measurements in one trained network as a JSON file, written whole or not at all."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ from lowbit.training.train import Watch
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis(Sealed):
-    """What was found in the network of one run, and which record it belongs to. These fields are its schema."""
+    """The measurements in the network of one run, and the record that it belongs to. These fields are its schema."""
 
     spec: schema.Spec
     masters: dict[str, str]  # sha256 of the record's master matrices: the run that this is about
@@ -37,9 +37,9 @@ class Diagnosis(Sealed):
 
 
 class Scan(NamedTuple):
-    """The diagnoses of some budgets, and what was wrong with files that are none."""
+    """The diagnoses of some budgets, and the problems of files that hold none."""
 
-    found: list[Diagnosis]
+    diagnoses: list[Diagnosis]
     problems: list[str]
 
 
@@ -73,7 +73,7 @@ def load(spec: RunSpec) -> Diagnosis | None:
 
 def scan(*budgets: str) -> Scan:
     """The diagnoses of `budgets`, or of all; broken and outdated files are named among the problems."""
-    found, problems = [], []
+    diagnoses, problems = [], []
     for file in sorted(paths.results().glob("*/diagnosis/*.json")):
         if budgets and file.parent.parent.name not in budgets:
             continue
@@ -81,8 +81,8 @@ def scan(*budgets: str) -> Scan:
         if diagnosis is None:
             problems.append(problem)
         else:
-            found.append(diagnosis)
-    return Scan(found, problems)
+            diagnoses.append(diagnosis)
+    return Scan(diagnoses, problems)
 
 
 def gather(spec: RunSpec) -> list[Diagnosis]:
@@ -91,10 +91,10 @@ def gather(spec: RunSpec) -> list[Diagnosis]:
     Runs of the study `diagnosed` whose network is at hand are measured first; nothing is trained.
     """
     for run in study.build("diagnosed"):
-        asked = (run.dataset, run.folder) == (spec.dataset, spec.folder) and not store.has_diverged(run)
-        if asked and load(run) is None and trained.at_hand(run) is not None:
+        alike = (run.dataset, run.folder) == (spec.dataset, spec.folder) and not store.has_diverged(run)
+        if alike and load(run) is None and trained.at_hand(run) is not None:
             recall(run)
-    return [each for each in scan(spec.folder).found if each.spec["dataset"] == spec.dataset]
+    return [diagnosis for diagnosis in scan(spec.folder).diagnoses if diagnosis.spec["dataset"] == spec.dataset]
 
 
 def records(spec: RunSpec) -> list[Record]:
@@ -104,25 +104,25 @@ def records(spec: RunSpec) -> list[Record]:
 
 def examine(spec: RunSpec, network: Network) -> Diagnosis:
     """Measures a trained network of a run that has a record."""
-    began, record = time.perf_counter(), store.load(spec)
+    start, record = time.perf_counter(), store.load(spec)
     same = trained.belongs(network, record)
     network = network.to("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(spec.seed)
-    asked = network, spec.data, spec.recipe
-    told = Diagnosis(
+    subject = network, spec.data, spec.recipe
+    diagnosis = Diagnosis(
         spec=dataclasses.asdict(spec),
         masters=trained.masters(record.weights),
         same=same,
         steps=spec.recipe.steps,
-        jacobians=measurements.jacobians(*asked),
-        gates=measurements.gates(*asked),
-        lengths=measurements.by_length(*asked),
-        batches=measurements.by_batch(*asked),
-        samples=measurements.samples(*asked),
+        jacobians=measurements.jacobians(*subject),
+        gates=measurements.gates(*subject),
+        lengths=measurements.by_length(*subject),
+        batches=measurements.by_batch(*subject),
+        samples=measurements.samples(*subject),
         seconds=0.0,
         machine=provenance.machine(),
     )
-    return dataclasses.replace(told, seconds=round(time.perf_counter() - began, 2)).sealed()
+    return dataclasses.replace(diagnosis, seconds=round(time.perf_counter() - start, 2)).sealed()
 
 
 def _read(file: Path) -> tuple[Diagnosis | None, str]:

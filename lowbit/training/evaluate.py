@@ -1,4 +1,4 @@
-"""The three evaluations: as A's code tests, as hardware would run, and how much a weight sample matters."""
+"""The three evaluations: as A's code tests, as hardware would run, and over samples of the weights."""
 
 import math
 import statistics
@@ -99,11 +99,11 @@ def points(dataset: Dataset, recipe: Recipe) -> int:
 
 
 def three(network: Network, dataset: Dataset, recipe: Recipe, stochastic: bool) -> dict:
-    """All three, in the form that a record keeps."""
+    """All three evaluations, as a record holds them."""
     published = as_published(network, dataset, recipe)
     own, *others = deployed(network, dataset, recipe)
-    told = {"as_published": published, "deployed": own, "sampled": sampled(network, dataset, recipe, stochastic)}
-    told["points"] = points(dataset, recipe)
+    results = {"as_published": published, "deployed": own, "sampled": sampled(network, dataset, recipe, stochastic)}
+    results["points"] = points(dataset, recipe)
     if others:
-        told["further"] = {metric.name: value for metric, value in zip(dataset.further, others, strict=True)}
-    return told
+        results["further"] = {metric.name: value for metric, value in zip(dataset.further, others, strict=True)}
+    return results

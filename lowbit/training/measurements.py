@@ -1,4 +1,4 @@
-"""What goes on in a trained network: how its state carries on, where its gates work, what its score hangs on."""
+"""Measurements in a trained network: Jacobians of the state, inputs of the gates, and what the score depends on."""
 
 import dataclasses
 import functools
@@ -25,17 +25,17 @@ BINS = torch.linspace(-8, 8, 65)  # of a histogram of pre-activations; what is b
 
 
 class Layer(NamedTuple):
-    """The first recurrent layer of a network, and what it is given of some test sequences."""
+    """The first recurrent layer of a network with its inputs and weights on some test sequences."""
 
     layer: Recurrent
     x: Tensor  # (time batch inputs), or symbols (time batch)
     weights: Weights  # nearest rounding
-    running: Tensor  # (time batch): whether the sequence still lasts
+    running: Tensor  # (time batch): whether the sequence has not ended
 
 
 @torch.no_grad()
 def jacobians(network: Network, data: Dataset, recipe: Recipe) -> dict[str, list]:
-    r"""How a step passes its state on: $\partial s_t / \partial s_{t-1}$ in two numbers, and the norm of $h_t$.
+    r"""The size of $\partial s_t / \partial s_{t-1}$, step by step, and the norm of $h_t$.
 
     Of the first layer as deployed, on test segments of the trained length. By step: the largest modulus of an
     eigenvalue (`radius`) and the spectral norm (`spectral_norm`) for each of a few sequences; the Euclidean norm of the
@@ -47,16 +47,16 @@ def jacobians(network: Network, data: Dataset, recipe: Recipe) -> dict[str, list
     few = x[:, :SEQUENCES]
     last = int(running[:, :SEQUENCES].sum(0).min()) - 1
     chosen = {round(t) for t in torch.linspace(1, last, min(STEPS, last)).tolist()}
-    told = {"step": [], "radius": [], "spectral_norm": [], "hidden": sizes.tolist()}
+    spectra = {"step": [], "radius": [], "spectral_norm": [], "hidden": sizes.tolist()}
     _, state = layer(few[:1], None, w)
     for t in range(1, last + 1):
         if t in chosen:
             matrices = jacobian(layer, few[t : t + 1], state, w).cpu()
-            told["step"].append(t + 1)
-            told["radius"].append(torch.linalg.eigvals(matrices).abs().amax(1).tolist())
-            told["spectral_norm"].append(torch.linalg.matrix_norm(matrices, 2).tolist())
+            spectra["step"].append(t + 1)
+            spectra["radius"].append(torch.linalg.eigvals(matrices).abs().amax(1).tolist())
+            spectra["spectral_norm"].append(torch.linalg.matrix_norm(matrices, 2).tolist())
         _, state = layer(few[t : t + 1], state, w)
-    return told
+    return spectra
 
 
 def jacobian(layer: Recurrent, x: Tensor, state: State, w: Weights) -> Float[Tensor, "batch size size"]:
@@ -77,7 +77,7 @@ def jacobian(layer: Recurrent, x: Tensor, state: State, w: Weights) -> Float[Ten
 
 @torch.no_grad()
 def gates(network: Network, data: Dataset, recipe: Recipe) -> dict[str, dict]:
-    """What the nonlinearity of each gate is given in the first layer, as deployed, by the name of the gate.
+    """The inputs of each gate's nonlinearity in the first layer as deployed, by the name of the gate.
 
     A histogram over `BINS`, mean, standard deviation, and the share beyond `SATURATED` on either side.
     """
@@ -88,21 +88,24 @@ def gates(network: Network, data: Dataset, recipe: Recipe) -> dict[str, dict]:
         layer(x, None, w)
     finally:
         layer.cell = listener.cell
-    told = {}
-    parts = torch.stack(listener.heard)[running].cpu().chunk(listener.cell.gates, dim=1)
+    summaries = {}
+    parts = torch.stack(listener.inputs)[running].cpu().chunk(listener.cell.gates, dim=1)
     for name, z in zip(listener.cell.letters, parts, strict=True):
         histogram = torch.histogram(z.flatten().clamp(BINS[0], BINS[-1]), BINS).hist.int().tolist()
-        told[name] = {"histogram": histogram, "mean": float(z.mean()), "std": float(z.std())}
-        told[name] |= {"low": float((z < -SATURATED).float().mean()), "high": float((z > SATURATED).float().mean())}
-    return told
+        summaries[name] = {"histogram": histogram, "mean": float(z.mean()), "std": float(z.std())}
+        summaries[name] |= {
+            "low": float((z < -SATURATED).float().mean()),
+            "high": float((z > SATURATED).float().mean()),
+        }
+    return summaries
 
 
 class Listener:
-    """A cell that writes down what its gates are given before their nonlinearity."""
+    """A cell that records the inputs of its gates' nonlinearities."""
 
     def __init__(self, cell: Cell):
         self.cell = cell
-        self.heard: list[Tensor] = []  # (batch rows) of each step
+        self.inputs: list[Tensor] = []  # (batch rows) of each step
 
     def __getattr__(self, name: str):
         return getattr(self.cell, name)
@@ -110,17 +113,17 @@ class Listener:
     def step(self, zx: Tensor, values: tuple[Tensor, ...], product: Product, settle: Settle) -> tuple[Tensor, ...]:
         """The step of the cell."""
         z = zx.clone()
-        after = self.cell.step(zx, values, functools.partial(self._overhear, z, product), settle)
+        after = self.cell.step(zx, values, functools.partial(self._record_product, z, product), settle)
         if isinstance(self.cell, cells.GRU) and self.cell.reset == "ott2016":
             (r, u, n), (_, _, x) = z.chunk(3, dim=1), zx.chunk(3, dim=1)
             z = torch.cat((r, u, x + torch.sigmoid(r) * (n - x)), dim=1)  # the reset gate scales the product
-        self.heard.append(z)
+        self.inputs.append(z)
         return after
 
-    def _overhear(self, z: Tensor, product: Product, h: Tensor, part: slice) -> Tensor:
-        told = product(h, part)
-        z[:, part] += told
-        return told
+    def _record_product(self, z: Tensor, product: Product, h: Tensor, part: slice) -> Tensor:
+        products = product(h, part)
+        z[:, part] += products
+        return products
 
 
 @torch.no_grad()
@@ -133,13 +136,13 @@ def by_length(network: Network, data: Dataset, recipe: Recipe) -> dict[str, list
         return {}
     evaluate.calibrate(network, data, recipe, sample=False)
     w, total = network.round(sample=False), SEGMENTS * recipe.steps
-    told: dict[str, list] = {"length": [], "score": []}
+    scores: dict[str, list] = {"length": [], "score": []}
     for length in sorted({max(1, int(recipe.steps * 2**power)) for power in range(-2, 5)}):
         if length < min(total, len(data.splits["test"][0])):
             cut = data.batches("test", max(1, total // length), length, None, total + 1)
-            told["length"].append(length)
-            told["score"].append(evaluate.score(network, data, cut, w))
-    return told
+            scores["length"].append(length)
+            scores["score"].append(evaluate.score(network, data, cut, w))
+    return scores
 
 
 @torch.no_grad()
@@ -148,21 +151,21 @@ def by_batch(network: Network, data: Dataset, recipe: Recipe, sizes: tuple[int, 
 
     Both on the same segments from a fresh state; the second takes nearest weights and is the same for all sizes.
     """
-    few = _few(data, recipe)
+    part = _part(data, recipe)
     length = recipe.steps if isinstance(data, Text) else 1
-    count = min(few.test_limit, len(data.splits["test"][0])) // length
-    told = {"size": [], "as_published": [], "population": []}
+    count = min(part.test_limit, len(data.splits["test"][0])) // length
+    scores = {"size": [], "as_published": [], "population": []}
     evaluate.calibrate(network, data, recipe, sample=False)
     w, order = network.round(sample=False), torch.Generator().manual_seed(0)
-    batches = data.batches("test", min(64, count), recipe.steps, order, few.test_limit)
+    batches = data.batches("test", min(64, count), recipe.steps, order, part.test_limit)
     population = evaluate.score(network, data, batches, w)
     for size in sizes:
         if size <= count:
-            told["size"].append(size)
-            told["as_published"].append(evaluate.as_published(network, data, dataclasses.replace(few, batch=size)))
-            told["population"].append(population)
+            scores["size"].append(size)
+            scores["as_published"].append(evaluate.as_published(network, data, dataclasses.replace(part, batch=size)))
+            scores["population"].append(population)
     network.eval()
-    return told
+    return scores
 
 
 @torch.no_grad()
@@ -173,11 +176,11 @@ def samples(network: Network, data: Dataset, recipe: Recipe) -> dict:
     """
     if not network.quantizer.stochastic:
         return {}
-    few = _few(data, recipe)
+    part = _part(data, recipe)
     evaluate.calibrate(network, data, recipe, sample=False)
-    nearest = _streamed(network, data, few, sample=False)
+    nearest = _streamed(network, data, part, sample=False)
     evaluate.calibrate(network, data, recipe, sample=True)
-    return {"nearest": nearest, "drawn": [_streamed(network, data, few, sample=True) for _ in range(SAMPLES)]}
+    return {"nearest": nearest, "drawn": [_streamed(network, data, part, sample=True) for _ in range(SAMPLES)]}
 
 
 def first_layer(network: Network, data: Dataset, recipe: Recipe) -> Layer:
@@ -186,16 +189,16 @@ def first_layer(network: Network, data: Dataset, recipe: Recipe) -> Layer:
     device = next(network.parameters()).device
     order = torch.Generator().manual_seed(0)
     batch: Batch = next(iter(data.batches("test", recipe.batch, recipe.steps, order))).to(device)
-    layer, given = next(iter(network.recurrent().values())), []
-    hook = layer.register_forward_pre_hook(lambda _, arguments: given.append(arguments))
+    layer, calls = next(iter(network.recurrent().values())), []
+    hook = layer.register_forward_pre_hook(lambda _, arguments: calls.append(arguments))
     network(batch.x, None, network.round(sample=False), batch.lengths)
     hook.remove()
-    x, _, w = given[0]
+    x, _, w = calls[0]
     steps = torch.arange(len(x), device=device)[:, None].expand(-1, x.shape[1])
     return Layer(layer, x, w, steps < (len(x) if batch.lengths is None else batch.lengths))
 
 
-def _few(data: Dataset, recipe: Recipe) -> Recipe:
+def _part(data: Dataset, recipe: Recipe) -> Recipe:
     limit = SEGMENTS * recipe.steps + 1 if isinstance(data, Text) else SEGMENTS
     return dataclasses.replace(recipe, test_limit=min(limit, recipe.test_limit or limit))
 

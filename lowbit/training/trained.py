@@ -13,12 +13,12 @@ def network(spec: RunSpec, watch: train.Watch | None = None) -> Network:
     A record on file stays as it is; `belongs` says whether the network is the record's own.
     """
     train.recall(spec, watch)
-    kept = at_hand(spec)
-    if kept is None:
+    network = at_hand(spec)
+    if network is None:
         train.train(spec, watch)
         train.checkpoint_path(spec).unlink(missing_ok=True)
-        kept = _read(spec)
-    return kept
+        network = _read(spec)
+    return network
 
 
 def at_hand(spec: RunSpec) -> Network | None:
@@ -26,8 +26,8 @@ def at_hand(spec: RunSpec) -> Network | None:
     record = store.load(spec)
     if record is None or not train.network_path(spec).exists():
         return None
-    kept = _read(spec)
-    return kept if kept is not None and belongs(kept, record) else None
+    network = _read(spec)
+    return network if network is not None and belongs(network, record) else None
 
 
 def belongs(network: Network, record: Record) -> bool:
@@ -35,9 +35,9 @@ def belongs(network: Network, record: Record) -> bool:
     return masters(weights.describe(network)) == masters(record.weights)
 
 
-def masters(told: dict) -> dict[str, str]:
-    """The sha256 of each master matrix, out of what a record says of its weights."""
-    return {name: entry["sha256"] for name, entry in told.items()}
+def masters(described: dict) -> dict[str, str]:
+    """The sha256 of each master matrix, from the weights as a record describes them."""
+    return {name: entry["sha256"] for name, entry in described.items()}
 
 
 def _read(spec: RunSpec) -> Network | None:

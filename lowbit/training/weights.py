@@ -1,4 +1,4 @@
-"""What became of the weights: where the masters ended, which codes they take, how many bytes that is."""
+"""The weights of a network: clipping of masters, histograms, codes, bytes."""
 
 import hashlib
 
@@ -53,8 +53,8 @@ def follow_curvature(network: Network, optimizer: torch.optim.Optimizer) -> None
 
 @torch.no_grad()
 def describe(network: Network) -> dict:
-    """Where the weights ended: by matrix, masters over their scale, codes, and the share that is settled."""
-    told = {}
+    """By matrix: a histogram of masters over their scale, counts of codes, the share beyond the outermost levels."""
+    matrices = {}
     for name, layer in network.recurrent().items():
         for matrix, master, site, levels in layer.matrices():
             w = master.detach()
@@ -70,8 +70,8 @@ def describe(network: Network) -> dict:
                 own = layer.quantizer.codebook(w, site).mean(0)
                 if not torch.allclose(own, own.new_tensor(levels)):
                     entry["levels"] = own.tolist()  # the mean over rows, where they are not those at scale 1
-            told[f"{name}.{matrix}"] = entry
-    return told
+            matrices[f"{name}.{matrix}"] = entry
+    return matrices
 
 
 def sizes(network: Network) -> dict:

@@ -39,8 +39,8 @@ def test_a_diagnosis_is_recalled_not_made_again(monkeypatch):
     assert first.same
     monkeypatch.setattr(diagnose, "examine", forbidden)
     assert diagnose.recall(SPEC) == first == diagnose.load(SPEC)
-    assert diagnose.scan("smoke").found == [first]
-    assert diagnose.scan("cpu").found == []
+    assert diagnose.scan("smoke").diagnoses == [first]
+    assert diagnose.scan("cpu").diagnoses == []
     assert [record.run for record in store.scan().records] == [SPEC]
 
 

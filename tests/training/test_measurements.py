@@ -93,7 +93,7 @@ def test_a_jacobian_with_norm_and_few_bits_is_that_of_the_book(cell):
     scale, shift = (told[3] for told in layer.norm_h.fold(w.h))
     for row in range(2):
         zh = scale * (w.h @ state.values[0][row]) + shift + w.bias_h
-        z = layer.cell.heard[0][row].view(-1, layer.hidden)
+        z = layer.cell.inputs[0][row].view(-1, layer.hidden)
         before = [value[row] for value in state.values]
         told = closed_form(layer, z, zh.view(-1, layer.hidden), before, scale[:, None] * w.h)
         torch.testing.assert_close(found[row], told)
@@ -144,7 +144,7 @@ def test_what_an_lstm_hears_makes_its_outputs():
     layer.cell = measurements.Listener(layer.cell)
     layer(x, None, w)
     c = torch.zeros(x.shape[1], recipe.hidden)
-    for z, output in zip(layer.cell.heard, outputs, strict=True):
+    for z, output in zip(layer.cell.inputs, outputs, strict=True):
         i, f, g, o = z.chunk(4, dim=1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         torch.testing.assert_close(o.sigmoid() * c.tanh(), output)
@@ -158,7 +158,7 @@ def test_what_a_gru_hears_makes_its_outputs(cell):
     layer.cell = measurements.Listener(layer.cell)
     layer(x, None, w)
     h = torch.zeros(x.shape[1], recipe.hidden)
-    for told, output in zip(layer.cell.heard, outputs, strict=True):
+    for told, output in zip(layer.cell.inputs, outputs, strict=True):
         _, z, n = told.chunk(3, dim=1)
         h = (1 - z.sigmoid()) * n.tanh() + z.sigmoid() * h
         torch.testing.assert_close(h, output)
