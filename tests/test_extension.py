@@ -45,7 +45,7 @@ def test_a_new_quantizer_is_one_file(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(copy))
     monkeypatch.setenv("LOWBIT_HOME", str(copy))
     run(copy, "proof.py")
-    out = run(copy, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_quantizers.py", "-k", "octal")
+    out = run(copy, "-m", "pytest", "-p", "no:cacheprovider", "tests/quantizers/test_quantizers.py", "-k", "octal")
     assert int(re.search(r"(\d+) passed", out)[1]) >= 10
 
 
