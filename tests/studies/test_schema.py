@@ -1,4 +1,4 @@
-"""What is no record is refused by name, and what else there is goes on."""
+"""A file that is no record is refused by name, and the others are read."""
 
 import dataclasses
 import json
@@ -88,6 +88,11 @@ def literal(path, word):
     return change
 
 
+def matrix(name, **changes):
+    """Another name and other values for the matrix."""
+    return lambda content: at("weights", {name: content["weights"]["layers.0.weight_h"] | changes})(content)
+
+
 MALFORMED = {
     "empty": text(""),
     "half": lambda content: json.dumps(content)[:200],
@@ -103,9 +108,7 @@ MALFORMED = {
     "no unit of its metric": at("metric.unit", "<b>bits</b>\n"),
     "more updates than its recipe": lambda content: at("curve", [content["curve"][-1] | {"update": 10**15}])(content),
     "no weights": at("weights", {}),
-    "a matrix named as a path": lambda content: at("weights", {"../../x": next(iter(content["weights"].values()))})(
-        content
-    ),
+    "a matrix named as a path": matrix("../../x"),
     "checksum of data a word": at("data.sha256", "zz"),
     "no parameters": at("sizes.parameters", 0),
     "digits": text('{"seconds": ' + "9" * 10_000 + "}"),
@@ -167,12 +170,8 @@ MALFORMED = {
     "weights null": at("weights", None),
     "weights a list": at("weights", []),
     "matrix null": at("weights.layers", None),
-    "histogram short": lambda content: at(
-        "weights", {"h": content["weights"]["layers.0.weight_h"] | {"histogram": []}}
-    )(content),
-    "codes text": lambda content: at("weights", {"h": content["weights"]["layers.0.weight_h"] | {"codes": "20"}})(
-        content
-    ),
+    "histogram short": matrix("h", histogram=[]),
+    "codes text": matrix("h", codes="20"),
     "data null": at("data", None),
     "data without checksum": at("data.sha256", KeyError),
     "checksum a number": at("data.sha256", 0),
@@ -229,7 +228,7 @@ def test_a_record_of_another_shape_can_be_sealed_and_is_then_refused(part, value
 
 
 @pytest.mark.parametrize("kind", MALFORMED)
-def test_what_is_no_record_is_refused_by_name_and_the_rest_is_taken(kind, tmp_path, home):
+def test_a_file_that_is_no_record_is_refused_by_name_and_the_rest_is_imported(kind, tmp_path, home):
     folder = tmp_path / "colleague" / "smoke"
     put(folder / f"{RUN.key}.json", MALFORMED[kind](whole()))
     put(folder / f"{OTHER.key}.json", json.dumps(whole(OTHER)))
@@ -245,34 +244,34 @@ def test_what_is_no_record_is_refused_by_name_and_the_rest_is_taken(kind, tmp_pa
 
 def test_folders_links_and_pipes_are_no_records(broken, home):
     put(broken / f"{OTHER.key}.json", json.dumps(whole(OTHER)))
-    verdicts = [each.verdict for each in verify.take(broken)]
+    verdicts = [row.verdict for row in verify.take(broken)]
     assert sorted(verdicts) == ["refused"] * 4 + ["taken"]
     broken.rename(paths.results() / "tour")
     assert len(store.scan("tour").problems) == 5
 
 
 @pytest.mark.parametrize("words", [["tables"], ["status", "smoke"], ["run", "smoke", "--dry-run"]])
-def test_commands_go_on_past_what_is_no_record_and_name_it(words, capsys):
+def test_commands_name_files_that_are_no_record_and_continue(words, capsys):
     for number, change in enumerate(MALFORMED.values()):
         put(paths.results() / "cpu" / f"{number}.json", change(whole()))
     for folder in ("benchmarks", "hardware", "cpu/diagnosis"):
         for number, change in enumerate(MALFORMED.values()):
             put(paths.results() / folder / f"training-{number}.json", change(whole()))
     assert main(words) == 0
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 4 * len(MALFORMED)
-    assert all(line.startswith("lowbit: ") for line in told)
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 4 * len(MALFORMED)
+    assert all(line.startswith("lowbit: ") for line in errors)
 
 
 def test_every_committed_record_is_of_its_schema(monkeypatch):
     monkeypatch.delenv("LOWBIT_HOME")
     for kind in (store, diagnose, benchmarks, onchip):
-        found, problems = kind.scan()
-        assert found
+        records, problems = kind.scan()
+        assert records
         assert problems == []
 
 
-def test_a_record_may_lack_what_older_ones_lack():
+def test_a_record_may_lack_the_fields_that_older_ones_lack():
     content = whole()
     for name in ("code", "kernels", "spent"):
         del content["machine"][name]
@@ -283,7 +282,7 @@ def test_a_record_may_lack_what_older_ones_lack():
     assert store.scan().problems == []
 
 
-def test_without_the_library_of_the_schema_a_machine_trains_and_recalls(home):
+def test_without_msgspec_a_machine_trains_and_recalls(home):
     """As on a GPU machine: a copied checkout, torch and numpy, nothing installed."""
     code = (
         "import importlib.metadata, sys\n"
@@ -301,7 +300,7 @@ def test_without_the_library_of_the_schema_a_machine_trains_and_recalls(home):
     assert len(store.scan().records) == 1
 
 
-def test_taking_records_in_needs_the_library_of_the_schema(monkeypatch, tmp_path):
+def test_importing_records_needs_msgspec(monkeypatch, tmp_path):
     monkeypatch.setattr(schema, "msgspec", None)
     with pytest.raises(InputError, match="pip install msgspec"):
         verify.take(tmp_path)
