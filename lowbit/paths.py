@@ -50,8 +50,8 @@ def notebooks() -> Path:
 
 def resources() -> Path:
     """The resources of pages by budget: `resources.toml` of the root, or else of the checkout."""
-    own = root() / "resources.toml"
-    return own if own.exists() else SOURCE / "resources.toml"
+    file = root() / "resources.toml"
+    return file if file.exists() else SOURCE / "resources.toml"
 
 
 def book() -> Path:

@@ -133,8 +133,8 @@ def _seconds(trained: list[Page], drawn: list[Page]) -> dict[str, float]:
         similar = next((by_likeness[like] for like in _likenesses(page.spec) if like in by_likeness), None)
         if similar:
             seconds[page.name] = statistics.mean(similar)
-    done = [entry.seconds for entry in journal.entries().values() if entry.state == "done" and not entry.trained]
-    return seconds | ({page.name: statistics.mean(done) for page in drawn} if done else {})
+    times = [entry.seconds for entry in journal.entries().values() if entry.state == "done" and not entry.trained]
+    return seconds | ({page.name: statistics.mean(times) for page in drawn} if times else {})
 
 
 def _likenesses(run: RunSpec) -> list[tuple]:

@@ -80,43 +80,36 @@ class _Stage:
             if not ended:
                 time.sleep(TICK)
         for page in self.todo:
-            self._close(page)
+            entry = self.entries.get(page.name)
+            if (entry and entry.state == "done") or pages.is_current(page):
+                self.outcome.executed.append(page)
+            elif entry and entry.state == "failed":
+                self.outcome.failed[page.name] = f"{entry.error} (see: lowbit why {page.name.rpartition('/')[2]})"
+            else:
+                error = f"its worker was lost: {engine.failure(page.name)} (see {engine.folder() / 'engine.log'})"
+                self.outcome.failed[page.name] = error
 
     def _news(self) -> list[tuple[Page, Entry]]:
-        news = []
-        for page in self.todo:
-            entry = journal.read(page)
-            if entry is None or entry.began < self.began or entry == self.entries.get(page.name):
-                continue
-            self.entries[page.name] = entry
-            if entry.state != "running":
-                news.append((page, entry))
-        return news
+        entries = [(page, journal.read(page)) for page in self.todo]
+        changed = [(p, e) for p, e in entries if e and e.began >= self.began and e != self.entries.get(p.name)]
+        self.entries |= {page.name: entry for page, entry in changed}
+        return [(page, entry) for page, entry in changed if entry.state != "running"]
 
     def _progress(self) -> Progress:
-        states = {name: entry.state for name, entry in self.entries.items()}
-        running = [(p, time.time() - self.entries[p.name].began) for p in self.todo if states.get(p.name) == "running"]
-        ended = [name for name, state in states.items() if state != "running"]
-        done = [entry.seconds for entry in self.entries.values() if entry.state == "done"]
-        mean = sum(done) / len(done) if done else None
-        due = {page.name: self.plan.seconds.get(page.name, mean) for page in self.todo if page.name not in ended}
+        attempts = [(page, self.entries.get(page.name)) for page in self.todo]
+        running = [(page, time.time() - entry.began) for page, entry in attempts if entry and entry.state == "running"]
+        states = [entry.state for entry in self.entries.values()]
+        times = [entry.seconds for entry in self.entries.values() if entry.state == "done"]
+        mean = sum(times) / len(times) if times else None
+        due = {p.name: self.plan.seconds.get(p.name, mean) for p, e in attempts if not e or e.state == "running"}
         remaining = None
         if None not in due.values():
-            remaining = sum(due.values()) - sum(min(seconds, due[page.name]) for page, seconds in running)
+            spent = sum(min(seconds, due[page.name]) for page, seconds in running)
+            remaining = (sum(due.values()) - spent) / self.jobs
         before = len(self.outcome.executed) + len(self.outcome.failed)
-        failed = len(self.outcome.failed) + list(states.values()).count("failed")
+        failed = len(self.outcome.failed) + states.count("failed")
         total = max(len(self.plan.todo), before + len(self.todo))
-        return Progress(before + len(ended), total, failed, running, remaining and remaining / self.jobs)
-
-    def _close(self, page: Page) -> None:
-        entry = self.entries.get(page.name)
-        if (entry is not None and entry.state == "done") or pages.is_current(page):
-            self.outcome.executed.append(page)
-        elif entry is not None and entry.state == "failed":
-            self.outcome.failed[page.name] = f"{entry.error} (see: lowbit why {page.name.rpartition('/')[2]})"
-        else:
-            log = engine.folder() / "engine.log"
-            self.outcome.failed[page.name] = f"its worker was lost: {engine.failure(page.name)} (see {log})"
+        return Progress(before + len(self.todo) - len(due), total, failed, running, remaining)
 
 
 @contextlib.contextmanager

@@ -152,8 +152,8 @@ def differences(frame: pd.DataFrame, change: dict[str, str], base: dict[str, str
     precision it does not matter which matrices would be quantized, so that field is left out of the match, and the
     `strongest` of its recipes is the base.
     """
-    own = [*change, *(["quantized"] if "full" in (change.get("quantizer"), base.get("quantizer")) else [])]
-    shared = [name for name in ALIKE if name not in own]
+    changed = [*change, *(["quantized"] if "full" in (change.get("quantizer"), base.get("quantizer")) else [])]
+    shared = [name for name in ALIKE if name not in changed]
     frame = ranked(frame)
     frame = frame[~superseded(frame)]
     if base.get("quantizer") == "full" != change.get("quantizer"):
@@ -162,7 +162,7 @@ def differences(frame: pd.DataFrame, change: dict[str, str], base: dict[str, str
     pairs = after.merge(before, on=[*shared, "seed"], suffixes=("", "_base")).sort_values("seed")
     return [
         Difference(alike, tuple(group["deployed_base"]), tuple(group["deployed"]), (*group["key"], *group["key_base"]))
-        for alike, group in _groups(pairs, [*shared, *own])
+        for alike, group in _groups(pairs, [*shared, *changed])
     ]
 
 

@@ -183,8 +183,8 @@ def _revision() -> tuple[str, bool | None]:
     """The revision of the code, and whether the library was changed since; "unknown", None outside a checkout."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", paths.SOURCE, *words], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        process = subprocess.run(["git", "-C", paths.SOURCE, *words], capture_output=True, text=True, check=True)
+        return process.stdout.strip()
 
     try:
         dirty = git("status", "--porcelain", "--untracked-files=no", "--", "lowbit")

@@ -82,8 +82,8 @@ class RunSpec:
         recipe = self.recipe
         self._check(recipe)
         self._check_size(recipe)
-        own = dataclasses.asdict(self.data.recipe(self.folder))
-        changes = {name: value for name, value in sorted(dataclasses.asdict(recipe).items()) if value != own[name]}
+        defaults = dataclasses.asdict(self.data.recipe(self.folder))
+        changes = {name: value for name, value in sorted(dataclasses.asdict(recipe).items()) if value != defaults[name]}
         object.__setattr__(self, "quantized", "+".join(part for part in cells.PARTS if part in quantized))
         object.__setattr__(self, "budget", written(self.folder, changes))
         if len(self.key) > MOST_KEY:
@@ -93,9 +93,9 @@ class RunSpec:
         bounded(recipe, "a recipe", **LIMITS)
         if recipe.divide and not 1 <= recipe.divide <= 1e6:
             raise InputError(f"a recipe's divide is 0 or from 1 to 1,000,000, not {recipe.divide}")
-        for field, known in CHOICES.items():
-            if getattr(recipe, field) not in known:
-                raise InputError(f"no {field} {getattr(recipe, field)!r}; known: {', '.join(known)}")
+        for field, choices in CHOICES.items():
+            if getattr(recipe, field) not in choices:
+                raise InputError(f"no {field} {getattr(recipe, field)!r}; known: {', '.join(choices)}")
         quantizer = quantizers.build(self.quantizer)
         if (nearest := quantizer.units(recipe.hidden)) != recipe.hidden:
             raise InputError(f"quantizer {self.quantizer!r} has no layers of {recipe.hidden} units; near: {nearest}")

@@ -101,8 +101,8 @@ def recorded() -> list[RunSpec]:
     The runs of a search have a table, not pages.
     """
     lowest: dict[RunSpec, RunSpec] = {}
-    shown = [budget for budget in store.COMMITTED if budget != "search"]
-    for run in sorted((record.run for record in store.scan(*shown).records), key=lambda run: run.seed):
+    budgets = [budget for budget in store.COMMITTED if budget != "search"]
+    for run in sorted((record.run for record in store.scan(*budgets).records), key=lambda run: run.seed):
         lowest.setdefault(dataclasses.replace(run, seed=0), run)
     return list(lowest.values())
 

@@ -54,10 +54,10 @@ def test_a_batch_executes_recalls_replaces_and_reports(pair, capsys):
     page = nbformat.read(Page("train", good).path, as_version=4)
     assert page.cells[0].source.startswith("# markov · lstm · ternary")
     assert record.digest in str(page.cells[-1].outputs)
-    shown = [cell for cell in page.cells if "mystnb" in cell.metadata]
-    assert all("image/svg+xml" in output.data for cell in shown for output in cell.outputs)
-    assert all(cell.outputs for cell in shown)
-    figures = [cell.metadata["mystnb"]["figure"]["name"] for cell in shown]
+    drawn = [cell for cell in page.cells if "mystnb" in cell.metadata]
+    assert all("image/svg+xml" in output.data for cell in drawn for output in cell.outputs)
+    assert all(cell.outputs for cell in drawn)
+    figures = [cell.metadata["mystnb"]["figure"]["name"] for cell in drawn]
     assert len(figures) == len(set(figures)) > 0
     assert all(good.key in name for name in figures)
     assert not Page("train", bad).path.exists()
