@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    run = spec.read(dict(word.split("=", 1) for word in options.spec))
+    run = spec.read(options.spec)
     settings = {**dataclasses.asdict(run), "seeds": options.seeds, "unit": run.data.metric.unit}
     tables = {"curves": [], "scores": []}
     told = benchmarks.Benchmark("bfloat16", roofline.machine(), settings, {}, [], [], tables, False)

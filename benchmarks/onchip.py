@@ -30,12 +30,10 @@ def packed(run: RunSpec) -> str:
 
 def main(words: list[str]) -> None:
     """Prints each record's place."""
-    told = [word.split("=", 1) for word in words]
-    fields = {field: value for field, value in told if field != "machine"}
-    machines = [value for field, value in told if field == "machine"]
-    name = fields.pop("network", "")
+    machines = [word.removeprefix("machine=") for word in words if word.startswith("machine=")]
+    name = next((word.removeprefix("network=") for word in words if word.startswith("network=")), "")
     if not name:
-        run = spec.read(fields)
+        run = spec.read([word for word in words if not word.startswith("machine=")])
         name, machines = packed(run), machines or [run.quantizer]
     for machine in machines:
         pair = Pair(name, machine)

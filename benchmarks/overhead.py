@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from lowbit import paths
-from lowbit.batch import batch, pages, plan
+from lowbit.batch import pages, plan, run
 from lowbit.batch.engine import THREADS
 from lowbit.plots import templates
 from lowbit.plots.templates import Page
@@ -21,13 +21,13 @@ from lowbit.studies.spec import RunSpec, fields
 TINY = "smoke(updates=4, evaluate_every=2, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
 
 
-def alone(run: RunSpec) -> None:
+def alone(spec: RunSpec) -> None:
     """papermill as its manual says: one call, one kernel, one notebook."""
     import papermill
 
-    page = Page("train", run)
+    page = Page("train", spec)
     page.path.parent.mkdir(parents=True, exist_ok=True)
-    values = {field: getattr(run, field) for field in fields()}
+    values = {field: getattr(spec, field) for field in fields()}
     papermill.execute_notebook(pages.template(page), page.path, values, progress_bar=False, kernel_name="python3")
 
 
@@ -52,15 +52,15 @@ def main(count: int = 20, jobs: int = 2, loop_count: int = 0) -> None:
         with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
             list(pool.map(alone, few))
 
-    ways = {"papermill": (loop, len(few)), "lowbit run": (lambda: batch.run(plan.make("trivial"), jobs), count)}
-    for name, (call, each) in ways.items():
+    ways = {"papermill": (loop, len(few)), "lowbit run": (lambda: run.run(plan.make("trivial"), jobs), count)}
+    for name, (call, number) in ways.items():
         with tempfile.TemporaryDirectory() as home:
             os.environ["LOWBIT_HOME"] = home
             wall, cpu = timed(call)
-            made = len(list(paths.results().rglob("*.json")))
+            records = len(list(paths.results().rglob("*.json")))
         print(
-            f"{name}: {wall:.1f} s, {cpu:.1f} s of processors, {made} records; a run {wall / each:.2f} s, "
-            f"{cpu / each:.2f} s of processors",
+            f"{name}: {wall:.1f} s, {cpu:.1f} s of processors, {records} records; a run {wall / number:.2f} s, "
+            f"{cpu / number:.2f} s of processors",
             flush=True,
         )
 

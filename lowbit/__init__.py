@@ -11,39 +11,38 @@ import types
 
 __version__ = "0.1.0"
 
-# What `import lowbit` offers at the top; loaded at first use, so that a look at one package does not wait for torch.
-_HOMES = {
-    "load": "inference",
-    "pack": "inference",
+# The public interface and its modules, loaded at first use: the import of one package does not wait for torch.
+_PUBLIC = {
     "InputError": "registry",
     "RunSpec": "studies.spec",
     "Record": "studies.store",
     "progress": "training.train",
     "recall": "training.train",
+    "load": "inference",
+    "pack": "inference",
 }
-
-__all__ = ["InputError", "Record", "RunSpec", "load", "pack", "progress", "recall"]
+__all__ = [*_PUBLIC]
 
 try:
     import jaxtyping  # noqa: F401
-except ModuleNotFoundError:  # a machine that has torch and little else: shapes are words then, as they are to a reader
+except ModuleNotFoundError:  # a machine that has torch and little else: shapes are plain strings there
 
     class _Shaped:
-        def __class_getitem__(cls, told):
-            return told[0]
+        def __class_getitem__(cls, item):
+            return item[0]
 
-    def _kind(name: str):
+    def _shaped(name: str):
         if name.startswith("_"):
             raise AttributeError(name)
         return _Shaped
 
     sys.modules["jaxtyping"] = types.ModuleType("jaxtyping")
-    sys.modules["jaxtyping"].__getattr__ = _kind
+    sys.modules["jaxtyping"].__getattr__ = _shaped
 
 
 def __getattr__(name: str):
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"lowbit.{_HOMES[name]}"), name)
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"lowbit.{_PUBLIC[name]}"), name)
     try:
         return importlib.import_module(f"lowbit.{name}")
     except ModuleNotFoundError as error:

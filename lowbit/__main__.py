@@ -10,45 +10,39 @@ from lowbit.registry import InputError
 DIVERGED = 3  # exit status: all pages are there, and a run that was trained has no score
 
 
-def main(words: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Runs one command; 0 when all went well, 1 when runs failed, 2 when the input was wrong, 3 when a run diverged."""
     try:
-        options = parser().parse_args(words)
+        options = parser().parse_args(arguments)
         status = COMMANDS[options.command](options)
         sys.stdout.flush()
         return status
-    except InputError as error:
-        return _refuse(str(error))
     except KeyboardInterrupt:
         print("lowbit: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader, as `head`, has what it wants; what is left goes nowhere
+    except BrokenPipeError:  # the reader, as `head`, has closed the pipe; the rest of the output is discarded
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:  # of a file or folder that cannot be what it must be
-        return _refuse(str(error))
-
-
-def _refuse(message: str) -> int:
-    print("lowbit:", " ".join(message.split()), file=sys.stderr)
-    return 2
+    except (InputError, OSError) as error:  # the second of a file or folder of the wrong kind
+        print("lowbit:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
 
 
 def _run(options: argparse.Namespace) -> int:
-    from lowbit.batch import batch, engine, plan, view
+    from lowbit.batch import engine, plan, run, view
     from lowbit.studies import spec
 
     threads = engine.threads(options.jobs)
     only = spec.pairs(options.only)
     _report_problems()
-    made = plan.make(options.study, only, options.fresh, options.stale)
-    engine.check(made.todo, options.jobs, options.executor)
-    print(view.summary(made, options.jobs, threads if options.executor == "local" else None), flush=True)
+    batch = plan.make(options.study, only, options.fresh, options.stale)
+    engine.check(batch.todo, options.jobs, options.executor)
+    print(view.summary(batch, options.jobs, threads if options.executor == "local" else None), flush=True)
     if options.dry_run:
-        print("\n".join(f"  {page.name}" for page in made.todo) or "  nothing to do")
+        print("\n".join(f"  {page.name}" for page in batch.todo) or "  nothing to do")
         return 0
     screen = view.Screen(sys.stdout)
-    outcome = batch.run(made, options.jobs, options.executor, screen.show)
+    outcome = run.run(batch, options.jobs, options.executor, screen.show)
     screen.clear()
     print(f"{len(outcome.executed)} executed, {len(outcome.current)} up to date, {len(outcome.failed)} failed")
     for name, error in outcome.failed.items():
@@ -56,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     diverged = _report_divergence([page.spec for page in outcome.executed if page.template == "train"])
     if outcome.failed:
         return 1
-    return DIVERGED if any(page.spec in diverged for page in made.trained) else 0  # not those recalled
+    return DIVERGED if any(page.spec in diverged for page in batch.trained) else 0  # not those recalled
 
 
 def _why(options: argparse.Namespace) -> int:
@@ -74,12 +68,12 @@ def _verify(options: argparse.Namespace) -> int:
         raise InputError("name a study, or say --hardware")
     if options.sample < 1:
         raise InputError(f"samples are counted from 1, not {options.sample}")
-    room, asked = (ledger, ()) if options.hardware else (verify, (options.study,))
+    module, study = (ledger, ()) if options.hardware else (verify, (options.study,))
     verdicts = []
-    for each in room.sample(*asked, options.sample):
-        verdicts.append(room.verify(each))
+    for item in module.sample(*study, options.sample):
+        verdicts.append(module.verify(item))
         print(f"{verdicts[-1].verdict}: {verdicts[-1].key}: {verdicts[-1].reason}", flush=True)
-    return 1 if any(each.verdict == "different" for each in verdicts) else 0
+    return 1 if any(verdict.verdict == "different" for verdict in verdicts) else 0
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -87,17 +81,17 @@ def _import(options: argparse.Namespace) -> int:
 
     if not os.path.isdir(options.folder):
         raise InputError(f"no folder {options.folder!r}")
-    taken = verify.take(options.folder)
-    for each in taken:
-        name = each.file.name.encode(errors="backslashreplace").decode()
-        print(f"{each.verdict}: {name}" + (f" ({each.reason})" if each.reason else ""))
-    return 1 if any(each.verdict == "refused" for each in taken) else 0
+    verdicts = verify.take(options.folder)
+    for row in verdicts:
+        name = row.file.name.encode(errors="backslashreplace").decode()
+        print(f"{row.verdict}: {name}" + (f" ({row.reason})" if row.reason else ""))
+    return 1 if any(row.verdict == "refused" for row in verdicts) else 0
 
 
 def _clean(options: argparse.Namespace) -> int:
-    from lowbit.batch import clean
+    from lowbit.batch import run
 
-    removed = clean.clean()
+    removed = run.clean()
     print("\n".join([*map(str, removed), f"{len(removed)} removed"]))
     return 0
 
@@ -111,10 +105,8 @@ def _status(options: argparse.Namespace) -> int:
         for name in sorted(study.STUDIES):
             print(f"{name}: {study.STUDIES[name].__doc__.splitlines()[0]}")
         return 0
-    for state, found in plan.states(options.study).items():
-        print(f"{state}: {len(found)}")
-        for page in found if state != "done" else []:
-            print(f"  {page.name}")
+    for state, pages in plan.states(options.study).items():
+        print("\n  ".join([f"{state}: {len(pages)}", *(page.name for page in pages if state != "done")]))
     for remark, keys in plan.remarks(options.study).items():
         print("\n  ".join([f"{remark}: {len(keys)}", *keys]))
     return 0
@@ -125,7 +117,7 @@ def _train(options: argparse.Namespace) -> int:
     from lowbit.studies import spec, store
     from lowbit.training.train import progress, recall
 
-    run = spec.read(spec.pairs(options.spec))
+    run = spec.read(options.spec)
     record = recall(run, progress(run) if sys.stderr.isatty() else None)
     sampled = record.metrics["sampled"]
     print(f"{run.key}: {record.metric['unit']}")
@@ -143,15 +135,14 @@ def _diagnose(options: argparse.Namespace) -> int:
     from lowbit.training import diagnose
     from lowbit.training.train import progress
 
-    run = spec.read(spec.pairs(options.spec))
-    told = diagnose.recall(run, progress(run) if sys.stderr.isatty() else None)
-    radii = [value for step in told.jacobians["radius"] for value in step]
-    print(
-        f"{run.key}: " + ("the network of the record" if told.same else "a network trained again; the record's differs")
-    )
+    run = spec.read(options.spec)
+    diagnosis = diagnose.recall(run, progress(run) if sys.stderr.isatty() else None)
+    radii = [value for step in diagnosis.jacobians["radius"] for value in step]
+    network = "the network of the record" if diagnosis.same else "a network trained again; the record's differs"
+    print(f"{run.key}: {network}")
     if radii:
         print(f"  largest eigenvalue  {min(radii):.3f} to {max(radii):.3f}")
-    for gate, entry in told.gates.items():
+    for gate, entry in diagnosis.gates.items():
         print(f"  gate {gate}, saturated  {100 * (entry['low'] + entry['high']):.1f} %")
     print(f"  diagnosis  {diagnose.path(run)}")
     return 0
@@ -190,9 +181,9 @@ def _tables(options: argparse.Namespace) -> int:
 
     _report_problems()
     print("changed: " + (", ".join(tables.write()) or "nothing"))
-    told = findings.gather(store.frame(store.scan(*store.COMMITTED).records))
+    gathered = findings.gather(store.frame(store.scan(*store.COMMITTED).records))
     figures.style()
-    store.write(paths.book() / "tables" / "losses.svg", figures.svg(findings.losses(told)))
+    store.write(paths.book() / "tables" / "losses.svg", figures.svg(findings.losses(gathered)))
     for draw in (overview.timeline, overview.utilisation, overview.parts, rankings.standings):
         store.write(paths.book() / "tables" / f"{draw.__name__}.svg", figures.svg(draw()))
     return 0
@@ -210,7 +201,7 @@ def _report_problems() -> None:
 
 
 def _report_divergence(runs: list) -> list:
-    """Those of some runs that diverged, each named on standard error."""
+    """The runs that diverged, each named on standard error."""
     from lowbit.studies import store
 
     diverged = [run for run in runs if store.has_diverged(run)]
@@ -219,20 +210,8 @@ def _report_divergence(runs: list) -> list:
     return diverged
 
 
-COMMANDS = {
-    "run": _run,
-    "status": _status,
-    "why": _why,
-    "verify": _verify,
-    "import": _import,
-    "clean": _clean,
-    "train": _train,
-    "diagnose": _diagnose,
-    "data": _data,
-    "rtl": _rtl,
-    "synthesize": _synthesize,
-    "tables": _tables,
-}
+_FUNCTIONS = (_run, _status, _why, _verify, _import, _clean, _train, _diagnose, _data, _rtl, _synthesize, _tables)
+COMMANDS = {function.__name__.removeprefix("_"): function for function in _FUNCTIONS}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,11 +1,11 @@
-"""Where things lie: one root, movable by `LOWBIT_HOME`, and the places below it."""
+"""Folders of the project: one root, movable by `LOWBIT_HOME`, and those below it."""
 
 import os
 import tempfile
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent
-SHORT = 60  # bytes: what a folder for temporary files may have, as a socket's path has at most 107
+SHORT = 60  # bytes of the path of a folder for temporary files: a socket's path has at most 107
 
 
 def root() -> Path:
@@ -14,17 +14,17 @@ def root() -> Path:
 
 
 def raw() -> Path:
-    """Downloaded files, as they came; `LOWBIT_DATA` moves them out of the checkout."""
+    """Downloaded files, unchanged; `LOWBIT_DATA` moves them out of the checkout."""
     return _named("LOWBIT_DATA") or root() / "data" / "raw"
 
 
 def mirror() -> Path | None:
-    """A folder of files fetched earlier, looked into before the network: `LOWBIT_MIRROR`."""
+    """A folder of files fetched earlier, searched before the network: `LOWBIT_MIRROR`."""
     return _named("LOWBIT_MIRROR")
 
 
 def reported() -> Path:
-    """What the papers say: tables of reported values."""
+    """Tables of the values that the papers report."""
     return SOURCE / "data" / "reported"
 
 
@@ -49,9 +49,9 @@ def notebooks() -> Path:
 
 
 def resources() -> Path:
-    """What a page may take by budget: `resources.toml` of the root, or else of the checkout."""
-    own = root() / "resources.toml"
-    return own if own.exists() else SOURCE / "resources.toml"
+    """The resources of pages by budget: `resources.toml` of the root, or else of the checkout."""
+    file = root() / "resources.toml"
+    return file if file.exists() else SOURCE / "resources.toml"
 
 
 def book() -> Path:
@@ -60,7 +60,7 @@ def book() -> Path:
 
 
 def private() -> tempfile.TemporaryDirectory:
-    """A folder for this user alone, to be entered by `with`, whose path is short enough for sockets in it."""
+    """A temporary folder of this user alone, to be entered by `with`; its path is short enough for sockets in it."""
     for folder in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
         if len(os.fsencode(folder)) <= SHORT and os.pathsep not in folder and os.access(folder, os.W_OK):
             return tempfile.TemporaryDirectory(prefix="lowbit-", dir=folder)
@@ -68,11 +68,8 @@ def private() -> tempfile.TemporaryDirectory:
 
 
 def _named(variable: str) -> Path | None:
-    """The folder that an environment variable names; from then on by its absolute path, for other processes too."""
-    folder = os.environ.get(variable)
-    if not folder:
+    """The folder that an environment variable names, whose value becomes absolute, for subprocesses too."""
+    if not os.environ.get(variable):
         return None
-    absolute = os.path.abspath(folder)
-    if absolute != folder:
-        os.environ[variable] = absolute
-    return Path(absolute)
+    os.environ[variable] = os.path.abspath(os.environ[variable])
+    return Path(os.environ[variable])

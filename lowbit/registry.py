@@ -1,4 +1,4 @@
-"""Names for the classes of one room, and the one way to write a choice: `name` or `name(option=value)`."""
+"""Names for the classes of one package, and the one way to write a choice: `name` or `name(option=value)`."""
 
 import ast
 import dataclasses
@@ -13,11 +13,11 @@ SEEDS = (0, 2**32 - 1)  # the least and the largest
 
 
 class InputError(ValueError):
-    """What was asked for cannot be done; its message is one line that names the thing and the choices."""
+    """An input that cannot be used; its message is one line that names the thing and the choices."""
 
 
 class Registry:
-    """Classes by their names; where the room is a package, every file in it registers itself.
+    """Classes by their names; every module of `package`, where there is one, registers its own.
 
     >>> fruits = Registry("fruit")
     >>> @fruits.register
@@ -40,16 +40,16 @@ class Registry:
         self._classes: dict[str, type] = {}
 
     def register(self, cls: type) -> type:
-        """Enter `cls` under its own name in small letters: `MnistSeq` becomes `mnist_seq`."""
+        """Enters `cls` under its own name in small letters: `MnistSeq` becomes `mnist_seq`."""
         return self.register_as(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower())(cls)
 
     def register_as(self, name: str) -> Callable[[type], type]:
-        """Enter a class under a name that Python keeps for itself, as `none`."""
+        """Enters a class under a name that Python reserves, as `none`."""
 
         def enter(cls: type) -> type:
-            known = self._classes.get(name)
-            if known is not None and known.__module__ != cls.__module__:
-                raise InputError(f"{self.kind} {name!r} is in {known.__module__} and {cls.__module__}")
+            other = self._classes.setdefault(name, cls)
+            if other.__module__ != cls.__module__:
+                raise InputError(f"{self.kind} {name!r} is in {other.__module__} and {cls.__module__}")
             self._classes[name] = cls
             return cls
 
@@ -108,17 +108,17 @@ def checked(options: dict, defaults: dict, owner: str, kind: str) -> dict:
     >>> checked({"rate": 1}, {"rate": 0.5}, "recipe", "field")
     {'rate': 1.0}
     """
-    good = {}
+    converted = {}
     for name, value in options.items():
         if name not in defaults:
             raise InputError(f"{owner} has no {kind} {name!r}; known: {', '.join(defaults) or 'none'}")
-        wanted = type(defaults[name])
-        if wanted is float and type(value) is int and abs(value) < 1 << 53:
+        expected = type(defaults[name])
+        if expected is float and type(value) is int and abs(value) < 1 << 53:
             value = float(value)
-        if type(value) is not wanted or (wanted is float and not math.isfinite(value)):
-            raise InputError(f"{kind} {name!r} of {owner} takes {wanted.__name__}, not {value!r}")
-        good[name] = value
-    return good
+        if type(value) is not expected or (expected is float and not math.isfinite(value)):
+            raise InputError(f"{kind} {name!r} of {owner} takes {expected.__name__}, not {value!r}")
+        converted[name] = value
+    return converted
 
 
 def bounded(settings, owner: str, **ranges: tuple[float, float]) -> None:
@@ -137,9 +137,8 @@ def bounded(settings, owner: str, **ranges: tuple[float, float]) -> None:
 
 def canonical(name: str, settings) -> str:
     """`name(option=value)` with the fields of the dataclass `settings` that are not at their defaults."""
-    fields = [field for field in dataclasses.fields(settings) if field.init]
-    told = {field.name: getattr(settings, field.name) for field in fields}
-    return written(name, {field.name: told[field.name] for field in fields if told[field.name] != field.default})
+    fields = [(field, getattr(settings, field.name)) for field in dataclasses.fields(settings) if field.init]
+    return written(name, {field.name: value for field, value in fields if value != field.default})
 
 
 def written(name: str, options: dict) -> str:

@@ -1,4 +1,4 @@
-"""Folders that the environment names, and one for sockets."""
+"""The folders of environment variables, and one for sockets."""
 
 import os
 import stat

@@ -1,12 +1,14 @@
-"""What befell each page: a small file a page, written by whoever works on it and read by whoever watches."""
+"""The last attempt at each page: a small file a page, written by its worker and read by the batch and `lowbit why`."""
 
-import dataclasses
 import json
 import os
 import re
 import socket
 import time
 from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
 
 from lowbit import paths
 from lowbit.batch import pages
@@ -14,38 +16,37 @@ from lowbit.plots.templates import Page
 from lowbit.registry import InputError
 from lowbit.studies import store
 
-KINDS = {str: str, int: int, bool: bool, float: int | float}  # what JSON gives for the fields of an entry
-LATEST = 253402300799  # seconds: the end of the year 9999
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=253402300799)]  # at most the end of the year 9999
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The last attempt at a page."""
 
-    state: str  # running, done or failed
-    began: float  # seconds since 1970
+    state: Literal["running", "done", "failed"]
+    began: Seconds  # since 1970
     attempt: int  # counted from 1, anew after a page was done
     trained: bool  # rather than drawn from a record
-    seconds: float = 0.0  # of a page that has ended, wall clock
+    seconds: Seconds = 0.0  # of a page that has ended, wall clock
     error: str = ""  # one line
     host: str = ""
     process: int = 0
 
 
 def read(page: Page) -> Entry | None:
-    """The last attempt at a page, or None where nothing readable is told of one."""
+    """The last attempt at a page, or None where there is no readable one."""
     return _load(_path(page.name))
 
 
 def entries() -> dict[str, Entry]:
-    """The last attempt at every page that was ever worked on here, by its name."""
-    told = {file.relative_to(_folder()).with_suffix("").as_posix(): _load(file) for file in _folder().rglob("*.json")}
-    return {name: entry for name, entry in sorted(told.items()) if entry is not None}
+    """The last attempt at every page of this root, by its name."""
+    files = sorted(_folder().rglob("*.json"))
+    attempts = {file.relative_to(_folder()).with_suffix("").as_posix(): _load(file) for file in files}
+    return {name: entry for name, entry in attempts.items() if entry is not None}
 
 
 def work(page: Page, limit: int | None = None) -> str:
-    """Brings one page up to date, one process at a time, and tells of it; gives the error, or ""."""
+    """Brings one page up to date, one process at a time, and writes its entry; returns the error, or ""."""
     with _lock(page):
         if pages.is_current(page):
             return ""
@@ -54,17 +55,17 @@ def work(page: Page, limit: int | None = None) -> str:
         trained = page.template == "train" and store.current(page.spec) is None
         entry = Entry("running", began, attempt, trained, host=socket.gethostname(), process=os.getpid())
         try:
-            _write(page, entry)
+            write(page, entry)
             error = pages.execute(page, limit)
         except InputError as full:
             error = str(full)
-        ended = {"state": "failed" if error else "done", "seconds": round(time.time() - began, 2), "error": error}
-        _write(page, dataclasses.replace(entry, **ended))
+        end = {"state": "failed" if error else "done", "seconds": round(time.time() - began, 2), "error": error}
+        write(page, msgspec.structs.replace(entry, **end))
         return error
 
 
 def state(page: Page) -> str:
-    """Running, done or failed as told; interrupted where the teller is gone; open where nothing is told."""
+    """The state in the entry; interrupted where the process of a running one has died; open without an entry."""
     entry = read(page)
     if entry is None:
         return "open"
@@ -72,26 +73,29 @@ def state(page: Page) -> str:
 
 
 def why(key: str) -> str:
-    """What befell a page, by its name or the key of its run, and of a failed one the cell and its notebook."""
-    told = entries()
-    names = [name for name in told if key and (name == key or name.rpartition("/")[2].startswith(key))]
+    """The last attempt at the page of a name or of a run's key; of a failed one the cell and its notebook.
+
+    Raises `InputError` for an unknown page, with those that failed.
+    """
+    attempts = entries()
+    names = [name for name in attempts if key and (name == key or name.rpartition("/")[2].startswith(key))]
     if not names:
-        failed = [name for name, entry in told.items() if entry.state == "failed"]
-        raise InputError(f"nothing is told of {key!r}; failed: {', '.join(failed) or 'none'}")
-    return "\n".join(_story(name, told[name]) for name in names)
+        failed = [name for name, entry in attempts.items() if entry.state == "failed"]
+        raise InputError(f"no attempt at {key!r} is recorded; failed: {', '.join(failed) or 'none'}")
+    return "\n".join(_describe(name, attempts[name]) for name in names)
 
 
 def log(name: str) -> Path:
-    """What the worker of a page printed."""
+    """The output of the worker of a page."""
     return paths.runs() / "logs" / f"{name}.log"
 
 
-def _story(name: str, entry: Entry) -> str:
+def _describe(name: str, entry: Entry) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.began))
     lines = [f"{name}: {entry.state}, attempt {entry.attempt} of {when} on {entry.host}, {entry.seconds:.1f} s"]
     if entry.state == "done":
         return lines[0]
-    lines += [f"  {entry.error}"] if entry.error else ["  no end was told: it runs, or was killed"]
+    lines += [f"  {entry.error or 'no end is recorded: it runs, or was killed'}"]
     lines += _failing_cell(pages.unfinished(name), dead=entry.error in ("", pages.DEAD))
     files = {"notebook": pages.unfinished(name), "log": log(name)}
     return "\n".join([*lines, *(f"  {kind}: {file}" for kind, file in files.items() if file.exists())])
@@ -104,16 +108,16 @@ def _failing_cell(file: Path, dead: bool) -> list[str]:
         for cell in cells:
             for output in cell["outputs"]:
                 if output["output_type"] == "error":
-                    return _shown(cell, COLORS.sub("", "\n".join(output["traceback"])))
+                    return _listing(cell, COLORS.sub("", "\n".join(output["traceback"])))
         # Papermill calls all cells completed when a kernel dies; those that it never began have no time.
         begun = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("start_time")]
         last = begun[-1:] or [cell for cell in cells if cell["execution_count"] is None][:1]
-        return _shown(last[0]) if dead and last else []
+        return _listing(last[0]) if dead and last else []
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
 
 
-def _shown(cell: dict, traceback: str = "") -> list[str]:
+def _listing(cell: dict, traceback: str = "") -> list[str]:
     lines = [f"    | {line}" for line in "".join(cell["source"]).splitlines()]
     return ["  in the cell", *lines, *(f"    {line}" for line in traceback.splitlines())]
 
@@ -128,16 +132,14 @@ def _path(name: str) -> Path:
 
 def _load(file: Path) -> Entry | None:
     try:
-        entry = Entry(**json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return msgspec.json.decode(file.read_bytes(), type=Entry)
+    except (OSError, ValueError, msgspec.MsgspecError):
         return None
-    typed = all(isinstance(getattr(entry, field.name), KINDS[field.type]) for field in dataclasses.fields(Entry))
-    timed = typed and 0 <= entry.began <= LATEST and 0 <= entry.seconds <= LATEST
-    return entry if timed and entry.state in ("running", "done", "failed") else None
 
 
-def _write(page: Page, entry: Entry) -> None:
-    store.write(_path(page.name), json.dumps(dataclasses.asdict(entry)) + "\n")
+def write(page: Page, entry: Entry) -> None:
+    """Replaces the entry of a page."""
+    store.write(_path(page.name), msgspec.json.encode(entry))
 
 
 def _lock(page: Page):
@@ -145,10 +147,8 @@ def _lock(page: Page):
 
 
 def _is_held(page: Page) -> bool:
-    lock = _lock(page)
     try:
-        lock.acquire(blocking=False)
+        with _lock(page).acquire(blocking=False):
+            return False
     except TimeoutError:
         return True
-    lock.release()
-    return False

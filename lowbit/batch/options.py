@@ -1,4 +1,4 @@
-"""What the command line takes."""
+"""The parser of the command line."""
 
 import argparse
 import os
@@ -31,24 +31,24 @@ def parser() -> Parser:
     run.add_argument("--jobs", type=int, default=os.cpu_count(), help="pages at a time (default: cores)")
     run.add_argument("--fresh", action="store_true", help="train again what has a record")
     run.add_argument("--stale", action="store_true", help="train again what other or unknown code has recorded")
-    run.add_argument("--dry-run", action="store_true", help="say what would be done")
+    run.add_argument("--dry-run", action="store_true", help="print what would be executed")
     run.add_argument("--executor", choices=["local", "slurm"], default="local", help="where pages are executed")
-    status = add("status", "say what a study has and what it lacks; without a name, list the studies")
+    status = add("status", "list the pages of a study by state; without a name, list the studies")
     status.add_argument("study", nargs="?")
-    why = add("why", "say what befell a page: the failing cell, its notebook and its log")
+    why = add("why", "show the last attempt at a page: the failing cell, its notebook and its log")
     why.add_argument("key", help="of a run, or the name of a page")
-    again = add("verify", "make records of a study, or rows of the ledger of gates, again and compare")
-    again.add_argument("study", nargs="?")
-    again.add_argument("--hardware", action="store_true", help="areas and energies, by synthesis")
-    again.add_argument("--sample", type=int, default=5, help="how many, drawn at random (default: 5)")
-    take = add("import", "take in records that were made elsewhere, after checks")
-    take.add_argument("folder")
+    verify = add("verify", "make records of a study, or rows of the ledger of gates, again and compare")
+    verify.add_argument("study", nargs="?")
+    verify.add_argument("--hardware", action="store_true", help="areas and energies, by synthesis")
+    verify.add_argument("--sample", type=int, default=5, help="how many, drawn at random (default: 5)")
+    records = add("import", "import records of another machine, after checks")
+    records.add_argument("folder")
     add("clean", "remove what no later batch needs; failed notebooks and unfinished runs stay")
     train = add("train", "train one spec without Jupyter and file its record")
-    look = add("diagnose", "look into the trained network of one spec and file what was measured")
-    for command in (train, look):
+    diagnose = add("diagnose", "measure the trained network of one spec and file the diagnosis")
+    for command in (train, diagnose):
         command.add_argument("spec", nargs="*", metavar="FIELD=VALUE", help="as in dataset=markov quantizer=ternary")
-    data = add("data", "download and check datasets (default: say what is there)")
+    data = add("data", "download and check datasets (default: those that need no download)")
     data.add_argument("datasets", nargs="*", metavar="DATASET")
     rtl = add("rtl", "write the Verilog of a machine's engine, its memories as ports, to standard output")
     rtl.add_argument("machine", help="ternary, full(lanes=20), ... (see: data/machines.csv)")

@@ -1,4 +1,4 @@
-"""Pages: one template executed by papermill with the fields of one spec, put in its place whole or not at all."""
+"""Pages: one template executed by papermill with the fields of one spec, in place whole or not at all."""
 
 import ast
 import dataclasses
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from lowbit import paths
-from lowbit.batch import warm
+from lowbit.batch import forkserver
 from lowbit.plots.templates import TEMPLATES, Page
 from lowbit.studies import provenance, store
 
@@ -18,7 +18,7 @@ DEAD = "the kernel was killed, perhaps for want of memory"
 
 def is_current(page: Page) -> bool:
     """Whether the page exists, was executed to its end, and its template and records are still the same."""
-    if page.template == "train" and store.is_asked_again(page.spec):
+    if page.template == "train" and store.is_marked(page.spec):
         return False
     try:
         metadata = json.loads(page.path.read_text())["metadata"]
@@ -30,8 +30,8 @@ def is_current(page: Page) -> bool:
 def fingerprint(page: Page) -> str:
     """A digest of what a page is made from: template, spec, what it shows, and the modules that draw it."""
     text = template(page).read_text()
-    told = [text, repr(page.spec), *TEMPLATES[page.template].sources(page.spec), *_drawers(text)]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+    parts = [text, repr(page.spec), *TEMPLATES[page.template].sources(page.spec), *_drawers(text)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _drawers(text: str) -> list[str]:
@@ -45,12 +45,12 @@ def _drawers(text: str) -> list[str]:
 
 
 def unfinished(name: str) -> Path:
-    """The notebook of a page while it is executed; where that fails it stays, with the error."""
+    """The notebook of a page while it is executed; it stays where that fails."""
     return paths.runs() / "notebooks" / f"{name}.ipynb"
 
 
 def execute(page: Page, limit: int | None = None) -> str:
-    """Executes one page, a cell at most `limit` seconds; gives the error, or "" when the page is in its place."""
+    """Executes one page, a cell at most `limit` seconds; returns the error, or "" when the page is in its place."""
     import nbformat
     import papermill
 
@@ -59,11 +59,13 @@ def execute(page: Page, limit: int | None = None) -> str:
         notebook = nbformat.read(template(page), as_version=4)
         _personalize(notebook, page)
         store.write(part, nbformat.writes(notebook))
-        values = dataclasses.asdict(page.spec)
-        with _folder() as folder:
-            settings = {"progress_bar": False, "cwd": paths.root(), "execution_timeout": limit, **_kernel(folder)}
+        address = os.environ.get(forkserver.ADDRESS)
+        # The sockets of a kernel are in the folder of the batch, so that a killed page leaves nothing elsewhere.
+        folder = tempfile.TemporaryDirectory(dir=os.path.dirname(address)) if address else paths.private()
+        with folder as name:
             literal = str(part).replace("{", "{{").replace("}", "}}")  # papermill fills braces of paths
-            papermill.execute_notebook(literal, literal, values, **settings)
+            settings = {"progress_bar": False, "cwd": paths.root(), "execution_timeout": limit, **_kernel(name)}
+            papermill.execute_notebook(literal, literal, dataclasses.asdict(page.spec), **settings)
         finished = nbformat.read(part, as_version=4)
         for cell in finished.cells:
             if "injected-parameters" in cell.metadata.get("tags", []):
@@ -71,20 +73,12 @@ def execute(page: Page, limit: int | None = None) -> str:
         finished.metadata["lowbit"] = fingerprint(page)
         store.write(page.path, nbformat.writes(finished))
     except Exception as error:
-        told = _told(error, limit)
-        _mark(part, told)
-        return told
+        return _message(error, limit)
     part.unlink(missing_ok=True)
     return ""
 
 
-def _folder() -> tempfile.TemporaryDirectory:
-    """For the sockets of a kernel: where a batch has its own, so that what is killed leaves nothing else behind."""
-    address = os.environ.get(warm.ADDRESS)
-    return tempfile.TemporaryDirectory(prefix="", dir=os.path.dirname(address)) if address else paths.private()
-
-
-def _told(error: Exception, limit: int | None) -> str:
+def _message(error: Exception, limit: int | None) -> str:
     if type(error).__name__ == "CellTimeoutError":
         return f"a cell took longer than its limit of {limit} s"
     if type(error).__name__ == "DeadKernelError":
@@ -92,30 +86,16 @@ def _told(error: Exception, limit: int | None) -> str:
     return (str(error).strip() or repr(error)).splitlines()[-1]
 
 
-def _mark(part: Path, told: str) -> None:
-    """Writes the error at the head of the notebook, which papermill does for exceptions in cells alone."""
-    import nbformat
-
-    try:
-        notebook = nbformat.read(part, as_version=4)
-        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This page failed**: {told}"))
-        store.write(part, nbformat.writes(notebook))
-    except Exception:  # a full disk may have left half of it; the journal has the error as well
-        return
-
-
 def _kernel(folder: str) -> dict:
-    """Settings of papermill: a warm kernel where there are any, over sockets in `folder` where the system has them."""
+    """Settings of papermill: a kernel that is forked where a server runs, over sockets in `folder`."""
     from traitlets.config import Config
 
-    quiet = ["--IPKernelApp.log_level=CRITICAL"]  # kernels grumble when they start and stop
-    settings = {"kernel_name": "python3", "language": "python", "config": Config(), "extra_arguments": quiet}
-    if os.name == "posix":
-        settings["config"].KernelManager.transport = "ipc"
-        settings["config"].KernelManager.ip = f"{folder}/kernel"
-    if warm.ADDRESS in os.environ:
-        settings["kernel_name"] = warm.KERNEL
-    return settings
+    config = Config()
+    config.KernelManager.transport = "ipc"
+    config.KernelManager.ip = f"{folder}/kernel"
+    name = forkserver.KERNEL if forkserver.ADDRESS in os.environ else "python3"
+    quiet = ["--IPKernelApp.log_level=CRITICAL"]  # kernels log warnings when they start and stop
+    return {"kernel_name": name, "language": "python", "config": config, "extra_arguments": quiet}
 
 
 def template(page: Page) -> Path:

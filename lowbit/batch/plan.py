@@ -1,4 +1,4 @@
-"""What a batch would do: which pages need nothing, which are drawn, which trained, and how long that may take."""
+"""The plan of a batch: which pages need nothing, which are drawn, which are trained, and an estimate of the time."""
 
 import re
 import statistics
@@ -9,7 +9,7 @@ from lowbit.plots import templates
 from lowbit.plots.templates import TEMPLATES, Page
 from lowbit.registry import InputError, parse
 from lowbit.studies import provenance, store, study
-from lowbit.studies.spec import REGISTRIES, RunSpec, fields
+from lowbit.studies.spec import REGISTRIES, RunSpec
 
 COMMA = re.compile(r",(?![^(]*\))")  # outside of parentheses
 
@@ -17,17 +17,17 @@ COMMA = re.compile(r",(?![^(]*\))")  # outside of parentheses
 class Plan(NamedTuple):
     """The pages of a study, or of a part of it, by what they need."""
 
-    stages: tuple[list[Page], ...]  # the pages of a stage show what those before it made
+    stages: tuple[list[Page], ...]  # the pages of a stage show the records of those before it
     current: list[Page]  # need nothing
     drawn: list[Page]  # from records on file
     trained: list[Page]
-    again: list[RunSpec]  # of those trained, the ones whose record is replaced
+    replaced: list[RunSpec]  # runs of the trained pages that have a record
     seconds: dict[str, float]  # by page name, where something like it was done before
     retries: int
 
     @property
     def todo(self) -> list[Page]:
-        """All that is executed."""
+        """The pages to execute."""
         return [*self.trained, *self.drawn]
 
 
@@ -40,24 +40,24 @@ def make(name: str, only: dict[str, str] | None = None, fresh: bool = False, sta
     runs = chosen(study.build(name), only or {})
     stages = templates.pages(runs)
     if only:
-        kept = {parse(run.quantizer)[0] for run in runs}
-        stages = tuple([p for p in stage if _is_about(p, kept)] for stage in stages)
-    again = [run for run in runs if store.is_asked_again(run)]
-    if fresh and not again:
-        again = [run for run in runs if store.load(run) is not None]
+        names = {parse(run.quantizer)[0] for run in runs}
+        stages = tuple([p for p in stage if _is_about(p, names)] for stage in stages)
+    replaced = [run for run in runs if store.is_marked(run)]
+    if fresh and not replaced:
+        replaced = [run for run in runs if store.load(run) is not None]
     elif stale:
-        again += [run for run in runs if run not in again and freshness(run) in ("stale", "unknown")]
+        replaced += [run for run in runs if run not in replaced and freshness(run) in ("stale", "unknown")]
     current, drawn, trained = [], [], []
     changed = set()  # data and budgets that will have other records
     for page in (page for stage in stages for page in stage):
-        if page.template == "train" and (page.spec in again or store.current(page.spec) is None):
+        if page.template == "train" and (page.spec in replaced or store.current(page.spec) is None):
             trained.append(page)
             changed.add((page.spec.dataset, page.spec.folder))
         else:
             over = TEMPLATES[page.template].over and (page.spec.dataset, page.spec.folder) in changed
             (current if pages.is_current(page) and not over else drawn).append(page)
     retries = study.RETRIES.get(name, 0)
-    return Plan(stages, current, drawn, trained, again, _seconds(trained, drawn), retries)
+    return Plan(stages, current, drawn, trained, replaced, _seconds(trained, drawn), retries)
 
 
 def chosen(runs: list[RunSpec], only: dict[str, str]) -> list[RunSpec]:
@@ -65,18 +65,16 @@ def chosen(runs: list[RunSpec], only: dict[str, str]) -> list[RunSpec]:
 
     A name takes all its options in; `ternary(stochastic=True)` is that alone. Raises `InputError` where nothing fits.
     """
-    for field, text in only.items():
-        if field not in fields():
-            raise InputError(f"a run has no field {field!r}; known: {', '.join(fields())}")
-        wanted = [word.strip() for word in COMMA.split(text)]
-        if "" in wanted:
-            raise InputError(f"{field}={text} has an empty value; write it as {field}=A,B")
+    for field, argument in only.items():
+        values = [value.strip() for value in COMMA.split(argument)]
+        if "" in values:
+            raise InputError(f"{field}={argument} has an empty value; write it as {field}=A,B")
         if field in REGISTRIES:
-            wanted = [REGISTRIES[field].canonical(word) if "(" in word else word for word in wanted]
-        known = list(dict.fromkeys(str(getattr(run, field)) for run in runs))
-        runs = [run for run in runs if _names(str(getattr(run, field))) & set(wanted)]
+            values = [REGISTRIES[field].canonical(value) if "(" in value else value for value in values]
+        texts = {run: str(getattr(run, field)) for run in runs}
+        runs = [run for run, text in texts.items() if text in values or text.partition("(")[0] in values]
         if not runs:
-            raise InputError(f"no run with {field}={text}; there are: {', '.join(known)}")
+            raise InputError(f"no run with {field}={argument}; there are: {', '.join(dict.fromkeys(texts.values()))}")
     return runs
 
 
@@ -106,49 +104,41 @@ def remarks(name: str) -> dict[str, list[str]]:
 
 def states(name: str) -> dict[str, list[Page]]:
     """The pages of a study by state: done, recorded (trained, not drawn), open, running, interrupted, failed."""
-    found: dict[str, list[Page]] = {}
-    for state in ("done", "recorded", "running", "interrupted", "failed", "open"):
-        found[state] = []
+    by_state = {state: [] for state in ("done", "recorded", "running", "interrupted", "failed", "open")}
     for page in (page for stage in templates.pages(study.build(name)) for page in stage):
-        told = journal.state(page)
+        state = journal.state(page)
         if pages.is_current(page):
-            told = "done"
-        elif told in ("done", "open"):
-            told = "recorded" if page.template == "train" and store.load(page.spec) else "open"
-        found[told].append(page)
-    return found
+            state = "done"
+        elif state in ("done", "open"):
+            state = "recorded" if page.template == "train" and store.load(page.spec) else "open"
+        by_state[state].append(page)
+    return by_state
 
 
-def _is_about(page: Page, kept: set[str]) -> bool:
+def _is_about(page: Page, names: set[str]) -> bool:
     """Whether a page belongs to a part of a study, with the quantizers that the part has."""
     if page.template == "quantizer":
-        return page.spec.quantizer in kept
+        return page.spec.quantizer in names
     return isinstance(page.spec, RunSpec)
 
 
-def _names(value: str) -> set[str]:
-    return {value, value.partition("(")[0]}
-
-
 def _seconds(trained: list[Page], drawn: list[Page]) -> dict[str, float]:
-    told: dict[tuple, list[float]] = {}
+    """The mean seconds of the most similar runs on file for each page to train, of all drawn pages for one to draw."""
+    by_likeness: dict[tuple, list[float]] = {}
     for record in store.scan().records:
-        for like in _likes(record.run):
-            told.setdefault(like, []).append(record.seconds)
-    for entry in journal.entries().values():
-        if entry.state == "done" and not entry.trained:
-            told.setdefault(("drawn",), []).append(entry.seconds)
-    known = {page.name: _first(told, [*_likes(page.spec)]) for page in trained}
-    known |= {page.name: _first(told, [("drawn",)]) for page in drawn}
-    return {name: seconds for name, seconds in known.items() if seconds is not None}
+        for likeness in _likenesses(record.run):
+            by_likeness.setdefault(likeness, []).append(record.seconds)
+    seconds = {}
+    for page in trained:
+        similar = next((by_likeness[like] for like in _likenesses(page.spec) if like in by_likeness), None)
+        if similar:
+            seconds[page.name] = statistics.mean(similar)
+    times = [entry.seconds for entry in journal.entries().values() if entry.state == "done" and not entry.trained]
+    return seconds | ({page.name: statistics.mean(times) for page in drawn} if times else {})
 
 
-def _likes(run: RunSpec) -> list[tuple]:
+def _likenesses(run: RunSpec) -> list[tuple]:
     """The run itself, those with other seeds, those of the same data, budget and cell, and of any cell."""
     same = run.dataset, run.budget
     rest = run.quantizer, run.norm, run.quantized, run.activations
     return [(*same, run.cell, *rest, run.seed), (*same, run.cell, *rest), (*same, run.cell), same]
-
-
-def _first(told: dict[tuple, list[float]], likes: list[tuple]) -> float | None:
-    return next((statistics.mean(told[like]) for like in likes if like in told), None)

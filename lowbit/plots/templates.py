@@ -48,11 +48,11 @@ def _code(run: RunSpec) -> list[str]:
 
 
 def _benchmarks(*kinds: str) -> Callable[[Measured], list[str]]:
-    return lambda _: [each.digest for each in benchmarks.scan(*kinds).found]
+    return lambda _: [each.digest for each in benchmarks.scan(*kinds).records]
 
 
 def _measured(kind: str) -> Callable[[], list[Measured]]:
-    return lambda: [Measured(each.measured) for each in benchmarks.scan(kind).found]
+    return lambda: [Measured(each.measured) for each in benchmarks.scan(kind).records]
 
 
 def _about(run: RunSpec) -> str:
@@ -62,7 +62,7 @@ def _about(run: RunSpec) -> str:
 def _engine(pair: Pair) -> list[str]:
     files = [onchip.path(pair), pair.file, paths.SOURCE / "data" / "machines.csv"]
     told = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()]
-    return [*told, *(each.digest for each in benchmarks.scan("simulators").found)]
+    return [*told, *(each.digest for each in benchmarks.scan("simulators").records)]
 
 
 def _silicon(pair: Pair) -> list[str]:

@@ -1,7 +1,8 @@
-"""Benchmark records: contestants that did the same work in turn, and a machine that was measured beside them."""
+"""Benchmark records: contestants that did the same work in turn, and measurements of their machine."""
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -34,7 +35,7 @@ KINDS = tuple(TABLES)
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Which benchmark record a page shows: that of a machine."""
+    """The parameter of a page of benchmarks: the machine whose record it shows."""
 
     measured: str = "machine"
 
@@ -45,7 +46,7 @@ class Measured:
 
 
 class Quartiles(NamedTuple):
-    """The first, the second and the third."""
+    """The quartiles of some numbers."""
 
     low: float
     median: float
@@ -53,7 +54,7 @@ class Quartiles(NamedTuple):
 
     @classmethod
     def of(cls, values) -> "Quartiles":
-        """Those of some numbers."""
+        """Computes them."""
         return cls(*np.quantile(values, (0.25, 0.5, 0.75)).tolist())
 
 
@@ -64,15 +65,15 @@ class Case:
     about: dict  # the work, in names and numbers
     threads: int
     seconds: dict[str, list[float]]  # by contestant, one number a round, first round first
-    notes: dict[str, dict]  # by contestant: its `group`, and more that is known of it
-    bars: dict[str, dict[str, float]]  # by contestant: how many times faster it was to be than a group's fastest
+    notes: dict[str, dict]  # by contestant: its `group`, and further facts
+    bars: dict[str, dict[str, float]]  # by contestant: the factor by which it should beat a group's fastest
 
     def __post_init__(self):
-        rounds = {len(each) for each in self.seconds.values()}
+        rounds = set(map(len, self.seconds.values()))
         if len(rounds) != 1 or not min(rounds):
             raise ValueError(f"contestants of {self.about} ran {sorted(rounds)} rounds")
-        if not all(0 < each < math.inf for times in self.seconds.values() for each in times):
-            raise ValueError(f"a time of {self.about} is no time")
+        if not all(0 < second < math.inf for times in self.seconds.values() for second in times):
+            raise ValueError(f"a time of {self.about} is not positive and finite")
         for name in self.seconds:
             if "group" not in self.notes.get(name, {}):
                 raise ValueError(f"contestant {name!r} has no group")
@@ -105,11 +106,11 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """All that one benchmark found on one machine."""
+    """The results of one benchmark on one machine."""
 
     kind: str  # of KINDS
     machine: dict  # processor, instructions, caches, versions: lowbit.speed.roofline.machine
-    settings: dict  # what the benchmark was asked for
+    settings: dict  # of the command line
     limits: dict  # products and reads of the machine: lowbit.speed.roofline.limits
     absent: list[str]  # peers that are not installed, and contestants that this machine cannot run
     cases: list[Case]
@@ -122,10 +123,13 @@ class Benchmark:
             raise ValueError(f"no benchmark {self.kind!r}; known: {', '.join(KINDS)}")
         for name in TABLES[self.kind]:
             if self.complete and name not in self.tables:
-                raise ValueError(f"table {name!r} is not there")
-        for name, rows in self.tables.items():
-            for row in rows:
-                _check_row(name, row, TABLES[self.kind].get(name))
+                raise ValueError(f"table {name!r} is missing")
+        for table, rows in self.tables.items():
+            if table not in TABLES[self.kind]:
+                raise ValueError(f"there is no table {table!r} of this kind")
+            for row, (name, kind) in itertools.product(rows, TABLES[self.kind][table].items()):
+                if not isinstance(row.get(name), kind):
+                    raise ValueError(f"a row of table {table!r} has {name} {row.get(name)!r}")
 
     @property
     def measured(self) -> str:
@@ -133,21 +137,15 @@ class Benchmark:
         return slug(self.machine)
 
     def sealed(self) -> "Benchmark":
-        """The same with its digest."""
-        told = dataclasses.asdict(self)
-        del told["digest"]
-        return dataclasses.replace(self, digest=hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest())
-
-
-class Scan(NamedTuple):
-    """The benchmarks of some kinds, and what was wrong with files that are none."""
-
-    found: list[Benchmark]
-    problems: list[str]
+        """A copy with its digest."""
+        content = dataclasses.asdict(self)
+        del content["digest"]
+        text = json.dumps(content, sort_keys=True)
+        return dataclasses.replace(self, digest=hashlib.sha256(text.encode()).hexdigest())
 
 
 def path(kind: str, measured: str) -> Path:
-    """Where the record of a benchmark on a machine is, or would be."""
+    """The file of the record of a benchmark on a machine."""
     return paths.benchmarks() / f"{kind}-{measured}.json"
 
 
@@ -162,63 +160,46 @@ def slug(machine: dict) -> str:
 
 
 def save(benchmark: Benchmark) -> Path:
-    """Files a record, in the place of an earlier one of the same kind and machine."""
+    """Writes a record to its file, in place of an earlier one of the same kind and machine."""
     file = path(benchmark.kind, benchmark.measured)
     store.write(file, json.dumps(dataclasses.asdict(benchmark.sealed())) + "\n")
     return file
 
 
 def read(kind: str, measured: str) -> Benchmark:
-    """The record of a benchmark on a machine; raises `InputError` where there is none or it is not as it was filed."""
+    """The record of a benchmark on a machine; raises `InputError` where it is absent or damaged."""
     file = path(kind, measured)
     if not file.exists():
-        known = ", ".join(each.measured for each in scan(kind).found) or "none yet"
+        known = ", ".join(benchmark.measured for benchmark in scan(kind).records) or "none yet"
         raise InputError(f"no benchmark {kind!r} of machine {measured!r}; known: {known}")
-    found, problem = _read(file)
-    if found is None:
+    benchmark, problem = _read(file)
+    if benchmark is None:
         raise InputError(problem)
-    return found
+    return benchmark
 
 
 def near(kind: str, measured: str) -> Benchmark | None:
     """The record of a machine, else that of another; None where there is none of the kind."""
-    found = scan(kind).found
-    return next((each for each in found if each.measured == measured), found[0] if found else None)
+    return min(scan(kind).records, key=lambda benchmark: benchmark.measured != measured, default=None)
 
 
-def scan(*kinds: str) -> Scan:
+def scan(*kinds: str) -> store.Scan:
     """The records of `kinds`, or of all; broken files are named among the problems."""
-    found, problems = [], []
-    for file in sorted(paths.benchmarks().glob("*.json")):
-        if kinds and not file.name.startswith(tuple(f"{kind}-" for kind in kinds)):
-            continue
-        benchmark, problem = _read(file)
-        if benchmark is None:
-            problems.append(problem)
-        else:
-            found.append(benchmark)
-    return Scan(found, problems)
+    files = [file for kind in kinds or [""] for file in paths.benchmarks().glob(f"{kind}-*.json" if kind else "*.json")]
+    rows = [_read(file) for file in sorted(files)]
+    return store.Scan([row for row, _ in rows if row], [problem for row, problem in rows if not row])
 
 
 def _read(file: Path) -> tuple[Benchmark | None, str]:
     again = "delete it or run the benchmark again"
     try:
-        told = schema.parse(file)
-        schema.check(told, Benchmark)
-        told["cases"] = [Case(**case) for case in told["cases"]]
-        benchmark = Benchmark(**told)
+        content = schema.parse(file)
+        schema.check(content, Benchmark)
+        benchmark = Benchmark(**content | {"cases": [Case(**case) for case in content["cases"]]})
         if benchmark.sealed().digest != benchmark.digest:
             return None, f"{file}: its digest does not match its content; {again}"
         if path(benchmark.kind, benchmark.measured) != file:
             return None, f"{file}: holds benchmark {benchmark.kind!r} of machine {benchmark.measured!r}"
         return benchmark, ""
-    except Exception as error:  # what somebody else wrote can raise anything
+    except Exception as error:  # files of other programs can raise anything
         return None, f"{file}: no benchmark ({schema.reason(error)}); {again}"
-
-
-def _check_row(table: str, row: dict, columns: dict | None) -> None:
-    if columns is None:
-        raise ValueError(f"there is no table {table!r} of this kind")
-    for name, kind in columns.items():
-        if not isinstance(row.get(name), kind):
-            raise ValueError(f"a row of table {table!r} has {name} {row.get(name)!r}")

@@ -1,7 +1,6 @@
-"""What a machine can do at most, measured on it: products of matrices, and reading from caches and memory."""
+"""The limits of a machine, measured on it: products of matrices, and reads from caches and memory."""
 
 import functools
-import glob
 import re
 import time
 from collections.abc import Callable
@@ -18,25 +17,25 @@ SHOWN = re.compile(r"(?:avx|amx|sse4|fma$|f16c$|asimd|sve|i8mm|bf16)")  # of the
 
 
 def machine() -> dict:
-    """Processor, instruction sets, caches in bytes, versions: all that a benchmark tells of where it ran."""
+    """Processor, instruction sets, caches in bytes and versions, for the record of a benchmark."""
     return provenance.machine() | {"instructions": instructions(), "caches": caches()}
 
 
 def instructions() -> list[str]:
     """The vector and matrix instructions of the processor, as the system names them."""
     info = Path("/proc/cpuinfo")
-    told = re.search(r"^(?:flags|Features)\s*:(.*)$", info.read_text(), re.MULTILINE) if info.exists() else None
-    return sorted(filter(SHOWN.match, told[1].split())) if told else []
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", info.read_text(), re.MULTILINE) if info.exists() else None
+    return sorted(filter(SHOWN.match, flags[1].split())) if flags else []
 
 
 def caches() -> dict[str, int]:
-    """The bytes of the caches for data that the first core has, by level; empty where the system does not say."""
-    found = {}
-    for place in map(Path, sorted(glob.glob("/sys/devices/system/cpu/cpu0/cache/index*"))):
-        if (place / "type").read_text().strip() != "Instruction":
-            size = (place / "size").read_text().strip()
-            found[f"L{(place / 'level').read_text().strip()}"] = int(size.rstrip("K")) * 1024
-    return found
+    """The bytes of the data caches of the first core, by level; empty where the system has no list of them."""
+    sizes = {}
+    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, size, kind = ((folder / name).read_text().strip() for name in ("level", "size", "type"))
+        if kind != "Instruction":
+            sizes[f"L{level}"] = int(size.rstrip("K")) * 1024
+    return sizes
 
 
 def limits() -> dict[str, list[dict]]:
@@ -46,8 +45,8 @@ def limits() -> dict[str, list[dict]]:
     bytes a second by the bytes that are read over and over.
     """
     products = {"float32": matrices(torch.float32), "bfloat16": matrices(torch.bfloat16), "int8": vectors()}
-    told = [{"numbers": name, "giga_operations": value} for name, value in products.items() if value]
-    return {"products": told, "reads": [{"bytes": size, "gigabytes": reading(size)} for size in SIZES]}
+    rows = [{"numbers": name, "giga_operations": value} for name, value in products.items() if value]
+    return {"products": rows, "reads": [{"bytes": size, "gigabytes": reading(size)} for size in SIZES]}
 
 
 def matrices(kind: torch.dtype, side: int = SIDE) -> float:
@@ -63,12 +62,12 @@ def vectors(rounds: int = 100_000) -> float | None:
     if "avx512vnni" not in loader.features():
         return None
     count, run = _bytes()
-    room = np.zeros(4096, np.uint8)
-    return _rounded(2e-9 * count * rounds / fastest(lambda: run(room.ctypes.data, rounds)))
+    buffer = np.zeros(4096, np.uint8)
+    return _rounded(2e-9 * count * rounds / fastest(lambda: run(buffer.ctypes.data, rounds)))
 
 
 def reading(size: int) -> float:
-    """Billions of bytes a second that one core reads of so many bytes, again and again."""
+    """Billions of bytes a second that one core reads from a buffer of `size` bytes, over and over."""
     words = np.ones(size // 8, np.int64)
     times = max(1, 2**22 // size)
     run = _reader()
@@ -107,12 +106,12 @@ def levels(machine: dict, limits: dict) -> dict[str, float]:
     >>> levels({"caches": {"L1": 32, "L2": 128}}, {"reads": reads})
     {'L1': 90.0, 'L2': 50.0, 'memory': 9.0}
     """
-    reads, told = limits["reads"], {}
-    for name, size in machine["caches"].items():
-        within = [each for each in reads if each["bytes"] <= size / 2]
+    speeds = {}
+    for name, most in [*((name, size / 2) for name, size in machine["caches"].items()), ("memory", np.inf)]:
+        within = [read for read in limits["reads"] if read["bytes"] <= most]
         if within:
-            told[name] = max(within, key=lambda each: each["bytes"])["gigabytes"]
-    return told | {"memory": max(reads, key=lambda each: each["bytes"])["gigabytes"]}
+            speeds[name] = max(within, key=lambda read: read["bytes"])["gigabytes"]
+    return speeds
 
 
 def _rounded(value: float) -> float:

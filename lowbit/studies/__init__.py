@@ -1,1 +1,1 @@
-"""What a run is and where its record lies; which runs belong together and how they compare."""
+"""Specs of runs, their records, studies as lists of runs, and comparisons between runs."""

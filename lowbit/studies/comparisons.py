@@ -1,8 +1,9 @@
-"""Differences between runs that are alike but for one choice, seed by seed, with intervals over seeds."""
+"""Differences between runs that differ in one choice, seed by seed, with intervals over seeds."""
 
 import dataclasses
 import math
 import statistics
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ class Difference:
 
     @property
     def seeds(self) -> int:
-        """How many pairs."""
+        """The number of pairs."""
         return len(self.base)
 
     @property
@@ -66,14 +67,14 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """What the pairs bear out, in a few words."""
+        """The conclusion from the interval."""
         if self.interval is None:
             return "one seed, no finding"
         return "worse" if self.worse else "better" if self.better else "no difference found"
 
     @property
     def short(self) -> str:
-        """The mean change and what the pairs bear out."""
+        """The mean change and the verdict."""
         return f"{self._signed(self.mean)} ({self.verdict})"
 
     def __str__(self) -> str:
@@ -108,9 +109,9 @@ def ranked(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def superseded(frame: pd.DataFrame) -> pd.Series:
-    """Which runs were recorded when a recipe that clips masters left those without a fixed scale free.
+    """A mask of the runs of an older recipe, which clipped only the masters with a fixed scale.
 
-    These records do not say how many items were scored either. Another recipe is another run: they are not compared.
+    Their records do not hold the number of scored items either. Another recipe is another run: they are not compared.
     """
     free = {name: not (built.levels and built.fixed) for name in set(frame["quantizer"]) if (built := build(name))}
     old = frame["clipped"].astype(bool) & (frame["points"] == 0) & (frame["norm"] != "none")
@@ -128,7 +129,7 @@ def without_clipping(budget: str) -> str:
 
 
 def strongest(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same with one recipe of full precision: clipped or free masters, by the lower mean validation score.
+    """The frame with one recipe of full precision: clipped or free masters, by the lower mean validation score.
 
     Where both were trained, of the seeds that both have; its budget is then named without the option.
     """
@@ -151,20 +152,18 @@ def differences(frame: pd.DataFrame, change: dict[str, str], base: dict[str, str
     precision it does not matter which matrices would be quantized, so that field is left out of the match, and the
     `strongest` of its recipes is the base.
     """
-    own = [*change, *(["quantized"] if "full" in (change.get("quantizer"), base.get("quantizer")) else [])]
-    shared = [name for name in ALIKE if name not in own]
+    changed = [*change, *(["quantized"] if "full" in (change.get("quantizer"), base.get("quantizer")) else [])]
+    shared = [name for name in ALIKE if name not in changed]
     frame = ranked(frame)
     frame = frame[~superseded(frame)]
     if base.get("quantizer") == "full" != change.get("quantizer"):
         frame = strongest(frame)
     after, before = (_chosen(frame, side) for side in (change, base))
     pairs = after.merge(before, on=[*shared, "seed"], suffixes=("", "_base")).sort_values("seed")
-    found = []
-    for _, group in pairs.groupby([*shared, *own], sort=False):
-        alike = {name: group[name].iloc[0] for name in (*shared, *own)}
-        keys = (*group["key"], *group["key_base"])
-        found.append(Difference(alike, tuple(group["deployed_base"]), tuple(group["deployed"]), keys))
-    return found
+    return [
+        Difference(alike, tuple(group["deployed_base"]), tuple(group["deployed"]), (*group["key"], *group["key_base"]))
+        for alike, group in _groups(pairs, [*shared, *changed])
+    ]
 
 
 def evaluations(frame: pd.DataFrame, change: str, base: str) -> list[Difference]:
@@ -172,16 +171,15 @@ def evaluations(frame: pd.DataFrame, change: str, base: str) -> list[Difference]
 
     Only of records that say how many items were scored: those of earlier code scored others under each evaluation.
     """
-    found = []
     frame = ranked(frame)
-    for _, group in frame[frame["points"] > 0].groupby(list(ALIKE), sort=False):
-        alike = {name: group[name].iloc[0] for name in ALIKE}
-        found.append(Difference(alike, tuple(group[base]), tuple(group[change]), tuple(group["key"])))
-    return found
+    return [
+        Difference(alike, tuple(group[base]), tuple(group[change]), tuple(group["key"]))
+        for alike, group in _groups(frame[frame["points"] > 0], list(ALIKE))
+    ]
 
 
 def repeated(changes: list[Difference]) -> list[Difference]:
-    """Those of several seeds, which alone can be findings."""
+    """The differences of several seeds, which alone can be findings."""
     return [change for change in changes if change.seeds > 1]
 
 
@@ -199,8 +197,14 @@ def deviation(values: pd.Series) -> float:
 def against_full(frame: pd.DataFrame) -> list[Difference]:
     """The change from full precision to each low-bit quantizer, all other choices alike, smallest loss first."""
     low = [name for name in dict.fromkeys(frame["quantizer"]) if name != "full"]
-    found = [differences(frame, {"quantizer": name}, {"quantizer": "full"}) for name in low]
-    return sorted((difference for several in found for difference in several), key=lambda found: found.mean)
+    changes = [change for name in low for change in differences(frame, {"quantizer": name}, {"quantizer": "full"})]
+    return sorted(changes, key=lambda change: change.mean)
+
+
+def _groups(frame: pd.DataFrame, columns: list[str]) -> Iterator[tuple[dict, pd.DataFrame]]:
+    """Rows that are equal in some columns, with the values of these by column."""
+    for _, group in frame.groupby(columns, sort=False):
+        yield {name: group[name].iloc[0] for name in columns}, group
 
 
 def _chosen(frame: pd.DataFrame, side: dict[str, str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""When a run has diverged: its scores are no scores, and no table ranks it."""
+"""The criterion of divergence: no table ranks a run that has diverged."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Where a record comes from: code, packages, machine, and what the run took of it."""
+"""The origin of a record: code, packages, machine, and the time, memory and energy that the run used."""
 
 import ast
 import contextlib
@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 import tokenize
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -29,7 +28,7 @@ POWER = Path("/sys/class/powercap")  # counters of energy, in microjoules
 
 
 def machine() -> dict:
-    """Processor, versions, revision and the digest of the lock: on what something was made."""
+    """The machine and the software of this process: processor, versions, revision and the digest of the lock."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -73,9 +72,9 @@ def lock() -> str | None:
 
 
 class Meter:
-    """What a run takes: wall and processor time, memory, and energy where the machine counts it.
+    """Wall and processor time, memory, and energy, where the machine counts it, of a run.
 
-    What it has read is a plain dict that a checkpoint can keep; another meter goes on from it.
+    The state is a plain dict that a checkpoint can hold; another meter continues from it.
     """
 
     def __init__(self, spent: dict | None = None):
@@ -83,7 +82,7 @@ class Meter:
         self.last = self._now()
 
     def read(self) -> dict:
-        """All that was spent up to now, in whole hundredths."""
+        """The totals up to now, in hundredths."""
         now = self._now()
         for name, value in now.items():
             if value is None or self.last[name] is None or self.spent[name] is None:
@@ -139,16 +138,12 @@ def bare(module: str) -> str:
         if token.type == tokenize.COMMENT:
             line, column = token.start
             lines[line - 1] = lines[line - 1][:column]
-    for first, last in _docstrings(ast.parse(text)):
-        lines[first - 1 : last] = [""] * (last - first + 1)
-    kept = "\n".join(line.rstrip() for line in lines if line.strip())
-    return hashlib.sha256(kept.encode()).hexdigest()
-
-
-def _docstrings(tree: ast.Module) -> Iterator[tuple[int, int]]:
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
-            yield node.body[0].lineno, node.body[0].end_lineno
+            first, last = node.body[0].lineno, node.body[0].end_lineno
+            lines[first - 1 : last] = [""] * (last - first + 1)
+    rest = "\n".join(line.rstrip() for line in lines if line.strip())
+    return hashlib.sha256(rest.encode()).hexdigest()
 
 
 @functools.cache
@@ -159,9 +154,9 @@ def source(module: str) -> Path | None:
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process had, in MiB.
+    """The peak memory of this process in MiB.
 
-    Linux tells it; `ru_maxrss`, which other systems have, also counts the process that started this one.
+    From Linux's status file, as `ru_maxrss`, which other systems have, includes the process that started this one.
     """
     with contextlib.suppress(OSError, TypeError):
         return int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
@@ -179,11 +174,8 @@ def _version(name: str) -> str:
 
 
 def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    with contextlib.suppress(OSError, TypeError):
+        return re.search(r"^model name[^:\n]*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1].strip()
     return platform.processor() or "unknown"
 
 
@@ -191,8 +183,8 @@ def _revision() -> tuple[str, bool | None]:
     """The revision of the code, and whether the library was changed since; "unknown", None outside a checkout."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", paths.SOURCE, *words], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        process = subprocess.run(["git", "-C", paths.SOURCE, *words], capture_output=True, text=True, check=True)
+        return process.stdout.strip()
 
     try:
         dirty = git("status", "--porcelain", "--untracked-files=no", "--", "lowbit")

@@ -1,8 +1,9 @@
-"""What a record holds: types that msgspec checks when a file is read. Training, which only writes, needs no msgspec."""
+"""The types of a record, which msgspec checks when a file is read. Training, which only writes, needs no msgspec."""
 
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, Required, TypedDict
 
@@ -12,7 +13,7 @@ from lowbit.studies.spec import fields
 try:
     import msgspec
     from msgspec import Meta
-except ModuleNotFoundError:  # a machine that has torch and little else: digests alone vouch for its own records
+except ModuleNotFoundError:  # a machine that has torch and little else: only digests check its own records
     msgspec = None
 
     def Meta(**_) -> None:  # noqa: N802
@@ -27,13 +28,9 @@ Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Score = Amount | None  # null where it is not finite; lower is better, none is below zero
 BOUNDED = {int: Count, float: Amount}
 
-Spec = TypedDict(  # the fields of RunSpec; the oldest records lack one
-    "Spec",
-    {
-        name: NotRequired[type(default)] if name == "activations" else type(default)
-        for name, default in fields().items()
-    },
-)
+# The fields of RunSpec; the oldest records lack one.
+_SPEC = {name: type(default) for name, default in fields().items()}
+Spec = TypedDict("Spec", _SPEC | {"activations": NotRequired[str]})
 Settings = TypedDict(  # the fields of Recipe
     "Settings",
     {
@@ -47,7 +44,7 @@ Settings = TypedDict(  # the fields of Recipe
 
 
 class Metric(TypedDict):
-    """What a score is."""
+    """The name and unit of a score."""
 
     name: str
     unit: str
@@ -82,7 +79,7 @@ class Point(TypedDict):
 
 
 class Matrix(TypedDict):
-    """Where the weights of one matrix ended."""
+    """The trained weights of one matrix."""
 
     scale: float | None
     sha256: Digest
@@ -93,7 +90,7 @@ class Matrix(TypedDict):
 
 
 class Data(TypedDict):
-    """What is known of the arrays; a dataset adds facts of its own."""
+    """Facts about the arrays; a dataset adds its own."""
 
     sha256: Digest
     baselines: NotRequired[dict[str, Amount]]
@@ -109,7 +106,7 @@ class Sizes(TypedDict):
 
 
 class Machine(TypedDict, total=False):
-    """Where a record was made, on what code and versions, and what it took."""
+    """The machine, code and versions of a record, and what the run used."""
 
     time: str
     processor: str
@@ -177,7 +174,7 @@ def parse(file: Path) -> dict:
     """The JSON object of a file: UTF-8, no NaN, no infinity, no key twice. Anything else can raise anything."""
     if not file.is_file():
         raise ValueError("not a file")
-    content = json.loads(file.read_text("utf-8"), object_pairs_hook=_once)
+    content = json.loads(file.read_text("utf-8"), object_pairs_hook=_unique)
     if not isinstance(content, dict):
         raise ValueError("not a JSON object")
     json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
@@ -185,16 +182,16 @@ def parse(file: Path) -> dict:
     return content
 
 
-def _check_depth(value: Any, left: int) -> None:
-    if left < 0:
+def _check_depth(value: Any, levels: int) -> None:
+    if levels < 0:
         raise ValueError(f"nested more than {DEEPEST} levels deep")
     if isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
-            _check_depth(part, left - 1)
+            _check_depth(part, levels - 1)
 
 
 def check(content: Any, kind: type) -> None:
-    """Raises `ValueError` where JSON is none of a dataclass, with the place of the first difference."""
+    """Raises `ValueError` where JSON does not fit a dataclass, with the path of the first difference."""
     if msgspec is None:
         return
     try:
@@ -203,7 +200,7 @@ def check(content: Any, kind: type) -> None:
         raise ValueError(str(error)) from None
     for name, value in content.items():
         if name not in OPEN and checked.get(name) != value:
-            raise ValueError(f"{name!r} holds what no record has there")
+            raise ValueError(f"{name!r} holds a value that no record has there")
 
 
 def reason(error: Exception) -> str:
@@ -212,30 +209,29 @@ def reason(error: Exception) -> str:
 
 
 def plain(value: Any) -> Any:
-    """The same for JSON: null where a number is not finite.
+    """The value for JSON: null where a number is not finite.
 
     >>> plain({"mean": math.inf, "values": [1.0, math.nan]})
     {'mean': None, 'values': [1.0, None]}
     """
-    if isinstance(value, dict):
-        return {name: plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return _mapped(lambda number: None if isinstance(number, float) and not math.isfinite(number) else number, value)
 
 
 def numbers(value: Any) -> Any:
-    """The same for arithmetic: NaN where a number is missing or not finite."""
+    """The value for arithmetic: NaN where a number is missing or not finite."""
+    return _mapped(lambda number: math.nan if plain(number) is None else number, value)
+
+
+def _mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    """The value with a change of everything but dictionaries, lists and tuples."""
     if isinstance(value, dict):
-        return {name: numbers(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [numbers(part) for part in value]
-    return math.nan if value is None or (isinstance(value, float) and not math.isfinite(value)) else value
+        return {name: _mapped(change, part) for name, part in value.items()}
+    return [_mapped(change, part) for part in value] if isinstance(value, list | tuple) else change(value)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict:
+def _unique(pairs: list[tuple[str, Any]]) -> dict:
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"key {max(names, key=names.count)!r} stands twice")
+        raise ValueError(f"key {max(names, key=names.count)!r} occurs twice")
     return content

@@ -1,4 +1,4 @@
-"""One run as names and numbers: what a notebook's parameters cell holds and a record is filed under."""
+"""One run as names and numbers: the parameters cell of its notebook and the key of its record."""
 
 import dataclasses
 import functools
@@ -42,7 +42,7 @@ MOST_KEY = 230  # characters: a file system takes 255, and temporary names are l
 
 @dataclasses.dataclass(frozen=True)
 class RunSpec:
-    """What to train; every choice is a name, with options as in `ternary(stochastic=True)`.
+    """A run to train; every choice is a name, with options as in `ternary(stochastic=True)`.
 
     Raises `InputError` for unknown names, with the known ones, and for combinations that cannot be.
 
@@ -82,8 +82,8 @@ class RunSpec:
         recipe = self.recipe
         self._check(recipe)
         self._check_size(recipe)
-        own = dataclasses.asdict(self.data.recipe(self.folder))
-        changes = {name: value for name, value in sorted(dataclasses.asdict(recipe).items()) if value != own[name]}
+        defaults = dataclasses.asdict(self.data.recipe(self.folder))
+        changes = {name: value for name, value in sorted(dataclasses.asdict(recipe).items()) if value != defaults[name]}
         object.__setattr__(self, "quantized", "+".join(part for part in cells.PARTS if part in quantized))
         object.__setattr__(self, "budget", written(self.folder, changes))
         if len(self.key) > MOST_KEY:
@@ -93,17 +93,15 @@ class RunSpec:
         bounded(recipe, "a recipe", **LIMITS)
         if recipe.divide and not 1 <= recipe.divide <= 1e6:
             raise InputError(f"a recipe's divide is 0 or from 1 to 1,000,000, not {recipe.divide}")
-        for field, known in CHOICES.items():
-            if getattr(recipe, field) not in known:
-                raise InputError(f"no {field} {getattr(recipe, field)!r}; known: {', '.join(known)}")
+        for field, choices in CHOICES.items():
+            if getattr(recipe, field) not in choices:
+                raise InputError(f"no {field} {getattr(recipe, field)!r}; known: {', '.join(choices)}")
         quantizer = quantizers.build(self.quantizer)
-        if quantizer.units(recipe.hidden) != recipe.hidden:
-            near = quantizer.units(recipe.hidden)
-            raise InputError(f"quantizer {self.quantizer!r} has no layers of {recipe.hidden} units; near: {near}")
+        if (nearest := quantizer.units(recipe.hidden)) != recipe.hidden:
+            raise InputError(f"quantizer {self.quantizer!r} has no layers of {recipe.hidden} units; near: {nearest}")
         if quantizer.curved and recipe.optimizer != "adam":
             raise InputError(f"quantizer {self.quantizer!r} needs Adam's second moment, which {recipe.optimizer} lacks")
-        batch_norm = self.norm in ("batch", "batch_step")
-        if batch_norm and recipe.batch < 2:
+        if self.norm in ("batch", "batch_step") and recipe.batch < 2:
             raise InputError(f"norm {self.norm!r} needs a batch of at least 2 sequences, not {recipe.batch}")
         if cells.build(self.cell).settles and self.norm in ("none", "weight"):
             raise InputError(f"cell {self.cell!r} normalizes its cell, which norm {self.norm!r} cannot")
@@ -150,16 +148,15 @@ class RunSpec:
 
     @property
     def key(self) -> str:
-        """A file name: readable, then unique by what differs from the defaults."""
+        """A file name: readable, then unique by a digest of the fields that differ from the defaults."""
         changed = {name: getattr(self, name) for name, value in fields().items() if getattr(self, name) != value}
-        text = json.dumps(changed)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+        digest = hashlib.sha256(json.dumps(changed).encode()).hexdigest()[:6]
         choices = (self.dataset, self.cell, self.quantizer, self.norm, self.budget)
         return "-".join([*map(slug, choices), f"s{self.seed}", digest])
 
     @property
     def title(self) -> str:
-        """A heading: what was trained on what."""
+        """A heading of dataset, cell and quantizer."""
         return f"{self.dataset} · {self.cell} · {self.quantizer}"
 
 
@@ -180,25 +177,23 @@ def fields() -> dict[str, str | int]:
 
 
 def pairs(words: list[str]) -> dict[str, str]:
-    """Values by field, of words as `seed=1`; raises `InputError`."""
+    """The values by field of arguments as `seed=1`; raises `InputError`, also for an unknown field."""
     values: dict[str, str] = {}
     for word in words:
         field, equals, value = word.partition("=")
         if not equals:
             raise InputError(f"cannot read {word!r}; write it as FIELD=VALUE")
+        if field not in fields():
+            raise InputError(f"a run has no field {field!r}; known: {', '.join(fields())}")
         if field in values:
             raise InputError(f"field {field!r} is given twice")
         values[field] = value
     return values
 
 
-def read(text: dict[str, str]) -> RunSpec:
-    """A spec from words, as a command line gives them; raises `InputError` for an unknown field."""
-    known = fields()
-    for name in text:
-        if name not in known:
-            raise InputError(f"a run has no field {name!r}; known: {', '.join(known)}")
-    values = dict(text)
+def read(words: list[str]) -> RunSpec:
+    """The spec of arguments as `seed=1`; raises `InputError`."""
+    values = pairs(words)
     if "seed" in values:
         if not re.fullmatch(r"[0-9]{1,20}", values["seed"]):
             raise InputError(f"a seed is a whole number from 0, not {values['seed']!r}")

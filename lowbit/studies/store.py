@@ -5,8 +5,9 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from filelock import FileLock
 
@@ -18,26 +19,19 @@ from lowbit.studies.spec import RunSpec, fields
 if TYPE_CHECKING:
     import pandas as pd
 
-# The columns of `frame` after those of the spec.
-SCORES = (
-    *("bits", "hidden", "metric", "as_published", "deployed", "sampled", "sampled_std"),
-    *("points", "trivial", "weight_bytes", "updates", "seconds", "diverged", "clipped", "valid", "key"),
-)
-
-
 COMMITTED = ("brief", "cpu", "search", "long", "paper")  # budgets whose records are part of the study
 APART = ("benchmarks", "hardware", "packed")  # folders of results that hold other records than those of runs
 UNSEALED = ("seconds", "machine", "diverged", "digest")  # fields of a record that its digest leaves out
 
 
 def digest(content: dict) -> str:
-    """The sha256 of what a record holds, without time, machine and what follows from the rest."""
-    told = {name: schema.plain(part) for name, part in content.items() if name not in UNSEALED}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    """The sha256 of a record without time, machine and what follows from the rest."""
+    sealed = {name: schema.plain(part) for name, part in content.items() if name not in UNSEALED}
+    return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
 
 
 class Sealed:
-    """What was found of one run, with a digest of it; a subclass is a dataclass."""
+    """Results of one run with their digest; a subclass is a dataclass."""
 
     spec: dict
     digest: str
@@ -48,13 +42,13 @@ class Sealed:
         return RunSpec(**self.spec)
 
     def sealed(self) -> "Sealed":
-        """The same with its digest, over everything but time, machine and what follows from the rest."""
+        """A copy with its digest, over everything but time, machine and what follows from the rest."""
         return dataclasses.replace(self, digest=digest(vars(self)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Record(Sealed):
-    """What one run found, and all that is needed to trust it or run it again. These fields are the schema of its file.
+    """The results of one run, and all that is needed to check it or run it again. These fields are its file's schema.
 
     A diverged run (`divergence.diverged`) is marked, and no table ranks it. A number that is not finite is null in the
     file, and NaN in scores, curve and weights here.
@@ -80,19 +74,19 @@ class Record(Sealed):
 
 
 class Scan(NamedTuple):
-    """All records of some budgets, and what was wrong with files that are none."""
+    """The records in some files, and the errors of files that hold none."""
 
     records: list[Record]
     problems: list[str]
 
 
 def path(spec: RunSpec) -> Path:
-    """Where the record of a run is, or would be."""
+    """The file of the record of a run."""
     return paths.results() / spec.folder / f"{spec.key}.json"
 
 
 def write(file: Path, content: str | bytes) -> None:
-    """`content` under a temporary name, then in its place: half a file never exists.
+    """Writes under a temporary name and renames: half a file never exists.
 
     Raises `InputError` where the folder cannot be written or the disk is full.
     """
@@ -118,14 +112,14 @@ def probe(spec: RunSpec) -> None:
 
 
 def save(record: Record) -> None:
-    """Files a record; if another was to be replaced, it now is."""
+    """Writes a record to its file, and removes the mark of the one that it replaces."""
     content = schema.plain(vars(record))
     write(path(record.run), json.dumps(content, indent=1, allow_nan=False) + "\n")
-    _asked(record.run).unlink(missing_ok=True)
+    _mark(record.run).unlink(missing_ok=True)
 
 
 def hold(name: str) -> FileLock:
-    """A lock, to be entered by `with`, that ends with the process that holds it, however that ends."""
+    """A lock, to be entered by `with`, that ends with its process, however that ends."""
     file = paths.runs() / "locks" / f"{name}.lock"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -134,14 +128,14 @@ def hold(name: str) -> FileLock:
     return FileLock(file)
 
 
-def ask_again(spec: RunSpec) -> None:
-    """Has the record on file replaced by the next `recall`; it stays until the new one is there."""
-    write(_asked(spec), _content_sha256(spec))
+def mark(spec: RunSpec) -> None:
+    """Marks the record on file for replacement by the next `recall`; it stays until the new one is there."""
+    write(_mark(spec), _content_sha256(spec))
 
 
-def is_asked_again(spec: RunSpec) -> bool:
-    """Whether the very record on file is to be replaced."""
-    file = _asked(spec)
+def is_marked(spec: RunSpec) -> bool:
+    """Whether the record on file is marked for replacement."""
+    file = _mark(spec)
     return file.exists() and path(spec).exists() and file.read_text() == _content_sha256(spec)
 
 
@@ -152,7 +146,7 @@ def load(spec: RunSpec) -> Record | None:
 
 
 def read(file: Path) -> tuple[Record | None, str]:
-    """The record in a file and "", or None and why it is none: not of the schema, or changed since it was sealed."""
+    """The record in a file and "", or None and the error: not of the schema, or changed since it was sealed."""
     try:
         content = schema.parse(file)
         if content.get("digest") != digest(content):
@@ -168,20 +162,20 @@ def read(file: Path) -> tuple[Record | None, str]:
             return None, f"no record (its metric is none of {record.run.dataset!r})"
         if record.curve[-1]["update"] > record.recipe["updates"]:
             return None, "no record (its curve has more updates than its recipe)"
-    except Exception as error:  # what somebody else wrote can raise anything
+    except Exception as error:  # files of other programs can raise anything
         return None, f"no record ({schema.reason(error)})"
     return record, ""
 
 
 def has_diverged(spec: RunSpec) -> bool:
-    """Whether there is a record of a run, and it says that the run diverged."""
+    """Whether a run has a record that says that it diverged."""
     record = load(spec)
     return record is not None and record.diverged
 
 
 def current(spec: RunSpec) -> Record | None:
-    """The record of a run, unless there is none or it is to be replaced."""
-    return None if is_asked_again(spec) else load(spec)
+    """The record of a run; None where there is none or it is marked for replacement."""
+    return None if is_marked(spec) else load(spec)
 
 
 def scan(*budgets: str) -> Scan:
@@ -198,39 +192,40 @@ def scan(*budgets: str) -> Scan:
     return Scan(records, problems)
 
 
+SCORES: dict[str, Callable[[Record], Any]] = {  # the columns of `frame` after those of the spec
+    "bits": lambda record: quantizers.build(record.spec["quantizer"]).bits,
+    "hidden": lambda record: record.recipe["hidden"],
+    "metric": lambda record: record.metric["name"],
+    "as_published": lambda record: record.metrics["as_published"],
+    "deployed": lambda record: record.metrics["deployed"],
+    "sampled": lambda record: record.metrics["sampled"]["mean"],
+    "sampled_std": lambda record: record.metrics["sampled"]["std"],
+    "points": lambda record: record.metrics.get("points", 0),
+    "trivial": lambda record: min(record.data.get("baselines", {}).values(), default=math.nan),
+    "weight_bytes": lambda record: record.sizes["packed_bytes"],
+    "updates": lambda record: record.curve[-1]["update"],
+    "seconds": lambda record: record.seconds,
+    "diverged": lambda record: record.diverged,
+    "clipped": lambda record: record.recipe.get("clip_masters", False),
+    "valid": lambda record: min(point["valid"] for point in record.curve),
+    "key": lambda record: record.run.key,
+}
+
+
 def frame(records: list[Record]) -> "pd.DataFrame":
     """One row a record: its spec, its scores under the three evaluations, its sizes.
 
-    Runs that `diverged` are rows too; what ranks or averages leaves them out.
+    Runs that `diverged` are rows too; rankings and averages leave them out.
     """
     import pandas as pd
 
     rows = [
-        {
-            **dataclasses.asdict(record.run),
-            "bits": quantizers.build(record.spec["quantizer"]).bits,
-            "hidden": record.recipe["hidden"],
-            "metric": record.metric["name"],
-            "as_published": record.metrics["as_published"],
-            "deployed": record.metrics["deployed"],
-            "sampled": record.metrics["sampled"]["mean"],
-            "sampled_std": record.metrics["sampled"]["std"],
-            "points": record.metrics.get("points", 0),
-            "trivial": min(record.data.get("baselines", {}).values(), default=math.nan),
-            "weight_bytes": record.sizes["packed_bytes"],
-            "updates": record.curve[-1]["update"],
-            "seconds": record.seconds,
-            "diverged": record.diverged,
-            "clipped": record.recipe.get("clip_masters", False),
-            "valid": min(point["valid"] for point in record.curve),
-            "key": record.run.key,
-        }
-        for record in records
+        dataclasses.asdict(record.run) | {name: score(record) for name, score in SCORES.items()} for record in records
     ]
-    return pd.DataFrame(rows, columns=None if rows else [*fields(), *SCORES])
+    return pd.DataFrame(rows, columns=[*fields(), *SCORES])
 
 
-def _asked(spec: RunSpec) -> Path:
+def _mark(spec: RunSpec) -> Path:
     return paths.runs() / "again" / spec.key
 
 
@@ -239,7 +234,7 @@ def _content_sha256(spec: RunSpec) -> str:
 
 
 def _own(file: Path) -> tuple[Record | None, str]:
-    """The record in a file of this root and "", or None and why it is none."""
+    """The record in a file of this root and "", or None and the error."""
     record, problem = read(file)
     if record is not None and path(record.run) != file:
         return None, f"holds the record of {record.run.key}"

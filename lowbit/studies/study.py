@@ -1,4 +1,4 @@
-"""Studies by name: which runs belong together; a new experiment is a line here."""
+"""Studies by name: the runs of an experiment; a new experiment is a function here."""
 
 import dataclasses
 import functools
@@ -33,13 +33,13 @@ def build(name: str) -> list[RunSpec]:
 
 def grid(**choices: list) -> list[RunSpec]:
     """Every combination of the choices."""
-    return [RunSpec(**dict(zip(choices, each, strict=True))) for each in itertools.product(*choices.values())]
+    return [RunSpec(**dict(zip(choices, values, strict=True))) for values in itertools.product(*choices.values())]
 
 
 def cover(**choices: list) -> list[RunSpec]:
-    """As few runs as name each choice at least once; a quantizer takes of the parts those that it is for."""
+    """The fewest runs that name each choice at least once, each with the parts that its quantizer is for."""
     count = max(map(len, choices.values()))
-    return [fitting(**{field: each[i % len(each)] for field, each in choices.items()}) for i in range(count)]
+    return [fitting(**{field: values[i % len(values)] for field, values in choices.items()}) for i in range(count)]
 
 
 def changed(budget: str, **fields) -> str:
@@ -82,7 +82,7 @@ def smoke() -> list[RunSpec]:
 
 @study
 def tour() -> list[RunSpec]:
-    """What `make book` trains and shows: real text on every quantizer and cell, a cover, and all that is on file."""
+    """The runs that `make book` trains: real text on every quantizer and cell, a cover, and all that is on file."""
     text = {"dataset": ["stdlib"], "budget": ["tour"]}
     return [
         *cover(**text, quantizer=quantizers.names()),
@@ -101,15 +101,15 @@ def recorded() -> list[RunSpec]:
     The runs of a search have a table, not pages.
     """
     lowest: dict[RunSpec, RunSpec] = {}
-    shown = [budget for budget in store.COMMITTED if budget != "search"]
-    for run in sorted((record.run for record in store.scan(*shown).records), key=lambda run: run.seed):
+    budgets = [budget for budget in store.COMMITTED if budget != "search"]
+    for run in sorted((record.run for record in store.scan(*budgets).records), key=lambda run: run.seed):
         lowest.setdefault(dataclasses.replace(run, seed=0), run)
     return list(lowest.values())
 
 
 @study(retries=1)
 def ptb_char() -> list[RunSpec]:
-    """A's first question on its first task: does a normalized low-bit LSTM keep up, and what without the norm?"""
+    """A's first question on its first task: does a normalized low-bit LSTM keep up, and does it without the norm?"""
     task = {"dataset": ["ptb_char"], "budget": ["cpu"]}
     return [
         *grid(**task, quantizer=["full", "ternary", "binary"]),
@@ -121,7 +121,7 @@ def ptb_char() -> list[RunSpec]:
 
 @study
 def diagnosed() -> list[RunSpec]:
-    """Whose networks the diagnostics look into: on the Markov source in seconds, and on A's first task."""
+    """The networks that are diagnosed: on the Markov source in seconds, and on A's first task."""
     task = {"dataset": ["ptb_char"], "budget": ["cpu"]}
     return [
         *grid(quantizer=["full", "ternary(stochastic=True)"]),
@@ -142,22 +142,20 @@ def parts() -> list[RunSpec]:
     ]
 
 
-SPOKEN = {"fsdd": "gru"}  # the cell where a paper's task has another than the LSTM
 SEEDS = {name: [0, 1, 2] for name in ("fsdd", "jsb", "nottingham")}  # where a run takes a minute
 
 
 @study(retries=1)
 def tasks() -> list[RunSpec]:
-    """Every dataset that is trained in minutes: full precision, ternary, binary, and one bit with and without norm."""
+    """Every dataset that is trained in minutes: full precision, ternary, binary, and one bit with and without norm.
+
+    The cell is the LSTM but on spoken digits, where the paper has the GRU.
+    """
     runs = []
     for name in datasets.names():
         if "cpu" in datasets.build(name).recipes and not datasets.registry[name].bound:
-            task = {
-                "dataset": [name],
-                "budget": ["cpu"],
-                "cell": [SPOKEN.get(name, "lstm")],
-                "seed": SEEDS.get(name, [0]),
-            }
+            task = {"dataset": [name], "budget": ["cpu"], "cell": ["gru" if name == "fsdd" else "lstm"]}
+            task["seed"] = SEEDS.get(name, [0])
             runs += grid(**task, quantizer=["full", "ternary", "binary"])
             runs += grid(**task, quantizer=["binaryconnect"], norm=["none", "batch_step"])
     return runs
@@ -166,25 +164,18 @@ def tasks() -> list[RunSpec]:
 @study(retries=1)
 def clipping() -> list[RunSpec]:
     """Full precision with and without clipped masters, on the tasks where the other methods have them clipped."""
-    seeds = list(range(3))
-    text = {"dataset": ["ptb_char"], "quantizer": ["full"]}
     return [
-        *grid(**text, budget=["cpu", changed("cpu", clip_masters=False)], seed=seeds),
-        *grid(dataset=["an4"], quantizer=["full"], budget=["cpu", changed("cpu", clip_masters=False)], seed=seeds),
-        *grid(**text, budget=["brief", changed("brief", clip_masters=False)], seed=seeds),
+        RunSpec(dataset=dataset, quantizer="full", budget=recipe, seed=seed)
+        for dataset, budget in (("ptb_char", "cpu"), ("an4", "cpu"), ("ptb_char", "brief"))
+        for recipe in (budget, changed(budget, clip_masters=False))
+        for seed in range(3)
     ]
 
 
 METHODS = (  # whose recipes are searched for: A's, what it compares with, and those of hou2019normalization
-    {"quantizer": "full"},
-    {"quantizer": "ternary"},
-    {"quantizer": "binary"},
-    {"quantizer": "ternary(stochastic=True)"},
-    {"quantizer": "binary(stochastic=True)"},
-    {"quantizer": "binaryconnect", "norm": "none"},
-    {"quantizer": "full", "norm": "layer"},
-    {"quantizer": "binaryconnect", "norm": "layer"},
-    {"quantizer": "twn", "norm": "layer"},
+    *((name, "batch_step") for name in ("full", "ternary", "binary", "ternary(stochastic=True)")),
+    *(("binary(stochastic=True)", "batch_step"), ("binaryconnect", "none")),
+    *(("full", "layer"), ("binaryconnect", "layer"), ("twn", "layer")),
 )
 
 
@@ -192,8 +183,8 @@ METHODS = (  # whose recipes are searched for: A's, what it compares with, and t
 def search() -> list[RunSpec]:
     """The same small search for each method, in few units, at a tenth of the updates of `long`; validation chooses."""
     return [
-        RunSpec(dataset="ptb_char", budget=changed("search", **rates, clip_masters=clip, init=init), **method)
-        for method in METHODS
+        RunSpec("ptb_char", quantizer=name, norm=norm, budget=changed("search", **rates, clip_masters=clip, init=init))
+        for name, norm in METHODS
         for rates in ({"rate": 2e-3, "final_rate": 5e-5}, {}, {"rate": 2e-2, "final_rate": 5e-4})
         for clip in (False, True)
         for init in ("uniform", "levels")
@@ -210,7 +201,7 @@ def methods() -> list[RunSpec]:
 
 @study(retries=1)
 def variants() -> list[RunSpec]:
-    """What the released code of A does otherwise, one difference at a time."""
+    """The differences of A's released code from the paper, one at a time."""
 
     def run(cell: str = "lstm", seed: int = 0, **changes) -> RunSpec:
         budget = changed("brief", **changes) if changes else "brief"

@@ -1,18 +1,19 @@
 """Pages are executed, recalled, resumed and reported by a real engine and real kernels, on tiny specs."""
 
-import dataclasses
 import json
 import math
 import os
 import tempfile
 from pathlib import Path
 
+import msgspec
 import nbformat
 import pytest
 
 from lowbit import paths
 from lowbit.__main__ import main
-from lowbit.batch import batch, engine, journal, pages, plan
+from lowbit.batch import engine, journal, pages, plan, resources
+from lowbit.batch.run import alone, run
 from lowbit.plots import templates
 from lowbit.plots.templates import Page
 from lowbit.registry import InputError
@@ -38,13 +39,13 @@ def test_a_batch_executes_recalls_replaces_and_reports(pair, capsys):
     good, bad = pair
     first, second, both = (page.name for stage in templates.pages(pair) for page in stage)
     store.path(bad).mkdir(parents=True)  # a record can never be written there
-    told = []
-    outcome = batch.run(plan.make("pair"), 2, watch=lambda *each: told.append(each))
+    reports = []
+    outcome = run(plan.make("pair"), 2, report=lambda *report: reports.append(report))
     assert {page.name for page in outcome.executed} == {first, both}
     assert list(outcome.failed) == [second]
     assert "cannot write" in outcome.failed[second]
-    assert {page.name for news, _ in told for page, _ in news} == {first, second, both}
-    assert told[-1][1].ended == told[-1][1].total == 3
+    assert {page.name for news, _ in reports for page, _ in news} == {first, second, both}
+    assert reports[-1][1].ended == reports[-1][1].total == 3
     assert main(["why", bad.key]) == 0
     story = capsys.readouterr().out
     assert all(word in story for word in ("cannot write", "lowbit.recall", str(pages.unfinished(second))))
@@ -53,10 +54,10 @@ def test_a_batch_executes_recalls_replaces_and_reports(pair, capsys):
     page = nbformat.read(Page("train", good).path, as_version=4)
     assert page.cells[0].source.startswith("# markov · lstm · ternary")
     assert record.digest in str(page.cells[-1].outputs)
-    shown = [cell for cell in page.cells if "mystnb" in cell.metadata]
-    assert all("image/svg+xml" in output.data for cell in shown for output in cell.outputs)
-    assert all(cell.outputs for cell in shown)
-    figures = [cell.metadata["mystnb"]["figure"]["name"] for cell in shown]
+    drawn = [cell for cell in page.cells if "mystnb" in cell.metadata]
+    assert all("image/svg+xml" in output.data for cell in drawn for output in cell.outputs)
+    assert all(cell.outputs for cell in drawn)
+    figures = [cell.metadata["mystnb"]["figure"]["name"] for cell in drawn]
     assert len(figures) == len(set(figures)) > 0
     assert all(good.key in name for name in figures)
     assert not Page("train", bad).path.exists()
@@ -64,31 +65,25 @@ def test_a_batch_executes_recalls_replaces_and_reports(pair, capsys):
 
     store.path(bad).rmdir()
     before = store.path(good).read_bytes()
-    made = plan.make("pair", {"seed": "0"}, fresh=True)
-    assert [page.name for page in made.trained] == [first]
+    assert [page.name for page in plan.make("pair", {"seed": "0"}, fresh=True).trained] == [first]
     assert store.path(good).read_bytes() == before  # a plan changes nothing
-    store.ask_again(good)
+    store.mark(good)
     assert main(["run", "pair", "--jobs", "2"]) == 0
     assert "3 executed, 0 up to date, 0 failed" in capsys.readouterr().out
-    again = store.load(good)
-    assert again.digest == record.digest
-    assert again.machine["time"] >= record.machine["time"]
+    replacement = store.load(good)
+    assert replacement.digest == record.digest
+    assert replacement.machine["time"] >= record.machine["time"]
     assert store.path(good).read_bytes() != before
     assert plan.make("pair").todo == []
-    assert {state for state, found in plan.states("pair").items() if found} == {"done"}
+    assert {state for state, members in plan.states("pair").items() if members} == {"done"}
 
 
-def test_a_page_is_drawn_again_when_what_draws_it_has_changed(monkeypatch):
-    page, real = Page("compare", RunSpec()), pages.provenance.bare
-    before = pages.fingerprint(page)
-    monkeypatch.setattr(
-        pages.provenance, "bare", lambda name: "other" if name == "lowbit.plots.diagnostics" else real(name)
-    )
-    assert pages.fingerprint(page) == before
-    monkeypatch.setattr(
-        pages.provenance, "bare", lambda name: "other" if name == "lowbit.plots.figures" else real(name)
-    )
-    assert pages.fingerprint(page) != before
+@pytest.mark.parametrize(("module", "same"), [("diagnostics", True), ("figures", False)])
+def test_a_page_is_drawn_again_after_a_change_of_the_modules_that_draw_it(monkeypatch, module, same):
+    page, bare = Page("compare", RunSpec()), pages.provenance.bare
+    before, changed = pages.fingerprint(page), f"lowbit.plots.{module}"
+    monkeypatch.setattr(pages.provenance, "bare", lambda name: "other" if name == changed else bare(name))
+    assert (pages.fingerprint(page) == before) is same
 
 
 def test_half_a_page_is_not_a_page():
@@ -101,41 +96,41 @@ def test_half_a_page_is_not_a_page():
 
 def test_jobs_are_counted_from_one(pair):
     with pytest.raises(InputError, match="not 0"):
-        batch.run(plan.make("pair"), 0)
+        run(plan.make("pair"), 0)
 
 
 def test_two_batches_do_not_share_a_root(pair):
-    with batch.alone(), pytest.raises(InputError, match="another"):
-        batch.run(plan.make("pair"), 1)
+    with alone(), pytest.raises(InputError, match="another"):
+        run(plan.make("pair"), 1)
 
 
-def test_every_budget_has_resources_and_an_unknown_one_is_told():
-    for runs in study.STUDIES.values():
-        assert all(engine.resources(run.folder)["minutes"] > 0 for run in runs())
+def test_every_budget_has_resources_and_an_unknown_one_is_refused():
+    for name in study.STUDIES:
+        assert all(resources.resources(spec.folder)["minutes"] > 0 for spec in study.build(name))
     with pytest.raises(InputError, match="no budget 'huge'; known: smoke"):
-        engine.resources("huge")
+        resources.resources("huge")
 
 
 def test_a_root_may_have_resources_of_its_own(home):
     home.joinpath("resources.toml").write_text("[smoke]\nminutes = 0.5\n")
-    assert engine.resources("smoke")["minutes"] == 0.5
+    assert resources.resources("smoke")["minutes"] == 0.5
     home.joinpath("resources.toml").write_text("[smoke")
     with pytest.raises(InputError, match="resources.toml"):
-        engine.resources("smoke")
+        resources.resources("smoke")
 
 
 def test_an_attempt_that_was_killed_is_interrupted_and_not_running():
     page = Page("train", RunSpec())
     assert journal.state(page) == "open"
     entry = journal.Entry("running", 0.0, 1, True)
-    store.write(paths.runs() / "journal" / f"{page.name}.json", json.dumps(dataclasses.asdict(entry)))
+    journal.write(page, entry)
     assert journal.state(page) == "interrupted"
     with store.hold(page.name.replace("/", "-")):
         assert journal.state(page) == "running"
 
 
-def test_an_unknown_page_is_told_with_those_that_failed():
-    with pytest.raises(InputError, match="nothing is told of 'markov'; failed: none"):
+def test_an_unknown_page_is_refused_with_those_that_failed():
+    with pytest.raises(InputError, match="no attempt at 'markov' is recorded; failed: none"):
         journal.why("markov")
 
 
@@ -151,13 +146,12 @@ def test_a_batch_takes_any_root_relative_a_long_temporary_folder_and_no_home(tmp
     monkeypatch.setenv("HOME", os.devnull)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 40)))
     os.mkdir(tempfile.tempdir)
-    run = RunSpec(budget=TINY)
-    monkeypatch.setitem(study.STUDIES, "one", lambda: [run])
-    monkeypatch.setattr(templates, "pages", lambda runs: ([Page("train", run)], []))
-    outcome = batch.run(plan.make("one"), 1)
-    assert outcome.failed == {}
-    assert store.load(run) is not None
-    assert pages.is_current(Page("train", run))
+    spec = RunSpec(budget=TINY)
+    monkeypatch.setitem(study.STUDIES, "one", lambda: [spec])
+    monkeypatch.setattr(templates, "pages", lambda runs: ([Page("train", spec)], []))
+    assert run(plan.make("one"), 1).failed == {}
+    assert store.load(spec) is not None
+    assert pages.is_current(Page("train", spec))
     assert paths.root() == tmp_path / ODD
     assert not os.listdir(tempfile.tempdir)
 
@@ -173,12 +167,12 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize(("log", "told"), LOST.items())
-def test_a_lost_worker_is_told_with_the_first_error_of_the_engine_or_its_own_last_line(log, told):
+@pytest.mark.parametrize(("log", "error"), LOST.items())
+def test_a_lost_worker_is_reported_with_the_first_error_of_the_engine_or_its_own_last_line(log, error):
     store.write(engine.folder() / "engine.log", log)
     store.write(journal.log("runs/lost"), "begun\n\nno module named torch\n")
-    assert engine.failure("runs/lost") == told
-    assert engine.failure("runs/other") == (told if "module" not in told else "the engine tells no error")
+    assert engine.failure("runs/lost") == error
+    assert engine.failure("runs/other") == (error if "module" not in error else "the engine has no error in its log")
 
 
 @pytest.mark.parametrize(("table", "threads"), [("", 1), ("threads = 3\n", 3)])
@@ -209,15 +203,15 @@ def test_a_page_on_a_cluster_has_one_thread_unless_its_budget_says_more(home, ta
 def test_resources_that_make_no_sense_are_refused_before_anything_runs(home, pair, text):
     home.joinpath("resources.toml").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=r"resources\.toml") as error:
-        batch.run(plan.make("pair"), 1)
+        run(plan.make("pair"), 1)
     assert "\n" not in str(error.value)
     assert not engine.folder().exists()
 
 
-def test_a_cluster_that_is_not_there_is_told(pair, monkeypatch):
+def test_a_missing_cluster_is_reported(pair, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(InputError, match="no SLURM"):
-        batch.run(plan.make("pair"), 1, "slurm")
+        run(plan.make("pair"), 1, "slurm")
 
 
 @pytest.mark.parametrize(
@@ -227,12 +221,12 @@ def test_a_cluster_that_is_not_there_is_told(pair, monkeypatch):
         *({"attempt": "1"}, {"error": ["x"]}, {"host": 1}, {"more": 1}),
     ],
 )
-def test_a_journal_that_makes_no_sense_tells_nothing(change):
+def test_a_journal_that_makes_no_sense_is_ignored(change):
     page, entry = Page("train", RunSpec()), journal.Entry("done", 0.0, 1, True)
-    file = paths.runs() / "journal" / f"{page.name}.json"
-    store.write(file, json.dumps(dataclasses.asdict(entry)))
+    journal.write(page, entry)
     assert journal.read(page) == entry
-    store.write(file, json.dumps(dataclasses.asdict(entry) | change))
+    file = paths.runs() / "journal" / f"{page.name}.json"
+    store.write(file, json.dumps(msgspec.to_builtins(entry) | change))
     assert journal.read(page) is None
     assert journal.entries() == {}
     assert journal.state(page) == "open"
@@ -243,21 +237,17 @@ def cell(source, count, began):
     return nbformat.v4.new_code_cell(source, execution_count=count, metadata={"papermill": time})
 
 
-@pytest.mark.parametrize("count", [2, None])  # whether the kernel told that it began before it died
-def test_a_dead_kernel_is_told_with_the_cell_in_which_it_died(count):
+@pytest.mark.parametrize(("count", "timed"), [(2, True), (None, True), (None, False)])
+def test_a_dead_kernel_is_reported_with_the_cell_in_which_it_died(count, timed):
+    """Whether or not the kernel reported the start of the cell, and papermill its time."""
     page = Page("train", RunSpec())
-    entry = journal.Entry("failed", 0.0, 1, True, error=pages.DEAD)
-    store.write(paths.runs() / "journal" / f"{page.name}.json", json.dumps(dataclasses.asdict(entry)))
+    journal.write(page, journal.Entry("failed", 0.0, 1, True, error=pages.DEAD))
     cells = [cell("good = 1", 1, True), cell("deadly = 1", count, True), cell("never = 1", None, False)]
+    for code in cells if not timed else []:
+        del code.metadata["papermill"]
     store.write(pages.unfinished(page.name), nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
     story = journal.why(page.spec.key)
     assert "in the cell" in story
     assert "deadly" in story
     assert "good" not in story
     assert "never" not in story
-    for name in cells:
-        del name.metadata["papermill"]
-    cells[1].execution_count = None
-    store.write(pages.unfinished(page.name), nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
-    assert "deadly" in journal.why(page.spec.key)
-    assert "never" not in journal.why(page.spec.key)

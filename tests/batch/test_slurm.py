@@ -1,5 +1,6 @@
 """The same command on a cluster: a SLURM of one node, from Debian's packages, unpacked and started by the test."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from lowbit import paths
-from lowbit.batch import batch, pages, plan
+from lowbit.batch import pages, plan
+from lowbit.batch.run import run
 from lowbit.plots import templates
 from lowbit.plots.templates import Page
 from lowbit.studies import store, study
@@ -49,20 +51,18 @@ def unpacked(folder):
     """Debian's packages below a folder of their own; nothing is installed."""
     if os.name != "posix" or os.geteuid() != 0 or not shutil.which("apt-get") or not shutil.which("dpkg"):
         pytest.skip("a SLURM of one's own takes root on Debian")
-    got = subprocess.run(["apt-get", "download", "-qq", *PACKAGES], cwd=folder, capture_output=True, text=True)
-    if got.returncode:
-        pytest.skip(f"no packages of SLURM: {got.stderr.strip().splitlines()[-1]}")
+    download = subprocess.run(["apt-get", "download", "-qq", *PACKAGES], cwd=folder, capture_output=True, text=True)
+    if download.returncode:
+        pytest.skip(f"no packages of SLURM: {download.stderr.strip().splitlines()[-1]}")
     for file in sorted(folder.glob("*.deb")):
         subprocess.run(["dpkg", "-x", file, folder / "root"], check=True)
     return folder / "root" / "usr"
 
 
 def free_ports(count):
-    doors = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [door.getsockname()[1] for door in doors]
-    for door in doors:
-        door.close()
-    return ports
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [server.getsockname()[1] for server in servers]
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def cluster(tmp_path_factory, monkeypatch):
     usr = unpacked(state)
     host = socket.gethostname().partition(".")[0]
     libraries = next((usr / "lib").glob("*/slurm-wlm")).parent
-    told = {"host": host, "state": state, "libraries": libraries, "cores": os.cpu_count(), "ports": free_ports(2)}
-    state.joinpath("slurm.conf").write_text(CONFIGURATION.format(**told))
+    settings = {"host": host, "state": state, "libraries": libraries, "cores": os.cpu_count(), "ports": free_ports(2)}
+    state.joinpath("slurm.conf").write_text(CONFIGURATION.format(**settings))
     state.joinpath("munge.key").write_bytes(os.urandom(1024))
     state.joinpath("munge.key").chmod(0o400)
     for name in ("control", "spool", "bin"):
@@ -111,29 +111,29 @@ MUNGE = {"socket": "sock", "key-file": "key", "pid-file": "pid", "seed-file": "s
 
 def is_idle():
     for _ in range(20):
-        told = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True).stdout
-        if told.strip() == "idle":
+        state = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True).stdout
+        if state.strip() == "idle":
             return True
         time.sleep(1)
     return False
 
 
 PAIR = [RunSpec(budget=TINY), RunSpec(budget=TINY, quantizer="full")]
-SMOKE = [run for run in study.build("smoke") if run.folder == "smoke"]
+SMOKE = [spec for spec in study.build("smoke") if spec.folder == "smoke"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runs", [PAIR, SMOKE], ids=["pair", "smoke"])
 def test_a_cluster_makes_the_same_records(cluster, home, monkeypatch, runs):
     monkeypatch.setitem(study.STUDIES, "runs", lambda: runs)
-    both = [Page("train", run) for run in runs], [Page("compare", runs[0])]
+    both = [Page("train", spec) for spec in runs], [Page("compare", runs[0])]
     monkeypatch.setattr(templates, "pages", lambda runs: both)
     monkeypatch.setenv("PYTHONPATH", str(paths.SOURCE) + os.pathsep + os.environ.get("PYTHONPATH", ""))
-    outcome = batch.run(plan.make("runs"), os.cpu_count(), "slurm")
+    outcome = run(plan.make("runs"), os.cpu_count(), "slurm")
     assert outcome.failed == {}
     assert len(outcome.executed) == len(runs) + 1
     assert all(pages.is_current(page) for page in outcome.executed)
-    made = [store.load(run).digest for run in runs]
+    digests = [store.load(spec).digest for spec in runs]
 
     words = ["--snakefile", "runs/batch/Snakefile", "--directory", "runs/batch", "--dry-run"]  # as the guide says
     tried = subprocess.run(
@@ -142,14 +142,13 @@ def test_a_cluster_makes_the_same_records(cluster, home, monkeypatch, runs):
     assert tried.returncode == 0, tried.stderr
     assert "Nothing to be done" in tried.stdout + tried.stderr
     monkeypatch.setenv("LOWBIT_HOME", str(home / "local"))
-    assert [train.recall(run).digest for run in runs] == made
+    assert [train.recall(spec).digest for spec in runs] == digests
 
 
 REFUSAL = "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="commands of a shell")
-def test_a_refused_account_is_told_for_each_page(home, monkeypatch):
+def test_a_refused_account_is_reported_for_each_page(home, monkeypatch):
     pytest.importorskip("snakemake_executor_plugin_slurm", reason="the extra [cluster] is not installed")
     for name in ("sbatch", "squeue", "sinfo", "sacct", "scontrol", "scancel", "sacctmgr"):
         command = home / "bin" / name
@@ -157,8 +156,8 @@ def test_a_refused_account_is_told_for_each_page(home, monkeypatch):
         command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{home}/bin:{os.environ['PATH']}")
     monkeypatch.setitem(study.STUDIES, "runs", lambda: PAIR)
-    monkeypatch.setattr(templates, "pages", lambda runs: ([Page("train", run) for run in runs], []))
-    outcome = batch.run(plan.make("runs"), 2, "slurm")
+    monkeypatch.setattr(templates, "pages", lambda runs: ([Page("train", spec) for spec in runs], []))
+    outcome = run(plan.make("runs"), 2, "slurm")
     assert len(outcome.failed) == len(PAIR)
     for error in outcome.failed.values():
         assert error.startswith("its worker was lost: ")

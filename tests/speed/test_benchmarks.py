@@ -1,4 +1,4 @@
-"""Benchmark records are what was measured, whole and unchanged, and the pages show them."""
+"""Benchmark records hold the measurements, whole and unchanged, and the pages show them."""
 
 import dataclasses
 import importlib.util
@@ -36,17 +36,18 @@ ABOUT = {"cell": "lstm", "units": 8, "instructions": "all"}
 
 def script(name):
     """A file of `benchmarks` as a module."""
-    found = importlib.util.spec_from_file_location(f"benchmarks_{name}", paths.SOURCE / "benchmarks" / f"{name}.py")
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module
-    found.loader.exec_module(module)
+    source = importlib.util.spec_from_file_location(f"benchmarks_{name}", paths.SOURCE / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(source)
+    sys.modules[source.name] = module
+    source.loader.exec_module(module)
     return module
 
 
 def record(kind, cases=(), tables=None, **changes):
-    asked = {"rounds": 1, "memory_bar": 1.3, "unit": "bits", "dataset": "markov", "cell": "lstm", "quantizer": "binary"}
-    whole = Benchmark(kind, MACHINE, asked | {"budget": "smoke"}, LIMITS, [], list(cases), tables or {}, False)
-    return dataclasses.replace(whole, **changes)
+    options = {"rounds": 1, "memory_bar": 1.3, "unit": "bits", "dataset": "markov", "cell": "lstm"}
+    options |= {"quantizer": "binary", "budget": "smoke"}
+    benchmark = Benchmark(kind, MACHINE, options, LIMITS, [], list(cases), tables or {}, False)
+    return dataclasses.replace(benchmark, **changes)
 
 
 def case(bars=None, **seconds):
@@ -63,45 +64,45 @@ def closed():
 @pytest.fixture(scope="module")
 def trained():
     """A tiny contest of training, by the benchmark itself."""
-    made = script("training")
-    asked = made.Case(made.LSTM, "batch_step", 8, (("fused", 1e-9), (made.HALF, 1e9)), 4, 8, memory=True)
-    chosen, lacking = made.here(asked)
-    found, absent = made.measure(chosen, 1, 2, 0.0)
+    training = script("training")
+    work = training.Case(training.LSTM, "batch_step", 8, (("fused", 1e-9), (training.HALF, 1e9)), 4, 8, memory=True)
+    possible, lacking = training.here(work)
+    measured, absent = training.measure(possible, 1, 2, 0.0)
     assert not absent
-    for name in found.seconds:
-        found.notes[name]["peak_mib"] = 2.0
-    return found, lacking
+    for name in measured.seconds:
+        measured.notes[name]["peak_mib"] = 2.0
+    return measured, lacking
 
 
 @pytest.fixture(scope="module")
 def inferred(tmp_path_factory):
     """A tiny contest of inference and its files, by the benchmark itself."""
-    made, folder = script("inference"), tmp_path_factory.mktemp("packed")
-    return made.contest(32, ["binary"], 2, 1, folder), made.files(32, ["binary"], folder)
+    inference, folder = script("inference"), tmp_path_factory.mktemp("packed")
+    return inference.contest(32, ["binary"], 2, 1, folder), inference.files(32, ["binary"], folder)
 
 
 @unhurried
 @given(ours=SECONDS, theirs=SECONDS, slow=SECONDS)
-def test_what_slows_a_round_for_all_changes_no_ratio(ours, theirs, slow):
+def test_a_slow_round_changes_no_ratio(ours, theirs, slow):
     quiet = case(ours=ours, theirs=theirs).ratio("ours", "theirs")
     noisy = case(ours=np.multiply(ours, slow).tolist(), theirs=np.multiply(theirs, slow).tolist())
     assert noisy.ratio("ours", "theirs") == pytest.approx(quiet, rel=1e-6)
 
 
 @unhurried
-@given(each=st.lists(SECONDS, min_size=1, max_size=4))
-def test_a_ratio_is_against_the_fastest_of_a_group(each):
-    seconds = {f"peer {number}": times for number, times in enumerate(each)} | {"ours": [1.0, 1.0, 1.0]}
+@given(peers=st.lists(SECONDS, min_size=1, max_size=4))
+def test_a_ratio_is_against_the_fastest_of_a_group(peers):
+    seconds = {f"peer {number}": times for number, times in enumerate(peers)} | {"ours": [1.0, 1.0, 1.0]}
     notes = {name: {"group": "peer" if name != "ours" else "ours"} for name in seconds}
-    found = Case(ABOUT, 1, seconds, notes, {})
-    assert found.ratio("ours", "peer").median == min(np.median(times) for times in each)
-    assert found.ratio("ours", "nobody") is None
+    contest = Case(ABOUT, 1, seconds, notes, {})
+    assert contest.ratio("ours", "peer").median == min(map(np.median, peers))
+    assert contest.ratio("ours", "nobody") is None
 
 
 @pytest.mark.parametrize(
     "seconds", [{"a": [1.0], "b": [1.0, 2.0]}, {"a": []}, {"a": [0.0]}, {"a": [float("nan")]}, {"a": [float("inf")]}]
 )
-def test_a_time_that_is_none_is_refused(seconds):
+def test_an_impossible_time_is_refused(seconds):
     with pytest.raises(ValueError, match="time|rounds"):
         case(**seconds)
 
@@ -110,7 +111,7 @@ def test_a_record_is_read_as_it_was_filed():
     filed = record("inference", [case(ours=[1.0, 2.0], int8=[2.0, 3.0])])
     benchmarks.save(filed)
     assert benchmarks.read("inference", "example-one-2-cores") == filed.sealed()
-    assert benchmarks.scan().found == [filed.sealed()]
+    assert benchmarks.scan().records == [filed.sealed()]
     assert benchmarks.near("inference", "another") == filed.sealed()
     assert benchmarks.near("training", "another") is None
     assert store.scan().problems == []
@@ -118,7 +119,7 @@ def test_a_record_is_read_as_it_was_filed():
         verify.take(paths.results())
 
 
-def test_an_unknown_machine_is_told_with_the_known_ones():
+def test_an_unknown_machine_is_refused_with_the_known_ones():
     with pytest.raises(InputError, match="known: none yet"):
         benchmarks.read("training", "example")
     benchmarks.save(record("training"))
@@ -127,24 +128,24 @@ def test_an_unknown_machine_is_told_with_the_known_ones():
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
-        (lambda told: told["cases"][0]["seconds"].update(ours=[0.5]), "digest"),
-        (lambda told: told["cases"][0]["seconds"].update(ours=[1.0, 1.0]), "rounds"),
-        (lambda told: told.pop("cases"), "cases"),
-        (lambda told: told.update(kind="wishes"), "no benchmark 'wishes'"),
-        (lambda told: told.update(cases=[{"about": {}}]), "missing"),
-        (lambda told: told["tables"].update(first_use=[{"cache": "empty"}]), "import_seconds"),
-        (lambda told: told["tables"].update(wishes=[{}]), "no table .wishes."),
-        (lambda told: told.update(complete=True), "first_use"),
+        (lambda content: content["cases"][0]["seconds"].update(ours=[0.5]), "digest"),
+        (lambda content: content["cases"][0]["seconds"].update(ours=[1.0, 1.0]), "rounds"),
+        (lambda content: content.pop("cases"), "cases"),
+        (lambda content: content.update(kind="wishes"), "no benchmark 'wishes'"),
+        (lambda content: content.update(cases=[{"about": {}}]), "missing"),
+        (lambda content: content["tables"].update(first_use=[{"cache": "empty"}]), "import_seconds"),
+        (lambda content: content["tables"].update(wishes=[{}]), "no table .wishes."),
+        (lambda content: content.update(complete=True), "first_use"),
     ],
 )
-def test_a_damaged_record_is_refused_with_the_reason(damage, told):
+def test_a_damaged_record_is_refused_with_the_reason(damage, message):
     file = benchmarks.save(record("training", [case(ours=[1.0], torch=[2.0])]))
     content = json.loads(file.read_text())
     damage(content)
     file.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         benchmarks.read("training", "example-one-2-cores")
     assert len(benchmarks.scan().problems) == 1
 
@@ -177,10 +178,10 @@ def test_the_products_of_bytes_are_as_many_as_are_counted():
     if "avx512vnni" not in loader.features():
         pytest.skip("this processor has no products of bytes in AVX-512")
     count, run = roofline._bytes()
-    room = np.zeros(1024, np.uint8)
-    room[256:320] = 1
-    run(room.ctypes.data, 5)
-    assert room[512:768].view(np.int32).sum() == 5 * count
+    buffer = np.zeros(1024, np.uint8)
+    buffer[256:320] = 1
+    run(buffer.ctypes.data, 5)
+    assert buffer[512:768].view(np.int32).sum() == 5 * count
 
 
 def test_an_update_has_three_products_of_every_weight_and_cell():
@@ -194,18 +195,19 @@ def test_an_update_has_three_products_of_every_weight_and_cell():
 
 
 def test_the_benchmark_of_training_makes_a_record_that_pages_show(trained):
-    found, lacking = trained
-    tables = {"first_use": [{"cache": "empty", "import_seconds": 1.0, "seconds": 9.0, "bar": 20}]}
-    whole = record("training", [found, dataclasses.replace(found, threads=2)], tables, complete=True, absent=lacking)
+    measured, lacking = trained
+    tables_of = {"first_use": [{"cache": "empty", "import_seconds": 1.0, "seconds": 9.0, "bar": 20}]}
+    cases = [measured, dataclasses.replace(measured, threads=2)]
+    whole = record("training", cases, tables_of, complete=True, absent=lacking)
     benchmarks.save(whole)
     assert benchmarks.scan().problems == []
-    assert {found.notes[name]["group"] for name in found.seconds} == {"torch", "eager", "ours"}
-    for draw in (lambda it: charts.ratios(it, "torch"), lambda it: charts.ratios(it, "eager")):
-        assert [ax.get_title() for ax in draw(whole).axes] != []
+    assert {measured.notes[name]["group"] for name in measured.seconds} == {"torch", "eager", "ours"}
+    for group in ("torch", "eager"):
+        assert [ax.get_title() for ax in charts.ratios(whole, group).axes] != []
     assert isinstance(charts.training_roofline(whole), Figure)
     assert "1.00" in tables.memory(whole).data
-    assert tables.training(whole).data.count(tables.label(found)) == 2
-    assert tables._told(found.ratio("fused", "torch")) in tables.training(whole).data
+    assert tables.training(whole).data.count(tables.label(measured)) == 2
+    assert tables._told(measured.ratio("fused", "torch")) in tables.training(whole).data
     met = tables.bars(whole).set_index(["bar", "against"])["met"]
     assert (met.loc["1e-09"] == "yes").all()
     if not lacking:
@@ -214,56 +216,47 @@ def test_the_benchmark_of_training_makes_a_record_that_pages_show(trained):
 
 
 def test_the_benchmark_of_inference_makes_a_record_that_pages_show(inferred):
-    found, files = inferred
-    whole = record("inference", [found], {"files": files})
+    measured, files = inferred
+    whole = record("inference", [measured], {"files": files})
     benchmarks.save(whole)
     assert benchmarks.scan().problems == []
-    assert len(found.names("ours")) == 2
-    assert found.fastest("float32").startswith(("torch", "onnxruntime"))
-    for draw in (charts.steps, charts.inference_roofline, lambda it: charts.steps(it, "AVX2")):
+    assert len(measured.names("ours")) == 2
+    assert measured.fastest("float32").startswith(("torch", "onnxruntime"))
+    for draw in (charts.steps, charts.inference_roofline, lambda benchmark: charts.steps(benchmark, "AVX2")):
         assert isinstance(draw(whole), Figure)
-    assert all(name in tables.inference(whole).data for name in found.seconds)
+    assert all(name in tables.inference(whole).data for name in measured.seconds)
     assert f"{files[0]['float32_bytes'] / files[0]['bytes']:.1f}" in tables.files(whole).data
     assert "did not come to its end" in tables.machine(whole).data
 
 
-def test_what_bfloat16_changes_is_drawn_by_seed():
+def test_the_effect_of_bfloat16_is_drawn_by_seed():
     rows = [{"products": name, "seed": seed} for seed in range(2) for name in ("float32", "bfloat16")]
     curves = [row | {"update": at, "train_nats": 1.0, "valid": 3.0 - at} for row in rows for at in (1, 2)]
     scores = [
         row | {"deployed": 2.0 + row["seed"] + 0.25 * (row["products"] == "bfloat16"), "seconds": 1} for row in rows
     ]
-    told = record("bfloat16", tables={"curves": curves, "scores": scores}, complete=True)
-    _, right = charts.learning(told).axes
+    benchmark = record("bfloat16", tables={"curves": curves, "scores": scores}, complete=True)
+    _, right = charts.learning(benchmark).axes
     validation, test = right.lines[:2]
     assert list(validation.get_xdata()) == [0.0, 0.0]
     assert list(test.get_xdata()) == [0.25, 0.25]
-    assert "2.500" in tables.products(told).data
+    assert "2.500" in tables.products(benchmark).data
 
 
-def test_what_sharing_costs_is_drawn_from_where_it_costs_nothing():
-    kept = [
-        {
-            "quantizer": "binary",
-            "kept": at,
-            "act_bits": 32,
-            "bytes": 1000 + at,
-            "stream": 2.0 - at,
-            "segments": 3.0 - at,
-        }
-        for at in (0, 1)
-    ]
-    told = record("statistics", tables={"kept": kept}, complete=True)
-    segments, stream = charts.shared(told).axes[0].lines[:2]
+def test_the_cost_of_sharing_is_drawn_from_zero():
+    row = {"quantizer": "binary", "act_bits": 32}
+    rows = [row | {"kept": n, "bytes": 1000 + n, "stream": 2.0 - n, "segments": 3.0 - n} for n in (0, 1)]
+    benchmark = record("statistics", tables={"kept": rows}, complete=True)
+    segments, stream = charts.shared(benchmark).axes[0].lines[:2]
     assert list(segments.get_ydata()) == list(stream.get_ydata()) == [1.0, 0.0]
-    assert "float32" in tables.activations(told).data
+    assert "float32" in tables.activations(benchmark).data
 
 
-def test_what_is_not_there_is_said():
+def test_a_missing_record_is_stated():
     for draw in (charts.learning, charts.shared):
         assert isinstance(draw(None), Figure)
-    for tell in (tables.products, tables.activations):
-        assert "No record yet" in tell(None).data
+    for table in (tables.products, tables.activations):
+        assert "No record yet" in table(None).data
     empty = record("training")
     assert isinstance(charts.ratios(empty, "torch"), Figure)
     assert "no record yet" in tables.judged(empty).data

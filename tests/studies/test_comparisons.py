@@ -21,18 +21,8 @@ def run(score, **fields):
     hidden = fields.pop("hidden", 192)
     spec = RunSpec(**{"dataset": "warpeace", "budget": "cpu"} | fields)
     scores = {"deployed": score, "as_published": score + 0.1, "sampled": score, "sampled_std": 0.0}
-    sizes = {
-        "bits": 2,
-        "hidden": hidden,
-        "weight_bytes": 9.0,
-        "updates": 1,
-        "seconds": 1.0,
-        "trivial": 4.0,
-        "points": 9,
-        "diverged": False,
-        "clipped": False,
-        "valid": score,
-    }
+    sizes = {"bits": 2, "hidden": hidden, "weight_bytes": 9.0, "updates": 1, "seconds": 1.0, "trivial": 4.0}
+    sizes |= {"points": 9, "diverged": False, "clipped": False, "valid": score}
     return dataclasses.asdict(spec) | scores | sizes | {"metric": "bpc", "key": spec.key, "label": spec.quantizer}
 
 
@@ -42,13 +32,13 @@ def change(*runs):
 
 def test_a_difference_is_taken_seed_by_seed():
     base = [run(score, seed=seed, **FULL) for seed, score in enumerate((1.0, 2.0, 6.0))]
-    (found,) = change(*base, *(run(score, seed=seed, **TERNARY) for seed, score in enumerate((1.1, 2.2, 6.3))))
-    assert (found.seeds, found.mean) == (3, pytest.approx(0.2))
-    assert found.percent == pytest.approx(100 * 0.2 / 3)
+    (difference,) = change(*base, *(run(score, seed=seed, **TERNARY) for seed, score in enumerate((1.1, 2.2, 6.3))))
+    assert (difference.seeds, difference.mean) == (3, pytest.approx(0.2))
+    assert difference.percent == pytest.approx(100 * 0.2 / 3)
     half = 4.302653 * 0.1 / math.sqrt(3)
-    assert found.interval == pytest.approx((0.2 - half, 0.2 + half))
-    assert found.verdict == "no difference found"
-    assert "3 seeds" in str(found)
+    assert difference.interval == pytest.approx((0.2 - half, 0.2 + half))
+    assert difference.verdict == "no difference found"
+    assert "3 seeds" in str(difference)
 
 
 @given(st.lists(st.floats(-10, 10), min_size=2, max_size=6), st.floats(-5, 5))
@@ -61,9 +51,9 @@ def test_an_interval_moves_with_the_values_and_holds_their_mean(values, shift):
 
 
 def test_one_seed_is_no_finding():
-    (found,) = change(run(1.0, **FULL), run(9.0, **TERNARY))
-    assert (found.seeds, found.interval, found.worse, found.better) == (1, None, False, False)
-    assert "one seed, no finding" in str(found)
+    (difference,) = change(run(1.0, **FULL), run(9.0, **TERNARY))
+    assert (difference.seeds, difference.interval, difference.worse, difference.better) == (1, None, False, False)
+    assert "one seed, no finding" in str(difference)
 
 
 @pytest.mark.parametrize(
@@ -82,16 +72,16 @@ def test_one_seed_is_no_finding():
 )
 def test_runs_that_differ_in_anything_else_are_not_compared(other):
     assert change(run(1.0, **FULL), run(0.5, **TERNARY, **other)) == []
-    (found,) = change(run(1.0, **FULL), run(0.5, **TERNARY, **other), run(1.2, **TERNARY))
-    assert found.mean == pytest.approx(0.2)
+    (difference,) = change(run(1.0, **FULL), run(0.5, **TERNARY, **other), run(1.2, **TERNARY))
+    assert difference.mean == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("lost", [math.nan, math.inf])
-def test_a_diverged_run_is_not_compared(lost):
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_a_diverged_run_is_not_compared(score):
     base = [run(1.0, seed=seed, **FULL) for seed in (0, 1, 2)]
-    low = [run(1.1, seed=0, **TERNARY), run(1.2, seed=1, **TERNARY), run(lost, seed=2, **TERNARY)]
-    (found,) = change(*base, *low)
-    assert found.seeds == 2
+    low = [run(1.1, seed=0, **TERNARY), run(1.2, seed=1, **TERNARY), run(score, seed=2, **TERNARY)]
+    (difference,) = change(*base, *low)
+    assert difference.seeds == 2
     text = report.verdict(pd.DataFrame([*base, *low])).data
     assert "1 diverged" in text
     assert "nan" not in text
@@ -100,33 +90,33 @@ def test_a_diverged_run_is_not_compared(lost):
 def test_full_precision_of_an_older_recipe_is_not_compared():
     older = {"clipped": True, "points": 0}
     assert change(run(1.0, **FULL) | older, run(1.5, **TERNARY) | older) == []
-    (found,) = change(run(1.0, **FULL) | older | {"points": 9}, run(1.5, **TERNARY) | older)
-    assert found.mean == 0.5
-    (found,) = change(run(1.0, **FULL, norm="none") | older, run(1.5, **TERNARY, norm="none") | older)
-    assert found.mean == 0.5
+    (difference,) = change(run(1.0, **FULL) | older | {"points": 9}, run(1.5, **TERNARY) | older)
+    assert difference.mean == 0.5
+    (difference,) = change(run(1.0, **FULL, norm="none") | older, run(1.5, **TERNARY, norm="none") | older)
+    assert difference.mean == 0.5
 
 
 def test_full_precision_is_taken_with_the_recipe_that_validates_best_where_both_have_the_seed():
     free = {"budget": "cpu(clip_masters=False)"}
     base = [run(1.0, **FULL), run(1.0, **FULL, seed=1), run(0.9, **FULL, **free) | {"valid": 0.8}]
-    (found,) = change(*base, run(1.5, **TERNARY), run(1.5, **TERNARY, seed=1))
-    assert (found.seeds, found.mean) == (1, pytest.approx(0.6))
+    (difference,) = change(*base, run(1.5, **TERNARY), run(1.5, **TERNARY, seed=1))
+    assert (difference.seeds, difference.mean) == (1, pytest.approx(0.6))
     worse = [*base[:2], run(0.9, **FULL, **free) | {"valid": 1.2}]
-    (found,) = change(*worse, run(1.5, **TERNARY), run(1.5, **TERNARY, seed=1))
-    assert found.mean == pytest.approx(0.5)
+    (difference,) = change(*worse, run(1.5, **TERNARY), run(1.5, **TERNARY, seed=1))
+    assert difference.mean == pytest.approx(0.5)
 
 
 def test_full_precision_matches_whatever_is_quantized():
-    (found,) = change(run(1.0, **FULL), run(1.5, **TERNARY, quantized="recurrent"))
-    assert found.mean == 0.5
-    assert found.alike["quantized"] == "recurrent"
+    (difference,) = change(run(1.0, **FULL), run(1.5, **TERNARY, quantized="recurrent"))
+    assert difference.mean == 0.5
+    assert difference.alike["quantized"] == "recurrent"
 
 
 def test_evaluations_are_compared_within_networks_of_the_same_items():
-    told = [run(1.0, seed=seed, **TERNARY) | {"as_published": 1.2 + 0.01 * seed} for seed in (0, 1)]
-    (found,) = comparisons.evaluations(pd.DataFrame(told), "as_published", "deployed")
-    assert (found.seeds, found.mean) == (2, pytest.approx(0.205))
-    other = pd.DataFrame([row | {"points": 0} for row in told])
+    rows = [run(1.0, seed=seed, **TERNARY) | {"as_published": 1.2 + 0.01 * seed} for seed in (0, 1)]
+    (difference,) = comparisons.evaluations(pd.DataFrame(rows), "as_published", "deployed")
+    assert (difference.seeds, difference.mean) == (2, pytest.approx(0.205))
+    other = pd.DataFrame([row | {"points": 0} for row in rows])
     assert comparisons.evaluations(other, "as_published", "deployed") == []
 
 

@@ -9,8 +9,8 @@ from lowbit.studies import study
 from lowbit.studies.spec import RunSpec
 
 
-def test_an_unknown_study_is_told_with_the_known_ones():
-    with pytest.raises(InputError, match="no study 'tours'; known: .*ptb_char, recorded, smoke, .*tour"):
+def test_an_unknown_study_is_refused_with_the_known_ones():
+    with pytest.raises(InputError, match="no study 'tours'; known: .*ptb_char, recorded, .*smoke, .*tour"):
         study.build("tours")
 
 
@@ -38,7 +38,7 @@ def test_a_study_has_each_run_and_each_page_once(name):
     assert len({page.name for page in pages}) == len(pages)
 
 
-def test_pages_are_named_after_what_they_show():
+def test_pages_are_named_after_their_spec():
     run = RunSpec(dataset="stdlib", budget="tour", quantizer="uniform(bits=2)")
     assert Page("train", run).name == f"runs/{run.key}"
     assert Page("quantizer", run).name == "quantizers/uniform_bits2"

@@ -7,7 +7,7 @@ import pytest
 
 from lowbit import datasets, paths
 from lowbit.__main__ import main
-from lowbit.batch import clean
+from lowbit.batch.run import clean
 from lowbit.datasets import metrics
 from lowbit.registry import InputError
 from lowbit.studies import store
@@ -196,7 +196,7 @@ def test_cleaning_keeps_what_a_run_goes_on_from_and_what_shows_an_error(elsewher
     damaged = [file.with_name(f"{file.name}.damaged") for file in (done, unfinished)]
     for file in (done, unfinished, notebook, rest, *damaged):
         store.write(file, "")
-    assert set(clean.clean()) == {done, rest, damaged[0]}
+    assert set(clean()) == {done, rest, damaged[0]}
     assert unfinished.exists()
     assert notebook.exists()
-    assert clean.clean() == []
+    assert clean() == []

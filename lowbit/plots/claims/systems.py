@@ -19,7 +19,7 @@ def training_speed(frame: pd.DataFrame) -> Claim:
     """Training of normalized layers beside torch's plain ones."""
     found = [
         (benchmark, case, case.ratio("fused", "torch"))
-        for benchmark in benchmarks.scan("training").found
+        for benchmark in benchmarks.scan("training").records
         for case in benchmark.cases
         if "fused" in case.seconds
     ]
@@ -38,7 +38,7 @@ def inference_speed(frame: pd.DataFrame) -> Claim:
     """Packed one- and two-bit layers beside the fastest int8 and float32 peers, and what comes on top of a layer."""
     found = [
         (benchmark, case, peer, case.ratio(f"{name}, 8-bit activations", *groups))
-        for benchmark in benchmarks.scan("inference").found
+        for benchmark in benchmarks.scan("inference").records
         for case in benchmark.cases
         for name, (peer, groups) in itertools.product(SMALL, PEERS.items())
     ]

@@ -12,7 +12,7 @@ OURS = ("golden", "cycle-stepped")
 
 def ladder() -> Figure:
     """Millions of cycles a second of each, medians with quartiles, the fastest first; our own models in blue."""
-    found = benchmarks.scan("simulators").found
+    found = benchmarks.scan("simulators").records
     if not found:
         return nothing("no record of simulators yet", WIDTH)
     (case, *_) = found[-1].cases
