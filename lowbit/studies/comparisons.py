@@ -15,6 +15,7 @@ from lowbit.quantizers import build
 from lowbit.registry import parse, written
 
 ALIKE = ("dataset", "cell", "quantizer", "norm", "quantized", "activations", "budget", "hidden")  # columns of a frame
+SEARCHED = ("clip_masters", "final_rate", "init", "rate")  # the options that the study `search` chooses by validation
 SAME = ["cell", "quantizer", "norm", "quantized", "activations", "budget"]  # runs that differ in their seed alone
 
 
@@ -118,46 +119,49 @@ def superseded(frame: pd.DataFrame) -> pd.Series:
     return old & frame["quantizer"].map(free).astype(bool)
 
 
-def without_clipping(budget: str) -> str:
-    """A budget that does not say whether masters are clipped.
+def without(budget: str, *options: str) -> str:
+    """A budget without some of its options.
 
-    >>> without_clipping("cpu(clip_masters=False, hidden=64)"), without_clipping("cpu")
+    >>> without("cpu(clip_masters=False, hidden=64)", "clip_masters"), without("cpu", "clip_masters")
     ('cpu(hidden=64)', 'cpu')
     """
-    name, options = parse(budget)
-    return written(name, {option: value for option, value in options.items() if option != "clip_masters"})
+    name, changes = parse(budget)
+    return written(name, {option: value for option, value in changes.items() if option not in options})
 
 
-def strongest(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with one recipe of full precision: clipped or free masters, by the lower mean validation score.
+def strongest(frame: pd.DataFrame, several: pd.Series, *options: str) -> pd.DataFrame:
+    """The frame with one recipe of each method: of recipes that differ in `options`, that of the best validation score.
 
-    Where both were trained, of the seeds that both have; its budget is then named without the option.
+    Only among the runs of the mask `several`, by the mean over the seeds that all recipes of a method have. The budget
+    of the chosen runs is then named without the options.
     """
-    full = frame[frame["quantizer"] == "full"]
-    plain = full["budget"].map(without_clipping)
+    runs = frame[several]
+    plain = runs["budget"].map(lambda budget: without(budget, *options))
     chosen = []
-    for _, runs in full.groupby(["dataset", "cell", "norm", "activations", "hidden", plain], sort=False):
-        seeds = set.intersection(*(set(same["seed"]) for _, same in runs.groupby("budget")))
-        shared = runs[runs["seed"].isin(seeds)]
+    for _, recipes in runs.groupby([*(name for name in ALIKE if name != "budget"), plain], sort=False):
+        seeds = set.intersection(*(set(same["seed"]) for _, same in recipes.groupby("budget")))
+        shared = recipes[recipes["seed"].isin(seeds)]
         if len(shared):
             best = shared.groupby("budget")["valid"].mean().idxmin()
-            chosen.append(shared[shared["budget"] == best].assign(budget=without_clipping(best)))
-    return pd.concat([frame[frame["quantizer"] != "full"], *chosen])
+            chosen.append(shared[shared["budget"] == best].assign(budget=without(best, *options)))
+    return pd.concat([frame[~several], *chosen])
 
 
 def differences(frame: pd.DataFrame, change: dict[str, str], base: dict[str, str]) -> list[Difference]:
     """The change from runs with the fields `base` to runs with the fields `change`, all other choices alike.
 
-    One for each dataset, cell, norm, size and budget that both sides have, of the seeds that both sides have. In full
+    One for each dataset, cell, norm, size and budget that both sides have, of the seeds that both sides have. Budgets
+    with a recipe for each method match by their name: the options of `SEARCHED` are part of the method. In full
     precision it does not matter which matrices would be quantized, so that field is left out of the match, and the
-    `strongest` of its recipes is the base.
+    `strongest` of clipped and free masters is the base.
     """
     changed = [*change, *(["quantized"] if "full" in (change.get("quantizer"), base.get("quantizer")) else [])]
     shared = [name for name in ALIKE if name not in changed]
     frame = ranked(frame)
     frame = frame[~superseded(frame)]
+    frame = strongest(frame, frame["budget"].str.match("(search|long)\\b"), *SEARCHED)
     if base.get("quantizer") == "full" != change.get("quantizer"):
-        frame = strongest(frame)
+        frame = strongest(frame, frame["quantizer"] == "full", "clip_masters")
     after, before = (_chosen(frame, side) for side in (change, base))
     pairs = after.merge(before, on=[*shared, "seed"], suffixes=("", "_base")).sort_values("seed")
     return [

@@ -106,6 +106,18 @@ def test_full_precision_is_taken_with_the_recipe_that_validates_best_where_both_
     assert difference.mean == pytest.approx(0.5)
 
 
+def test_methods_whose_recipes_were_searched_are_compared_each_at_the_best_of_its_own():
+    base = {"dataset": "ptb_char"}
+    full = [
+        run(1.2, **base, **FULL, budget="long(rate=0.002)"),
+        run(1.1, **base, **FULL, budget="long") | {"valid": 2.0},
+    ]
+    (difference,) = change(*full, run(1.5, **base, **TERNARY, budget="long(clip_masters=True, init='levels')"))
+    assert difference.mean == pytest.approx(0.3)
+    assert difference.alike["budget"] == "long"
+    assert change(*full, run(1.5, **base, **TERNARY, budget="long(batch=32)")) == []
+
+
 def test_full_precision_matches_whatever_is_quantized():
     (difference,) = change(run(1.0, **FULL), run(1.5, **TERNARY, quantized="recurrent"))
     assert difference.mean == 0.5
