@@ -6,7 +6,7 @@ import math
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from lowbit.compiled import at
+from lowbit.compiled import address
 from lowbit.inference import choose, file, loader, plain
 from lowbit.inference.grid import WIDEST, Matrix, grid
 
@@ -48,7 +48,7 @@ class Layer:
         self.gates = np.empty(len(self.shift_x[0]), np.float32)  # room for a step
         if self.h is not None:
             self.step, self.plan = CELL(loader.address(f"cells.{cell}")), self._plan()
-            self.fixed = at(self.h.parts), at(self.plan)
+            self.fixed = address(self.h.parts), address(self.plan)
 
     def _product(self, matrix: Matrix, kernel: str):
         """A product of whole numbers with the factor of each row, or the values where there is none."""
@@ -73,18 +73,18 @@ class Layer:
             plain.run(self, table, rows, t, state, out)
             return out
         if self.table is None:
-            self.plan[2:5] = table.shape[1], at(table), len(table)
+            self.plan[2:5] = table.shape[1], address(table), len(table)
         rows = np.ascontiguousarray(rows, np.int64)
-        self.step(*self.fixed, at(rows), len(rows), math.prod(state.shape[:-2]), t, at(state), at(out))
+        self.step(*self.fixed, address(rows), len(rows), math.prod(state.shape[:-2]), t, address(state), address(out))
         return out
 
     def _plan(self) -> Integer[np.ndarray, " entries"]:
         """What the compiled cell reads: sizes, and where arrays are."""
         table = np.empty((0, 0, 0), np.float32) if self.table is None else self.table
         cell = [self.arrays[name] for name in {"lstm": ("scale_c", "shift_c"), "gru": ("shift_h",)}.get(self.cell, ())]
-        told = [self.units, self.bits, table.shape[1], at(table), len(table)]
-        told += [at(self.scale), len(self.scale), at(self.gates), len(cell[0]) if cell else 0]
-        return np.array([*told, *(at(each) for each in cell)], np.int64)
+        told = [self.units, self.bits, table.shape[1], address(table), len(table)]
+        told += [address(self.scale), len(self.scale), address(self.gates), len(cell[0]) if cell else 0]
+        return np.array([*told, *(address(each) for each in cell)], np.int64)
 
     def _inputs(self, x: Float32[np.ndarray, "time *batch inputs"], t: int):
         """The input products of all steps as a table, with the row of each step and sequence."""
@@ -96,9 +96,9 @@ class Layer:
             z[...] = (x @ self.values_x.T) * self.scale_x[slots, None] + self.shift_x[slots, None]
         else:
             units = self._units(x)
-            sizes = z.shape[2], x.shape[2], at(self.scale_x), at(self.shift_x), len(self.scale_x)
-            given = at(x), at(units), self.top, *x.shape[:2], t, at(z)
-            INPUTS(loader.address("cells.inputs"))(at(self.x.parts), *sizes, *given)
+            sizes = z.shape[2], x.shape[2], address(self.scale_x), address(self.shift_x), len(self.scale_x)
+            given = address(x), address(units), self.top, *x.shape[:2], t, address(z)
+            INPUTS(loader.address("cells.inputs"))(address(self.x.parts), *sizes, *given)
         return z.reshape(1, -1, len(self.gates)), rows
 
     def _units(self, x: Float32[np.ndarray, "time batch inputs"]) -> Float32[np.ndarray, "time batch"]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from lowbit.compiled import at
+from lowbit.compiled import address
 from lowbit.inference import check, choose, file, loader
 from lowbit.inference.layer import FLOAT, Layer
 from lowbit.registry import InputError, parse
@@ -49,7 +49,7 @@ class Model:
         self.readout = np.ascontiguousarray(file.matrix("readout.weight", arrays).values)
         self.bias = np.ascontiguousarray(arrays["readout.bias"])
         self.say = SAY(loader.address("cells.readout"))
-        self.fixed = at(self.readout), at(self.bias), *self.readout.shape
+        self.fixed = address(self.readout), address(self.bias), *self.readout.shape
         cell = parse(about["cell"], "cell")[0]
         coded = about["symbols"] and self.embedding is None
         self.layers = [
@@ -99,7 +99,7 @@ class Model:
         if count > FEW:
             return h @ self.readout.T + self.bias
         y = np.empty((*h.shape[:-1], len(self.bias)), np.float32)
-        self.say(*self.fixed, at(h), count, at(y))
+        self.say(*self.fixed, address(h), count, address(y))
         return y
 
     def _checked(self, x: np.ndarray, state: State) -> np.ndarray:

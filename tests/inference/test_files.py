@@ -306,66 +306,52 @@ def test_shifts_that_make_up_for_rounding_are_those_of_their_bits(tmp_path):
     assert len({arrays[f"layers.0.shift_x{form}"].tobytes() for form in ("", ".8", ".12", ".c8", ".c12")}) == 5
 
 
-def open_to_others(folder):
+def writable_by_all(folder):
     folder.mkdir(parents=True)
     folder.chmod(0o777)
 
 
-def with_readers(folder):
+def readable_by_all(folder):
     folder.mkdir(parents=True)
     folder.chmod(0o755)
 
 
-def a_link(folder):
-    (folder.parent / "elsewhere").mkdir(parents=True, mode=0o700)
-    folder.symlink_to(folder.parent / "elsewhere")
+def link(folder):
+    (folder.parent / "target").mkdir(parents=True, mode=0o700)
+    folder.symlink_to(folder.parent / "target")
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="folders have no owners here")
-@pytest.mark.parametrize("made", [open_to_others, with_readers, a_link])
-def test_code_is_read_from_no_folder_that_others_may_have_written(made, tmp_path, monkeypatch):
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "asked"))
+@pytest.mark.parametrize("create", [writable_by_all, readable_by_all, link])
+def test_code_is_read_from_no_folder_that_others_may_have_written(create, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    sources = (Path(__file__),)
-    first = Path(compiled.folder(str(tmp_path / "asked"), "some", sources))
-    assert first.parent == tmp_path / "asked"
+    arguments = str(tmp_path / "configured"), "some", (Path(__file__),)
+    cache_folder = compiled.cache_folder.__wrapped__
+    first = Path(cache_folder(*arguments))
+    assert first.parent == tmp_path / "configured"
     assert stat.S_IMODE(first.stat().st_mode) == 0o700
-    for parent in ("asked", "home/.cache"):
-        place = tmp_path / parent / first.name
-        if place.exists():
-            place.rmdir()
-        made(place)
-    compiled.folder.cache_clear()
-    last = Path(compiled.folder(str(tmp_path / "asked"), "some", sources))
-    assert tmp_path not in last.parents
-    assert stat.S_IMODE(last.stat().st_mode) == 0o700
-    compiled.folder.cache_clear()
+    first.rmdir()
+    create(first)
+    second = Path(cache_folder(*arguments))
+    assert second == tmp_path / "home" / ".cache" / first.name
+    second.rmdir()
+    create(second)
+    assert cache_folder(*arguments) == os.devnull
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owners here")
 def test_code_of_another_user_is_not_read(tmp_path, monkeypatch):
-    compiled.keep(tmp_path / "some.o", b"code")
-    assert compiled.kept(tmp_path / "some.o") == b"code"
-    assert compiled.private(tmp_path / "new")
-    me = os.getuid()
-    monkeypatch.setattr(os, "getuid", lambda: me + 1)
-    assert compiled.kept(tmp_path / "some.o") is None
-    assert not compiled.private(tmp_path / "new")
+    compiled.write(tmp_path / "some.o", b"code")
+    assert compiled.read(tmp_path / "some.o") == b"code"
+    assert compiled.is_private(tmp_path / "new")
+    user = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: user + 1)
+    assert compiled.read(tmp_path / "some.o") is None
+    assert not compiled.is_private(tmp_path / "new")
 
 
-def test_without_a_home_code_is_kept_until_the_process_ends():
-    code = (
-        "import pathlib\n"
-        "def no_home(): raise RuntimeError('no home')\n"
-        "pathlib.Path.home = no_home\n"
-        "from lowbit import compiled\n"
-        "place = compiled.place('some', (), 'name')\n"
-        "compiled.keep(place, b'code')\n"
-        "assert compiled.kept(place) == b'code'\n"
-        "print(place)\n"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    environment["PYTHONPATH"] = str(paths.SOURCE)
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert not Path(done.stdout.strip()).parents[1].exists()
+def test_without_a_home_code_is_not_cached(monkeypatch):
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user without a home
+    assert compiled.cache_folder.__wrapped__("", "some", ()) == os.devnull
+    compiled.write(Path(os.devnull) / "name.o", b"code")
+    assert compiled.read(Path(os.devnull) / "name.o") is None

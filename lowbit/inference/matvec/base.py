@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float32, Int16, Int32, Integer, UInt8
 
-from lowbit.compiled import at
+from lowbit.compiled import address
 from lowbit.inference import loader
 from lowbit.inference.grid import Grid
 
@@ -67,7 +67,7 @@ class Product:
         self.z = loader.aligned(np.zeros(self.laid.rows, np.float32))
         arrays = (self.laid.sizes, self.laid.weights, self.x, self.laid.room, self.y, self.z)
         # What the cells read: the kernel, its five arrays, room for the sums in float32.
-        self.parts = np.array([member.address, *(at(each) for each in arrays), member.wide], np.int64)
+        self.parts = np.array([member.address, *(address(each) for each in arrays), member.wide], np.int64)
 
     @property
     def nbytes(self) -> int:
