@@ -24,7 +24,9 @@ def packed(run: RunSpec) -> str:
     name = f"{run.dataset}-{run.cell}-{spec.slug(run.quantizer)}"
     if run.budget != run.folder:  # another recipe than that of the budget
         name += f"-{spec.slug(run.budget)}"
-    deploy.pack(run, folder() / f"{name}.safetensors", kept=0, bits=LANE_BITS if run.quantizer == "full" else 0)
+    deploy.pack(
+        run, folder() / f"{name}.safetensors", separate_steps=0, bits=LANE_BITS if run.quantizer == "full" else 0
+    )
     return name
 
 

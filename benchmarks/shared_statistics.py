@@ -46,7 +46,7 @@ def segments(packed: model.Model, codes: np.ndarray) -> float:
 
 def whole(path: Path, act_bits: int, codes: np.ndarray) -> float:
     """In whole numbers alone, as a microcontroller would."""
-    found = fixed.Fixed(path, act_bits)
+    found = fixed.load(path, act_bits)
     state, logits = found.start(), []
     for symbol in codes[:-1]:
         y, state = found.step(int(symbol), state)

@@ -1,16 +1,13 @@
-"""Compiled functions as machine code on disk: numba makes it once, from then on llvmlite alone loads it.
+"""Compiled functions as object code on disk: numba compiles each once, later processes load it with llvmlite alone.
 
-Importing numba and waking its compiler takes longer than all else that a process needs to begin.
+Importing numba and starting its compiler takes longer than all else that a process does before its first result.
 """
 
-import atexit
 import contextlib
 import functools
 import hashlib
 import os
-import shutil
 import stat
-import tempfile
 from pathlib import Path
 
 import llvmlite
@@ -22,111 +19,92 @@ SYMBOL = "lowbit"  # the name of the function in its object code
 
 
 def processor() -> tuple[str, str]:
-    """Name and features of the processor that code is made for, as numba finds them."""
+    """Name and features of the processor that code is compiled for, as numba determines them."""
     name = os.environ.get("NUMBA_CPU_NAME", "") or llvm.get_host_cpu_name()
-    told = os.environ.get("NUMBA_CPU_FEATURES")
-    if told is None:
-        try:
-            told = "" if name == "generic" else llvm.get_host_cpu_features().flatten()
-        except RuntimeError:  # where LLVM cannot tell
-            told = ""
-    return name, told
+    features = os.environ.get("NUMBA_CPU_FEATURES")
+    if features is None and name != "generic":
+        with contextlib.suppress(RuntimeError):  # LLVM does not know the features of every processor
+            features = llvm.get_host_cpu_features().flatten()
+    return name, features or ""
 
 
 def machine() -> llvm.TargetMachine:
-    """Of LLVM, for this processor."""
+    """LLVM's target machine for this processor."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    name, told = processor()
-    return llvm.Target.from_default_triple().create_target_machine(name, told, opt=3, reloc="pic")
+    name, features = processor()
+    return llvm.Target.from_default_triple().create_target_machine(name, features, opt=3, reloc="pic")
 
 
-def at(array: np.ndarray) -> int:
-    """The address of an array, for functions that read it in its order."""
+def address(array: np.ndarray) -> int:
+    """The address of the first item of an array in C order; raises `ValueError` for one with gaps."""
     if not array.flags.c_contiguous:
-        raise ValueError(f"an array of shape {array.shape} with gaps has no order that compiled code knows")
+        raise ValueError(f"an array of shape {array.shape} with gaps cannot be passed to compiled code")
     return array.ctypes.data
 
 
-def place(room: str, sources: tuple[Path, ...], name: str, kind: str = "") -> Path:
-    """The file of a function that is compiled from `sources` for this processor, and for arguments of that kind."""
-    told = " ".join((llvmlite.__version__, *processor(), kind))
-    below = folder(os.environ.get("NUMBA_CACHE_DIR", ""), room, (*SOURCES, *sources))
-    return Path(below) / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:12]}.o"
+def path(package: str, sources: tuple[Path, ...], name: str, kind: str = "") -> Path:
+    """The cache file of a function that is compiled from `sources` for this processor and this kind of arguments."""
+    folder = cache_folder(os.environ.get("NUMBA_CACHE_DIR", ""), package, (*SOURCES, *sources))
+    target = " ".join((llvmlite.__version__, *processor(), kind))
+    return Path(folder) / f"{name}-{hashlib.sha256(target.encode()).hexdigest()[:12]}.o"
 
 
 @functools.cache
-def folder(asked: str, name: str, sources: tuple[Path, ...]) -> str:
-    """A folder of this user alone: below `asked` or the user's cache, else one that ends with the process.
+def cache_folder(configured: str, package: str, sources: tuple[Path, ...]) -> str:
+    """A folder below `configured`, else below `~/.cache`, that only this user can write; else `os.devnull`.
 
-    Object code runs as it is read, so that no folder will do in which another user could leave some.
+    Object code runs as it is read, so a folder in which another user could place a file is never used.
     """
     content = b"".join(file.read_bytes() for file in sources)
-    below = f"lowbit-{name}-{hashlib.sha256(content).hexdigest()[:12]}"
-    for parent in (lambda: asked, _cache, _passing):
-        place = parent()
-        if place and private(Path(place) / below):
-            return str(Path(place) / below)
-    return os.devnull  # below which nothing can be
+    name = f"lowbit-{package}-{hashlib.sha256(content).hexdigest()[:12]}"
+    home = os.path.expanduser("~/.cache")  # unchanged for a user without a home
+    for parent in (configured, home if os.path.isabs(home) else ""):
+        if parent and is_private(Path(parent) / name):
+            return str(Path(parent) / name)
+    return os.devnull
 
 
-def private(folder: Path) -> bool:
+def is_private(folder: Path) -> bool:
     """Whether a folder, created if missing, is no link, can be written, and is closed to all but this user."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and _own(found) and not found.st_mode & 0o077 and os.access(folder, os.W_OK)
+    closed = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
+    return closed and _is_own(status) and os.access(folder, os.W_OK)
 
 
-def _own(found: os.stat_result) -> bool:
-    return not hasattr(os, "getuid") or found.st_uid == os.getuid()
+def _is_own(status: os.stat_result) -> bool:
+    return not hasattr(os, "getuid") or status.st_uid == os.getuid()
 
 
-def _cache() -> str:
-    try:
-        return str(Path.home() / ".cache")
-    except RuntimeError:  # a user without a home
-        return ""
-
-
-@functools.cache
-def _passing() -> str:
-    """A folder that is removed when the process ends; none where nothing can be written."""
-    try:
-        place = tempfile.mkdtemp(prefix="lowbit-")
-    except OSError:
-        return ""
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    return place
-
-
-def kept(file: Path) -> bytes | None:
-    """The object code in a file of this user; none where it is not whole."""
-    with contextlib.suppress(OSError), file.open("rb") as opened:
-        content = opened.read() if _own(os.fstat(opened.fileno())) else b""
+def read(file: Path) -> bytes | None:
+    """The object code in a cache file of this user; None where it is missing or not whole."""
+    with contextlib.suppress(OSError), file.open("rb") as stream:
+        content = stream.read() if _is_own(os.fstat(stream.fileno())) else b""
         if hashlib.sha256(content[32:]).digest() == content[:32]:
             return content[32:]
     return None
 
 
-def keep(file: Path, code: bytes) -> None:
-    """Writes object code in one piece; where nothing can be kept, each process compiles."""
+def write(file: Path, code: bytes) -> None:
+    """Writes object code under a temporary name, then in place; where that fails, each process compiles anew."""
     with contextlib.suppress(OSError):
         part = file.with_suffix(f".{os.getpid()}.part")
         part.write_bytes(hashlib.sha256(code).digest() + code)
         os.replace(part, file)
 
 
-def link(file: Path, code: bytes) -> int:
-    """Where the function of `file` is, from now on."""
+def link(name: str, code: bytes) -> int:
+    """The address of the function in `code`, linked for the life of the process under a name of its own."""
     library = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(SYMBOL)
-    _linked.append(library.add_current_process().link(_jit(), "/".join(file.parts[-2:])))
-    return _linked[-1][SYMBOL]
+    _trackers.append(library.add_current_process().link(_jit(), name))
+    return _trackers[-1][SYMBOL]
 
 
-_linked: list[llvm.ResourceTracker] = []  # code is there for as long as its tracker
+_trackers: list[llvm.ResourceTracker] = []  # code stays loaded as long as its tracker
 
 
 @functools.cache

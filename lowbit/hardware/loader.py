@@ -14,7 +14,7 @@ def interpreted(name: str, *arguments) -> None:
 
 
 if importlib.util.find_spec("numba"):
-    from lowbit.compiled.elsewhere import Loops
+    from lowbit.compiled.loops import Loops
 
     run = Loops(PACKAGE, SOURCES).run
 else:

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
+from lowbit.inference import fixed
 from lowbit.inference.c_text import CELLS, FEATURES, HEADER, SHARED, SIGMOID, SLOTS, SOURCE, SYMBOLS
+from lowbit.inference.check import GATES
 from lowbit.inference.fixed import Fixed
 from lowbit.inference.matvec.base import affine
-from lowbit.inference.whole import MOST, Affine
+from lowbit.inference.whole import LIMIT, TANH, Affine
 from lowbit.registry import InputError
 
-# Names of the standard's headers.
-TAKEN = """assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg
+# Names of the headers of the C standard.
+RESERVED = """assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg
 stdatomic stdbit stdbool stdckdint stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar
 wctype"""
 
@@ -24,66 +26,63 @@ def export(path: str | Path, folder: str | Path, name: str = "model", bits: int 
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,49}", name):
         raise InputError(f"{name!r} is no name in C: letters of ASCII, digits and underscores, at most 50")
-    if name.lower() in TAKEN.split():
+    if name.lower() in RESERVED.split():
         raise InputError(f"{name!r} is no name in C for a model: there is a header {name.lower()}.h in its library")
     if type(bits) is not int:
         raise InputError(f"activations of a fixed-point model take 2 to 12 bits, not {bits!r}")
-    header, source = written(Fixed(path, bits), name)
+    texts = _texts(fixed.load(path, bits), name)
     Path(folder).mkdir(parents=True, exist_ok=True)
     files = Path(folder) / f"{name}.h", Path(folder) / f"{name}.c"
-    for file, text in zip(files, (header, source), strict=True):
+    for file, text in zip(files, texts, strict=True):
         file.write_text(text)
     return files
 
 
-def written(fixed: Fixed, name: str) -> tuple[str, str]:
+def _texts(model: Fixed, name: str) -> tuple[str, str]:
     """The texts of the header and of the source."""
-    about, spec = fixed.about, fixed.about["spec"]
-    settles = fixed.layers[0].settle is not None
+    about, spec = model.about, model.about["spec"]
     title = ", ".join(spec[part] for part in ("dataset", "cell", "quantizer"))
     values = {
         "name": name,
         "NAME": name.upper(),
         "title": re.sub(r"[^\w .,=()+-]", "_", title, flags=re.ASCII),  # which ends no comment
         **{size: about[size] for size in ("inputs", "outputs", "units", "layers")},
-        "data": _data(fixed, settles),
-        "tanh": ", ".join(map(str, fixed.tanh)),
-        "extra": "" if fixed.cell == "rnn" else SIGMOID,
-        "most": MOST,
-        "drop": 16 - fixed.bits,
-        "top": fixed.top,
-        "gates": {"rnn": 1, "gru": 3, "lstm": 4}[fixed.cell],
-        "fraction": fixed.fraction,
-        "widest": 2 ** (fixed.widest - 1) - 1 if fixed.widest else 0,
-        "last": fixed.slots - 1,
+        "data": _data(model),
+        "tanh": ", ".join(map(str, TANH)),
+        "extra": "" if model.cell == "rnn" else SIGMOID,
+        "most": LIMIT,
+        "drop": 16 - model.bits,
+        "top": model.top,
+        "gates": GATES[about["cell"]],
+        "fraction": model.fraction,
+        "widest": 2 ** (model.widest - 1) - 1 if model.widest else 0,
+        "last": model.slots - 1,
     }
-    parts = (SYMBOLS if about["symbols"] else FEATURES) | (SLOTS if fixed.slots > 1 else SHARED)
+    parts = (SYMBOLS if about["symbols"] else FEATURES) | (SLOTS if model.slots > 1 else SHARED)
     values |= {part: text.format(**values) for part, text in parts.items()}
     settled = "rounded((int64_t)c[j] * settle[n][slot][0][j], 20) + settle[n][slot][1][j]"
-    cell = CELLS[fixed.cell].replace("{settled}", settled if settles else "rounded(c[j], 4)")
+    cell = CELLS[model.cell].replace("{settled}", settled if model.settles else "rounded(c[j], 4)")
     return HEADER.format(**values), SOURCE.format(**values, cell=cell)
 
 
-def _data(fixed: Fixed, settles: bool) -> str:
+def _data(model: Fixed) -> str:
+    """The arrays of the weights, and the structures that refer to them."""
     texts, entries = [], {"inputs": [], "recurrent": []}
-    for n, layer in enumerate(fixed.layers):
+    for n, layer in enumerate(model.layers):
         for part, product in (("inputs", layer.x), ("recurrent", layer.h)):
             arrays, entry = _affine(f"{part}{n}", product)
             texts.append(arrays)
             entries[part].append(entry)
-    tables = _tables("readout", fixed.readout)
+    units, bits = model.about["units"], model.readout.bits
     texts += [
-        f"static const int16_t readout_weights[][{fixed.about['units']}] = {_nested(fixed.readout.whole)};",
-        tables,
+        f"static const int16_t readout_weights[][{units}] = {_nested(model.readout.whole)};",
+        _tables("readout", model.readout),
+        f"static const affine readout = {{0, readout_factor, readout_shift, 0, 0, 1, 0, {bits}}};",
     ]
-    texts.append(
-        f"static const affine readout = {{0, readout_factor, readout_shift, 0, 0, 1, 0, {fixed.readout.bits}}};"
-    )
     texts += [f"static const affine {part}[] = {{{', '.join(rows)}}};" for part, rows in entries.items()]
-    if settles:
-        nested = _nested(np.array([np.stack(layer.settle, axis=1) for layer in fixed.layers]))
-        sizes = f"[][{fixed.slots}][2][{fixed.about['units']}]"
-        texts.append(f"static const int32_t settle{sizes} = {nested};")
+    if model.settles:
+        nested = _nested(np.array([np.stack(layer.settle, axis=1) for layer in model.layers]))
+        texts.append(f"static const int32_t settle[][{model.slots}][2][{units}] = {nested};")
     return "\n".join(texts)
 
 

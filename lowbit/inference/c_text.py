@@ -1,4 +1,4 @@
-"""The text of exported C: a header and a source, and what they say of symbols or features, cells, and statistics."""
+"""The text of exported C: a header and a source, with parts for symbols or features, cells, and norm statistics."""
 
 HEADER = """\
 /* {title}: one step of a recurrent network in whole numbers. No heap, no floating point. */

@@ -1,9 +1,8 @@
-"""What a packed model must be before anything runs it: a checksum only says that a file is as it was written."""
+"""Checks of a packed model before anything runs it: its checksum only shows that the file is as it was written."""
 
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
 
 from lowbit.inference import file
 from lowbit.quantizers import packing
@@ -11,10 +10,10 @@ from lowbit.registry import InputError
 
 GATES = {"gru": 3, "lstm": 4, "lstm(normalize_cell=True)": 4, "rnn": 1}  # of each cell that has a packed form
 KINDS = {"cell": str, "layers": int, "units": int, "inputs": int, "outputs": int, "symbols": bool, "alphabet": str}
-NAMES = ("dataset", "cell", "quantizer")  # of a spec, which exported files quote
+NAMES = ("dataset", "cell", "quantizer")  # entries of a spec that exported files quote
 LETTERS = 1000  # of an entry of a spec, at most
 LARGEST = 2**31  # of sizes, and of numbers: no product of a few of them leaves float32
-FORMS = ("8", "12", "c8", "c12")  # that have shifts of their own: packed models and C, by bits of activations
+FORMS = ("8", "12", "c8", "c12")  # with shifts of their own: packed models and C, by bits of activations
 LEVELS = 2**16  # of a codebook
 
 
@@ -30,51 +29,48 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
 
 
 def model(arrays: dict[str, np.ndarray], about: dict) -> None:
-    """Raises `InputError`, which names the array or the entry, where these are no packed model."""
+    """Raises `InputError`, which names the array or the entry, for what is no packed model."""
     _description(about)
-    taken = Taken(arrays)
+    checked = Arrays(arrays)
     units, symbols = about["units"], about["symbols"]
     rows, width, slots = GATES[about["cell"]] * units, about["inputs"], None
-    if symbols and taken.has("embedding"):
-        width = taken.matrix("embedding", width, None)
-    tables = ["scale_x", "shift_x", "scale_h", *(["shift_h"] if about["cell"] == "gru" else [])]
-    settles = ["scale_c", "shift_c"] if "normalize_cell" in about["cell"] else []
+    if symbols and file.has("embedding", arrays):
+        width = checked.matrix("embedding", width, None)
+    tables = dict.fromkeys(("scale_x", "shift_x", "scale_h"), rows)
+    tables |= {"shift_h": rows} if about["cell"] == "gru" else {}
+    tables |= {"scale_c": units, "shift_c": units} if "normalize_cell" in about["cell"] else {}
     for n in range(about["layers"]):
-        below = f"layers.{n}."
-        for name, size in [*((name, rows) for name in tables), *((name, units) for name in settles)]:
-            slots = taken.floats(below + name, slots, size)[0]
+        layer = f"layers.{n}."
+        for name, size in tables.items():
+            slots = checked.floats(layer + name, slots, size)[0]
             for form in FORMS if name in file.SHIFTS else ():
-                if taken.has(f"{below}{name}.{form}"):
-                    taken.floats(f"{below}{name}.{form}", slots, size)
-        taken.matrix(f"{below}input", rows, width)
-        taken.matrix(f"{below}recurrent", rows, units)
-        if taken.has(f"{below}first"):
-            taken.floats(f"{below}first", 1 + about["cell"].startswith("lstm"), units)
+                if f"{layer}{name}.{form}" in arrays:
+                    checked.floats(f"{layer}{name}.{form}", slots, size)
+        checked.matrix(f"{layer}input", rows, width)
+        checked.matrix(f"{layer}recurrent", rows, units)
+        if f"{layer}first" in arrays:
+            checked.floats(f"{layer}first", 1 + about["cell"].startswith("lstm"), units)
         width = units
-    taken.matrix("readout.weight", about["outputs"], units)
-    taken.floats("readout.bias", about["outputs"])
-    for name in sorted(taken.rest):
+    checked.matrix("readout.weight", about["outputs"], units)
+    checked.floats("readout.bias", about["outputs"])
+    for name in sorted(checked.rest):
         raise InputError(f"no packed model: array {name!r} belongs to no part of it")
 
 
-class Taken:
-    """Arrays as one after the other is asked for; `rest` are those that nobody has asked for."""
+class Arrays:
+    """Arrays that are checked one after the other; `rest` are the names of those that were not."""
 
     def __init__(self, arrays: dict[str, np.ndarray]):
         self.arrays, self.rest = arrays, set(arrays)
 
-    def has(self, name: str) -> bool:
-        """Whether there is a matrix or an array of this name."""
-        return name in self.arrays or f"{name}.codes" in self.arrays
-
-    def take(self, name: str, kind: type, *shape: int | None) -> np.ndarray:
+    def array(self, name: str, kind: type, *shape: int | None) -> np.ndarray:
         """An array of this type and shape, where None is any size from 1."""
         if name not in self.arrays:
             raise InputError(f"no packed model: array {name!r} is missing")
         array = self.arrays[name]
         self.rest.discard(name)
         fits = len(array.shape) == len(shape) and all(
-            size > 0 and wanted in (None, size) for size, wanted in zip(array.shape, shape, strict=True)
+            size > 0 and required in (None, size) for size, required in zip(array.shape, shape, strict=True)
         )
         if array.dtype != kind or not fits:
             sizes = ", ".join("any" if size is None else str(size) for size in shape)
@@ -85,18 +81,18 @@ class Taken:
         return array
 
     def floats(self, name: str, *shape: int | None) -> tuple[int, ...]:
-        """The shape of an array of real numbers, once none is infinite, no number at all, or huge."""
-        array = self.take(name, np.float32, *shape)
-        if not _bounded(array):
+        """The shape of an array of real numbers, each finite and at most `LARGEST`."""
+        array = self.array(name, np.float32, *shape)
+        if not (array.min() >= -LARGEST and array.max() <= LARGEST):  # false for NaN
             raise InputError(f"no packed model: array {name!r} holds what is no number up to {LARGEST}")
         return array.shape
 
     def matrix(self, name: str, rows: int, cols: int | None) -> int:
-        """The columns of a matrix, once each of its codes has a level."""
+        """The columns of a matrix, each of whose codes has a level."""
         if name in self.arrays:
             return self.floats(name, rows, cols)[1]
-        high, wide = self.take(f"{name}.shape", np.int64, 2).tolist()
-        if high != rows or wide not in (cols, *([wide] if cols is None and 0 < wide < LARGEST else [])):
+        high, wide = self.array(f"{name}.shape", np.int64, 2).tolist()
+        if high != rows or (wide != cols if cols else not 0 < wide < LARGEST):
             raise InputError(
                 f"no packed model: {name!r} has {high} x {wide} weights, must have {rows} x {cols or 'any'}"
             )
@@ -104,8 +100,12 @@ class Taken:
         book = self.arrays[f"{name}.book"]
         if rows % blocks or not 2 <= levels <= LEVELS or (book[:, 1:] < book[:, :-1]).any():
             raise InputError(f"no packed model: {name}.book has no 2 to {LEVELS} ascending levels for blocks of rows")
-        codes = self.take(f"{name}.codes", np.uint8, size(rows * wide, levels))
-        if not _known(codes, levels, rows * wide):
+        codes = self.array(f"{name}.codes", np.uint8, size(rows * wide, levels))
+        if levels > packing.WIDE:
+            fits = int(packing.unpack(codes, levels, (rows * wide,)).max()) < levels
+        else:
+            fits = int(codes.max()) < levels ** packing.per_byte(levels)
+        if not fits:
             raise InputError(f"no packed model: array '{name}.codes' has codes past the last of {levels} levels")
         return wide
 
@@ -119,17 +119,6 @@ def size(count: int, levels: int) -> int:
     if levels > packing.WIDE:
         return count + size(count, -(-levels // packing.WIDE))
     return -(-count // packing.per_byte(levels))
-
-
-def _known(codes: np.ndarray, levels: int, count: int) -> bool:
-    if levels > packing.WIDE:
-        return int(packing.unpack(codes, levels, (count,)).max()) < levels
-    return int(codes.max()) < levels ** packing.per_byte(levels)
-
-
-def _bounded(array: Float32[np.ndarray, "..."]) -> bool:
-    """Whether all are finite and small; a comparison with no number is false."""
-    return bool(array.min() >= -LARGEST and array.max() <= LARGEST)
 
 
 def _description(about: dict) -> None:
@@ -150,7 +139,7 @@ def _description(about: dict) -> None:
         if not isinstance(value, int) and not (
             isinstance(value, str) and len(value) <= LETTERS and value.isprintable()
         ):
-            raise InputError(f"no packed model: {name!r:.80} of its spec is {value!r:.80}, no words or whole number")
+            raise InputError(f"no packed model: {name!r:.80} of its spec is {value!r:.80}, no text or whole number")
     largest = about.get("input_range", 1.0)
     if not isinstance(largest, float) or not 0 < largest <= LARGEST:
         raise InputError(f"no packed model: its 'input_range' is {largest!r:.80}, must be a number up to {LARGEST}")

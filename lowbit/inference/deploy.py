@@ -26,39 +26,40 @@ from lowbit.studies.spec import RunSpec
 from lowbit.studies.store import Record
 from lowbit.training import evaluate, trained
 
-EXAMPLES = 512  # sequences that show what rounding does
+EXAMPLES = 512  # sequences from which the corrections of rounding are computed, where there are so many
 
 
-def pack(run: RunSpec | Record, file: str | Path, kept: int | None = None, bits: int = 0) -> Path:
+def pack(run: RunSpec | Record, file: str | Path, separate_steps: int | None = None, bits: int = 0) -> Path:
     """Writes the trained network of a run as a packed model, which `lowbit.load` runs without torch.
 
-    Norm statistics are gathered again, with nearest rounding, on training batches. All steps share them, but
-    for the first `kept` ones: as few as leave the validation score as it is, unless a number is given, whose cost is
+    Norm statistics are collected again, with nearest rounding, on training batches. All steps share them, but for
+    the first `separate_steps`: as few as leave the validation score as it is, unless a number is given, whose cost is
     then measured. Either way `about["sharing"]` has the scores. Recurrent layers of full precision are rounded to
-    `bits`, if any, as an engine's lanes would have them; a warning says where that costs something. Raises `InputError`
-    for a network that cannot be packed, and for one that diverged.
+    `bits`, if any, as the lanes of an accelerator would hold them; where that makes the score worse it warns. Raises
+    `InputError` for a network that cannot be packed, and for one that diverged.
     """
     spec = run.run if isinstance(run, Record) else run
     _check(spec)
-    if kept is not None and kept < 0:
-        raise InputError(f"steps that keep their statistics count from 0, not {kept}")
+    if separate_steps is not None and separate_steps < 0:
+        raise InputError(f"steps that keep their statistics count from 0, not {separate_steps}")
     network = trained.network(spec)
     if store.has_diverged(spec):
         raise InputError(f"the run {spec.key} diverged, so there is nothing to pack: train it with a lower rate")
     evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
+    scores = None
     if bits:
-        network = _rounded_network(network, spec, bits)
+        network, scores = _rounded_network(network, spec, bits)
     x = next(spec.data.alone("test", spec.recipe.test_limit)).x
     symbols = isinstance(x, Tensor) and not x.is_floating_point()
-    kept, scores = sharing.choose(network, spec, kept)
-    return write(network, spec, file, kept, symbols, getattr(spec.data, "alphabet", ""), bits, scores)
+    steps, scores = sharing.choose(network, spec, separate_steps, scores)
+    return write(network, spec, file, steps, symbols, getattr(spec.data, "alphabet", ""), bits, scores)
 
 
 def write(
     network: Network,
     spec: RunSpec,
     file: str | Path,
-    kept: int = 0,
+    separate_steps: int = 0,
     symbols: bool = True,
     alphabet: str = "",
     bits: int = 0,
@@ -66,16 +67,16 @@ def write(
 ) -> Path:
     """Writes a network whose norms have their statistics; `symbols` says that inputs are integers.
 
-    `alphabet` has the character of each symbol, where they stand for some, `scores` what sharing statistics costs.
+    `alphabet` has the character of each symbol, where they stand for some, `scores` the scores of `sharing.choose`.
     """
     _check(spec)
-    network = share(network, kept)
+    network = share(network, separate_steps)
     arrays = _coded("readout.weight", network.readout.weight, "readout", network)
     arrays["readout.bias"] = _array(network.readout.bias)
     if network.embedding is not None:
         arrays |= _coded("embedding", network.embedding.weight, "embedding", network)
-    for number, layer in enumerate(network.layers):
-        arrays |= {f"layers.{number}.{name}": array for name, array in _layer(layer, bits).items()}
+    for n, layer in enumerate(network.layers):
+        arrays |= {f"layers.{n}.{name}": array for name, array in _layer(layer, bits).items()}
     inputs = network.layers[0].site_x.inputs if network.embedding is None else network.embedding.num_embeddings
     about = {
         "spec": dataclasses.asdict(spec),
@@ -108,15 +109,17 @@ def _check(spec: RunSpec) -> None:
     if spec.activations != "full":
         raise InputError(f"activations {spec.activations!r} have no packed form; known: full")
     if not issubclass(norm.registry[spec.norm], norm.Affine):
-        known = ", ".join(name for name in norm.names() if issubclass(norm.registry[name], norm.Affine))
-        raise InputError(f"norm {spec.norm!r} cannot be folded: it depends on every input; known: {known}")
+        names = ", ".join(name for name in norm.names() if issubclass(norm.registry[name], norm.Affine))
+        raise InputError(f"norm {spec.norm!r} cannot be folded: it depends on every input; known: {names}")
 
 
 def _examples(spec: RunSpec) -> np.ndarray:
-    """Training sequences side by side, many where there are many."""
+    """Training sequences side by side, `EXAMPLES` of them or those of one batch."""
     order = torch.Generator().manual_seed(0)
-    many, few = (spec.data.batches("train", size, spec.recipe.steps, order) for size in (EXAMPLES, spec.recipe.batch))
-    return next(itertools.chain(many, few)).x.numpy()
+    large, small = (
+        spec.data.batches("train", size, spec.recipe.steps, order) for size in (EXAMPLES, spec.recipe.batch)
+    )
+    return next(itertools.chain(large, small)).x.numpy()
 
 
 def _range(spec: RunSpec) -> float:
@@ -160,21 +163,21 @@ def _matrix(quantizer: Quantizer, quantized: bool, w: Tensor, site: Site) -> Mat
 
 
 @torch.no_grad()
-def _rounded_network(network: Network, spec: RunSpec, bits: int) -> Network:
-    """A copy whose recurrent layers of full precision are rounded; warns where that makes the score worse."""
+def _rounded_network(network: Network, spec: RunSpec, bits: int) -> tuple[Network, list[float]]:
+    """A copy whose recurrent layers of full precision are rounded, and its scores; warns where they are worse."""
     copied = copy.deepcopy(network)
     for layer in copied.recurrent().values():
         for matrix in layer.matrices():
             if not matrix.levels:
                 matrix.master.copy_(torch.from_numpy(_rounded(Matrix(None, _array(matrix.master)), bits).values))
-    own, new = (sharing.scores(each, spec)[0] for each in (network, copied))
-    if new > own * (1 + sharing.COST):
+    (own, *_), scores = sharing.scores(network, spec), sharing.scores(copied, spec)
+    if scores[0] > own * (1 + sharing.COST):
         warnings.warn(
-            f"weights of {bits} bits take the validation score from {own:.4g} to {new:.4g} {spec.data.metric.unit}: "
-            "pack with more bits",
+            f"weights of {bits} bits take the validation score from {own:.4g} to {scores[0]:.4g} "
+            f"{spec.data.metric.unit}: pack with more bits",
             stacklevel=3,
         )
-    return copied
+    return copied, scores
 
 
 def _rounded(matrix: Matrix, bits: int) -> Matrix:

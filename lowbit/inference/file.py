@@ -17,15 +17,15 @@ KINDS = ("F32", "I64", "U8")  # of arrays, as the format names them
 
 
 def write(file: Path, arrays: dict[str, np.ndarray], about: dict) -> None:
-    """Writes under a temporary name, then in place: half a file never exists; raises `InputError`."""
+    """Writes under a temporary name, then in place: so half a file never exists; raises `InputError`."""
     safetensors = _safetensors()
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps(about, sort_keys=True)
-    told = {"format": FORMAT, "about": text, "sha256": digest(arrays, text)}
+    metadata = {"format": FORMAT, "about": text, "sha256": digest(arrays, text)}
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(_ordered(safetensors.numpy.save(arrays, told)))
+        part.write_bytes(_ordered(safetensors.numpy.save(arrays, metadata)))
         os.replace(part, file)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -38,19 +38,19 @@ def read(file: Path) -> tuple[dict[str, np.ndarray], dict]:
     if not file.is_file():
         raise InputError(f"no packed model at {file}")
     try:
-        with package.safe_open(file, "np") as opened:
-            told = opened.metadata() or {}
-            kinds = {name: opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
-            arrays = {name: opened.get_tensor(name) for name, kind in kinds.items() if kind in KINDS}
+        with package.safe_open(file, "np") as content:
+            metadata = content.metadata() or {}
+            kinds = {name: content.get_slice(name).get_dtype() for name in content.keys()}  # noqa: SIM118
+            arrays = {name: content.get_tensor(name) for name, kind in kinds.items() if kind in KINDS}
     except (package.SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{file} is damaged or no packed model: {error}") from error
     for name, kind in kinds.items():
         if kind not in KINDS:
             raise InputError(f"{file} is no packed model: array {name!r} is {kind}; known: {', '.join(KINDS)}")
-    if told.get("format") != FORMAT:
-        raise InputError(f"{file} has format {told.get('format')!r:.80}; known: {FORMAT!r}")
-    text = told.get("about", "")
-    if digest(arrays, text) != told.get("sha256"):
+    if metadata.get("format") != FORMAT:
+        raise InputError(f"{file} has format {metadata.get('format')!r:.80}; known: {FORMAT!r}")
+    text = metadata.get("about", "")
+    if digest(arrays, text) != metadata.get("sha256"):
         raise InputError(f"{file} is damaged: its checksum does not match its content")
     try:
         about = json.loads(text)
@@ -62,7 +62,7 @@ def read(file: Path) -> tuple[dict[str, np.ndarray], dict]:
 
 
 def _ordered(content: bytes) -> bytes:
-    """The same file with its metadata by name; safetensors itself writes them in another order each time."""
+    """The same file with its metadata sorted by name; safetensors itself writes them in a random order."""
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -94,7 +94,7 @@ def entries(name: str, matrix: Matrix) -> dict[str, np.ndarray]:
 
 
 def matrix(name: str, arrays: dict[str, np.ndarray]) -> Matrix:
-    """The matrix that `entries` was given."""
+    """The matrix whose arrays `entries` returned."""
     if name in arrays:
         return Matrix(None, arrays[name])
     book = arrays[f"{name}.book"]
@@ -102,15 +102,16 @@ def matrix(name: str, arrays: dict[str, np.ndarray]) -> Matrix:
     return Matrix(packing.unpack(arrays[f"{name}.codes"], book.shape[1], shape), book)
 
 
-def below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of a part, by the names that they have there."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+def has(name: str, arrays: dict[str, np.ndarray]) -> bool:
+    """Whether there is a matrix of this name."""
+    return name in arrays or f"{name}.codes" in arrays
 
 
-def corrected(arrays: dict[str, np.ndarray], form: str) -> dict[str, np.ndarray]:
-    """The arrays of a layer, with the shifts that make up for the rounding of a form, as `8` or `c12`, if any."""
-    shifts = {name: arrays.get(f"{name}.{form}", array) for name, array in arrays.items() if name in SHIFTS}
-    return arrays | shifts
+def layer(n: int, arrays: dict[str, np.ndarray], form: str = "") -> dict[str, np.ndarray]:
+    """The arrays of a layer by their names there, with the shifts that correct the rounding of a form, as `c12`."""
+    prefix = f"layers.{n}."
+    arrays = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return arrays | {name: arrays[f"{name}.{form}"] for name in SHIFTS if f"{name}.{form}" in arrays}
 
 
 def _safetensors():

@@ -7,30 +7,21 @@ range. A right shift rounds halves up.
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int32, Int64, Integer
 
-from lowbit.inference import check, file
+from lowbit.hardware.fixed import shifted
+from lowbit.inference import check, file, whole
+from lowbit.inference.engine import Engine, State
 from lowbit.inference.grid import LARGEST, Grid, Matrix, grid
-from lowbit.inference.whole import (
-    CELL,
-    ELSEWHERE,
-    FINEST,
-    Affine,
-    clipped,
-    numbers,
-    product,
-    rounded,
-    scaled,
-    span,
-    table,
-)
-from lowbit.registry import InputError, parse
+from lowbit.inference.plain import Arithmetic
+from lowbit.inference.whole import ALTERNATIVE, FINEST, INT32, Affine, clipped, numbers, span
+from lowbit.registry import InputError
 
 FEATURES = 16  # bits of an input that is no symbol, at most
-SETTLE = 16  # those of the factor of a cell norm
+SETTLE = 16  # bits of the factor of a cell norm
 
 
 class Layer(NamedTuple):
@@ -41,49 +32,27 @@ class Layer(NamedTuple):
     settle: tuple[Int32[np.ndarray, "slots units"], Int32[np.ndarray, "slots units"]] | None
 
 
-class State(NamedTuple):
-    """Of each layer, h in Q15 and what an LSTM has besides: its cell in Q16; and the steps since the start."""
-
-    h: list[Int64[np.ndarray, "*batch units"]]
-    c: list[Int64[np.ndarray, "*batch units"]]
-    t: int = 0
+def load(path: str | Path, bits: int = 8) -> "Fixed":
+    """A packed file in whole numbers; raises `InputError` where it has no such form."""
+    return Fixed(*check.read(path), bits)
 
 
-class Fixed:
-    """A packed model in whole numbers; raises `InputError` where it has no such form."""
+def _memory(f: np.ndarray, c: np.ndarray, i: np.ndarray, g: np.ndarray) -> np.ndarray:
+    return np.clip(shifted(f * c + 2 * i * g, 15), -INT32, INT32)
 
-    one = 2.0**12  # Q12
 
-    def __init__(self, path: str | Path, bits: int = 8):
-        self._build(*check.read(path), bits)
+class Fixed(Engine):
+    """A packed model in whole numbers, activations of 2 to 12 bits; raises `InputError` where it has no such form."""
 
-    @classmethod
-    def of(cls, arrays: dict[str, np.ndarray], about: dict, bits: int) -> "Fixed":
-        """Of what a packed file holds."""
-        made = cls.__new__(cls)
-        made._build(arrays, about, bits)
-        return made
+    one = 2.0**12
+    arithmetic: ClassVar = Arithmetic(whole.sigmoid, whole.tanh, lambda a, b: shifted(a * b, 15), _memory)
 
-    def _build(self, arrays: dict[str, np.ndarray], about: dict, bits: int) -> None:
-        self.cell, self.bits, self.about = parse(about["cell"], "cell")[0], bits, about
-        if not 2 <= bits <= 12:
-            raise InputError(f"activations of a fixed-point model take 2 to 12 bits, not {bits}")
-        if any(name.startswith("embedding") for name in arrays):
-            raise InputError("symbols go into a fixed-point model one-hot, with no features and no embedding of theirs")
-        if any(name.endswith(".first") for name in arrays):
-            raise InputError("a fixed-point model starts at zero: this one learned its start, so train with start=zero")
-        corrected = sorted(int(name.rpartition(".c")[2]) for name in arrays if name.startswith("layers.0.shift_x.c"))
-        if corrected and bits not in corrected:
-            raise InputError(
-                f"this model is made for activations of {' or '.join(map(str, corrected))} bits in C, not {bits}"
-            )
-        if not about["symbols"] and "input_range" not in about:
-            raise InputError("this packed model does not say how large its features get: pack it again")
-        self.tanh = table().astype(np.int64)
+    def __init__(self, arrays: dict[str, np.ndarray], about: dict, bits: int):
+        super().__init__(about, bits)
+        _check(arrays, about, bits)
         self.top = 2 ** (bits - 1) - 1  # of h in a product
         self.widest, self.fraction = self._features(arrays) if not about["symbols"] else (0, 0)
-        self.settles = "layers.0.scale_c" in arrays
-        self.layers = [self._layer(n, arrays) for n in range(about["layers"])]
+        self.layers = [self._layer_of(n, arrays) for n in range(about["layers"])]
         self.slots = len(self.layers[0].h.factor)
         self.readout = self._readout(file.matrix("readout.weight", arrays).values, arrays["readout.bias"])
 
@@ -97,131 +66,106 @@ class Fixed:
         self, x: int | Integer[np.ndarray, " batch"] | Float[np.ndarray, "*batch inputs"], state: State
     ) -> tuple[Int64[np.ndarray, "*batch outputs"], State]:
         """Logits in Q12, and the next state; `x` is a symbol, or a row of features as they are."""
-        ends = State([], [], state.t + 1)
-        below = self.enter(x)
-        for n in range(len(self.layers)):
-            parts = self.products(n, below, state)
-            c, inner = self.remember(n, *parts, state)
-            h = self.say(n, *parts, inner, state)
-            ends.h.append(h)
-            ends.c.append(c)
-            below = self.whole(h)
-        return self.readout(product(self.readout, below)), ends
+        below, state = self.advance(x, state)
+        return self.readout(self.readout.product(below)), state
 
-    def enter(self, x):
-        """What the first layer takes: a symbol that there is, or features as whole numbers."""
+    def _enter(self, x):
+        """A symbol, or features as whole numbers; raises `InputError` for a symbol that the model does not have."""
         if not self.about["symbols"]:
-            return self.rounded(x)
+            return self.quantize(x)
         if np.min(x) < 0 or np.max(x) >= self.about["inputs"]:
             raise InputError(f"the model knows symbols from 0 to {self.about['inputs'] - 1}, not {x}")
         return x
 
-    def rounded(self, x: Float[np.ndarray, "*time inputs"]) -> Int64[np.ndarray, "*time inputs"]:
+    def quantize(self, x: Float[np.ndarray, "*time inputs"]) -> Int64[np.ndarray, "*time inputs"]:
         """Features as whole numbers of 16 bits, $2^f$ times their value."""
         top = 2 ** (self.widest - 1) - 1
         return np.clip(np.rint(np.asarray(x, np.float64) * 2.0**self.fraction), -top, top).astype(np.int64)
 
-    def products(self, n: int, below, state: State) -> list[np.ndarray]:
-        """The normalized input and recurrent products of a layer, Q12."""
-        layer = self.layers[n]
-        x = layer.x.whole.T[below] if n == 0 and self.about["symbols"] else product(layer.x, below)
-        return [layer.x(x, state.t), layer.h(product(layer.h, self.whole(state.h[n])), state.t)]
+    def _products(self, n: int, below, state: State) -> list[np.ndarray]:
+        x, h, _ = self.layers[n]
+        y = x.whole.T[below] if n == 0 and self.about["symbols"] else x.product(below)
+        return [x(y, state.t), h(h.product(self._whole(state.h[n])), state.t)]
 
-    def remember(self, n: int, x: np.ndarray, z: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray | None]:
-        """The next cell of an LSTM, Q16, and what of it the output sees, Q12; else the old one and nothing."""
-        c = state.c[n]
-        if self.cell != "lstm":
-            return c, None
-        i, f, g, _ = np.split(x + z, 4, axis=-1)
-        c = np.clip(rounded(self._sigmoid(f) * c + 2 * self._sigmoid(i) * self._tanh(g), 15), -CELL, CELL)
-        settle = self.layers[n].settle
-        if settle is None:
-            return c, rounded(c, 4)
-        factor, shift = (table[min(state.t, len(table) - 1)] for table in settle)
-        return c, clipped(c * factor, SETTLE + 4) + shift
+    def _settle(self, n: int, c: np.ndarray, t: int) -> np.ndarray:
+        if self.layers[n].settle is None:
+            return shifted(c, 4)
+        factor, shift = (table[min(t, len(table) - 1)] for table in self.layers[n].settle)
+        return clipped(c * factor, SETTLE + 4) + shift
 
-    def say(self, n: int, x: np.ndarray, z: np.ndarray, inner: np.ndarray | None, state: State) -> np.ndarray:
-        """The output of a layer, Q15."""
-        if self.cell == "lstm":
-            return rounded(self._sigmoid(np.split(x + z, 4, axis=-1)[3]) * self._tanh(inner), 15)
-        if self.cell == "gru":
-            (x_r, x_z, x_n), (z_r, z_z, z_n) = np.split(x, 3, axis=-1), np.split(z, 3, axis=-1)
-            r, u = self._sigmoid(x_r + z_r), self._sigmoid(x_z + z_z)
-            m = self._tanh(x_n + rounded(r * z_n, 15))
-            return m + rounded(u * (state.h[n] - m), 15)
-        return self._tanh(x + z)
-
-    def _tanh(self, z: np.ndarray) -> np.ndarray:
-        """Q15 from Q12: the table between its entries on a straight line."""
-        size = np.minimum(np.abs(z), 8 * 2**12 - 1)
-        entry, rest = size >> 7, size & 127
-        value = self.tanh[entry] + rounded((self.tanh[entry + 1] - self.tanh[entry]) * rest, 7)
-        return np.where(z < 0, -value, value)
-
-    def _sigmoid(self, z: np.ndarray) -> np.ndarray:
-        r"""$\frac12 + \frac12\tanh(z / 2)$, Q15 from Q12."""
-        size = np.minimum(np.abs(z), 16 * 2**12 - 1)
-        entry, rest = size >> 8, size & 255
-        value = self.tanh[entry] + rounded((self.tanh[entry + 1] - self.tanh[entry]) * rest, 8)
-        return rounded(2**15 + np.where(z < 0, -value, value), 1)
-
-    def whole(self, h: np.ndarray) -> np.ndarray:
-        """h as a product takes it."""
-        return np.clip(rounded(h, 16 - self.bits), -self.top, self.top)
+    def _whole(self, h: np.ndarray) -> np.ndarray:
+        return np.clip(shifted(h, 16 - self.bits), -self.top, self.top)
 
     def _features(self, arrays: dict[str, np.ndarray]) -> tuple[int, int]:
         """Bits of a feature, as many as 32 bits of a sum allow, and how many of them are below the point."""
         levels, cols = _grid(file.matrix("layers.0.input", arrays), "input").levels, self.about["inputs"]
-        bits = min(FEATURES, (CELL // (span(levels) * cols) + 1).bit_length())
+        bits = min(FEATURES, (INT32 // (span(levels) * cols) + 1).bit_length())
         if bits < self.bits:
-            raise InputError(f"32 bits do not hold the sums of {cols} features: {ELSEWHERE}")
+            raise InputError(f"32 bits do not hold the sums of {cols} features: {ALTERNATIVE}")
         return bits, min(FINEST, math.floor(math.log2((2 ** (bits - 1) - 1) / self.about["input_range"])))
 
-    def _layer(self, n: int, arrays: dict[str, np.ndarray]) -> Layer:
-        below = file.corrected(file.below(f"layers.{n}.", arrays), f"c{self.bits}")
-        x, h = (_grid(file.matrix(part, below), part) for part in ("input", "recurrent"))
+    def _layer_of(self, n: int, arrays: dict[str, np.ndarray]) -> Layer:
+        arrays = file.layer(n, arrays, f"c{self.bits}")
         unit = 2.0 ** (1 - self.bits)
         unit_x, top_x = (unit, self.top) if n else (2.0**-self.fraction, 2 ** (self.widest - 1) - 1)
         if n == 0 and self.about["symbols"]:
             unit_x, top_x = 1.0, 1
         settle = None
-        if "scale_c" in below:
-            settle = numbers("cell norm", below["scale_c"], SETTLE), numbers("cell norm", below["shift_c"], 12)
+        if self.settles:
+            settle = numbers("cell norm", arrays["scale_c"], SETTLE), numbers("cell norm", arrays["shift_c"], 12)
+        shift_x, shift_h = arrays["shift_x"], arrays.get("shift_h", 0 * arrays["shift_x"])
         return Layer(
-            self._affine("input", x, below["scale_x"] * unit_x, below["shift_x"], top_x),
-            self._affine("recurrent", h, below["scale_h"] * unit, below.get("shift_h", 0 * below["shift_x"]), self.top),
+            self._affine("input", arrays, arrays["scale_x"] * unit_x, shift_x, top_x),
+            self._affine("recurrent", arrays, arrays["scale_h"] * unit, shift_h, self.top),
             settle,
         )
 
-    def _affine(self, part: str, found: Grid, scale: np.ndarray | float, shift: np.ndarray, top: int) -> Affine:
-        """A grid with its scales and shifts as whole numbers, for activations of at most `top`."""
-        if span(found.levels) * top * found.codes.shape[1] > CELL:
-            raise InputError(
-                f"32 bits do not hold sums of {found.codes.shape[1]} {part} products at {self.bits} bits: take fewer"
-            )
-        return scaled(part, found.whole, found.levels, found.scale * np.asarray(scale, np.float64), shift)
+    def _affine(
+        self, part: str, arrays: dict[str, np.ndarray], scale: np.ndarray, shift: np.ndarray, top: int
+    ) -> Affine:
+        """A matrix with its scales and shifts as whole numbers, for activations of at most `top`."""
+        weights = _grid(file.matrix(part, arrays), part)
+        cols = weights.codes.shape[1]
+        if span(weights.levels) * top * cols > INT32:
+            raise InputError(f"32 bits do not hold sums of {cols} {part} products at {self.bits} bits: take fewer")
+        return Affine.of(part, weights.whole, weights.levels, weights.scale * scale.astype(np.float64), shift)
 
     def _readout(self, weights: Float[np.ndarray, "rows cols"], bias: Float[np.ndarray, " rows"]) -> Affine:
         """The readout in as many of sixteen bits a weight as 32 bits of a sum allow, one scale a row."""
-        most = min(2**15 - 1, CELL // (self.top * weights.shape[1]))
-        if most < LARGEST:
-            raise InputError(f"32 bits do not hold sums of {weights.shape[1]} readout products: {ELSEWHERE}")
-        scale = np.maximum(np.abs(weights).max(axis=1), np.finfo(np.float32).tiny).astype(np.float64) / most
-        whole = np.rint(weights / scale[:, None]).astype(np.int16)
-        return scaled("readout", whole, (), scale * 2.0 ** (1 - self.bits), bias[None])
+        top = min(2**15 - 1, INT32 // (self.top * weights.shape[1]))
+        if top < LARGEST:
+            raise InputError(f"32 bits do not hold sums of {weights.shape[1]} readout products: {ALTERNATIVE}")
+        scale = _row_maxima(weights).astype(np.float64) / top
+        codes = np.rint(weights / scale[:, None]).astype(np.int16)
+        return Affine.of("readout", codes, (), scale * 2.0 ** (1 - self.bits), bias[None])
+
+
+def _check(arrays: dict[str, np.ndarray], about: dict, bits: int) -> None:
+    if not 2 <= bits <= 12:
+        raise InputError(f"activations of a fixed-point model take 2 to 12 bits, not {bits}")
+    if file.has("embedding", arrays):
+        raise InputError("symbols go into a fixed-point model one-hot, with no features and no embedding of theirs")
+    if any(name.endswith(".first") for name in arrays):
+        raise InputError("a fixed-point model starts at zero: this one learned its start, so train with start=zero")
+    corrected = sorted(int(name.rpartition(".c")[2]) for name in arrays if name.startswith("layers.0.shift_x.c"))
+    if corrected and bits not in corrected:
+        choices = " or ".join(map(str, corrected))
+        raise InputError(f"this model is packed for activations of {choices} bits in C, not {bits}")
+    if not about["symbols"] and "input_range" not in about:
+        raise InputError("this packed model does not say how large its features get: pack it again")
 
 
 def _grid(matrix: Matrix, part: str) -> Grid:
+    """The matrix as whole numbers; real weights in eight bits, one scale a row."""
     if matrix.codes is None or matrix.codes.dtype != np.uint8:
-        return bytes_of(matrix.values)
-    found = grid(matrix)
-    if found is None:
-        raise InputError(f"the {part} weights are no multiples of one step, so not whole numbers: {ELSEWHERE}")
-    return found
+        largest = _row_maxima(matrix.values)
+        codes = (np.rint(matrix.values / largest[:, None] * LARGEST) + LARGEST).astype(np.uint8)
+        return Grid(codes, tuple(range(-LARGEST, LARGEST + 1)), (largest / LARGEST).astype(np.float32))
+    weights = grid(matrix)
+    if weights is None:
+        raise InputError(f"the {part} weights are no multiples of one step, so not whole numbers: {ALTERNATIVE}")
+    return weights
 
 
-def bytes_of(values: Float[np.ndarray, "rows cols"]) -> Grid:
-    """Real weights in eight bits, one scale a row."""
-    largest = np.maximum(np.abs(values).max(axis=1), np.finfo(np.float32).tiny)
-    codes = (np.rint(values / largest[:, None] * LARGEST) + LARGEST).astype(np.uint8)
-    return Grid(codes, tuple(range(-LARGEST, LARGEST + 1)), (largest / LARGEST).astype(np.float32))
+def _row_maxima(values: Float[np.ndarray, "rows cols"]) -> Float[np.ndarray, " rows"]:
+    return np.maximum(np.abs(values).max(axis=1), np.finfo(np.float32).tiny)

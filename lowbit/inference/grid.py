@@ -67,8 +67,8 @@ def grid(matrix: Matrix, largest: int = LARGEST) -> Grid | None:
 
     Above `LARGEST` only those levels count that some weight has, and the smallest of them is the step.
 
-    >>> found = grid(Matrix(np.array([[0, 1, 2]], np.uint8), np.array([[-0.3, 0.0, 0.3]], np.float32)))
-    >>> found.levels, found.whole.tolist()
+    >>> thirds = grid(Matrix(np.array([[0, 1, 2]], np.uint8), np.array([[-0.3, 0.0, 0.3]], np.float32)))
+    >>> thirds.levels, thirds.whole.tolist()
     ((-1, 0, 1), [[-1, 0, 1]])
     >>> powers = Matrix(np.array([[1, 3, 2]], np.uint8), np.array([[-8, -2, 2**-9, 4]], np.float32))
     >>> grid(powers), grid(powers, WIDEST).levels
@@ -76,17 +76,15 @@ def grid(matrix: Matrix, largest: int = LARGEST) -> Grid | None:
     """
     if matrix.codes is None or matrix.codes.dtype != np.uint8:
         return None
-    tops = range(1, LARGEST + 2)
-    found = _multiples(matrix.codes, matrix.book.astype(np.float64), tops, LARGEST)
-    if found is None and largest > LARGEST:
+    weights = _multiples(matrix.codes, matrix.book.astype(np.float64), range(1, LARGEST + 2), LARGEST)
+    if weights is None and largest > LARGEST:
         used = np.flatnonzero(np.bincount(matrix.codes.ravel()))
         book = matrix.book[:, used[0] : used[-1] + 1].astype(np.float64)
         sizes = np.abs(book[book != 0])
         top = sizes.max() / sizes.min() if len(sizes) else 0
-        found = _multiples(
-            matrix.codes - used[0].astype(np.uint8), book, (round(top),) if top < largest else (), largest
-        )
-    return found
+        tops = (round(top),) if top < largest else ()
+        weights = _multiples(matrix.codes - used[0].astype(np.uint8), book, tops, largest)
+    return weights
 
 
 def _multiples(codes: np.ndarray, book: np.ndarray, tops: Iterable[int], bound: int) -> Grid | None:

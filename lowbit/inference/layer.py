@@ -6,7 +6,7 @@ import math
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from lowbit.compiled import at
+from lowbit.compiled import address
 from lowbit.inference import choose, file, loader, plain
 from lowbit.inference.grid import WIDEST, Matrix, grid
 
@@ -22,9 +22,8 @@ class Layer:
     that are no outputs of a layer are rounded in units of their largest value.
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray], cell: str, bits: int, kernel: str, symbols: bool, first: bool):
+    def __init__(self, arrays: dict[str, np.ndarray], cell: str, bits: int, symbols: bool, first: bool):
         self.cell, self.bits, self.first = cell, bits, first
-        arrays = file.corrected(arrays, str(bits))
         self.arrays = {n: np.ascontiguousarray(array) for n, array in arrays.items() if array.dtype == np.float32}
         self.scale_x, self.shift_x, self.scale_h = (self.arrays[n] for n in ("scale_x", "shift_x", "scale_h"))
         x, h = (file.matrix(part, arrays) for part in ("input", "recurrent"))
@@ -38,23 +37,23 @@ class Layer:
             rows = np.ascontiguousarray(x.values.T)  # else columns would lie apart, and reading one takes longer
             self.table = np.stack([rows * a + b for a, b in zip(self.scale_x, self.shift_x, strict=True)])
         else:
-            self.x, self.factor_x, self.values_x = self._product(x, kernel)
-            self.scale_x = self.scale_x * self.factor_x
-        self.h, self.factor_h, self.values_h = self._product(h, kernel)
-        self.scale = self.scale_h * self.factor_h * (self.unit if self.h is not None else 1)
+            self.x, factor, self.values_x = self._product(x)
+            self.scale_x = self.scale_x * factor
+        self.h, factor, self.values_h = self._product(h)
+        self.scale = self.scale_h * factor * (self.unit if self.h is not None else 1)
         if "scale_c" not in self.arrays:
             self.arrays["scale_c"] = np.ones((1, self.units), np.float32)
             self.arrays["shift_c"] = np.zeros((1, self.units), np.float32)
-        self.gates = np.empty(len(self.shift_x[0]), np.float32)  # room for a step
+        self.gates = np.empty(len(self.shift_x[0]), np.float32)  # the work buffer of a step
         if self.h is not None:
             self.step, self.plan = CELL(loader.address(f"cells.{cell}")), self._plan()
-            self.fixed = at(self.h.parts), at(self.plan)
+            self.addresses = address(self.h.parts), address(self.plan)
 
-    def _product(self, matrix: Matrix, kernel: str):
+    def _product(self, matrix: Matrix):
         """A product of whole numbers with the factor of each row, or the values where there is none."""
-        found = grid(matrix, WIDEST) if self.bits != FLOAT else None
-        made = choose.product(found, self.bits, kernel) if found is not None else None
-        return (None, np.float32(1), matrix.values) if made is None else (made, found.scale, None)
+        weights = grid(matrix, WIDEST) if self.bits != FLOAT else None
+        product = choose.product(weights, self.bits) if weights is not None else None
+        return (None, np.float32(1), matrix.values) if product is None else (product, weights.scale, None)
 
     def start(self) -> Float32[np.ndarray, "memories units"]:
         """The state before a sequence."""
@@ -70,21 +69,22 @@ class Layer:
         table, rows = (self.table, x) if self.table is not None else self._inputs(x, t)
         out = np.empty((*rows.shape, self.units), np.float32)
         if self.h is None:
-            plain.run(self, table, rows, t, state, out)
+            plain.run(self, lambda h: h @ self.values_h.T, table, rows, t, state, out)
             return out
         if self.table is None:
-            self.plan[2:5] = table.shape[1], at(table), len(table)
+            self.plan[2:5] = table.shape[1], address(table), len(table)
         rows = np.ascontiguousarray(rows, np.int64)
-        self.step(*self.fixed, at(rows), len(rows), math.prod(state.shape[:-2]), t, at(state), at(out))
+        sizes = len(rows), math.prod(state.shape[:-2])
+        self.step(*self.addresses, address(rows), *sizes, t, address(state), address(out))
         return out
 
     def _plan(self) -> Integer[np.ndarray, " entries"]:
-        """What the compiled cell reads: sizes, and where arrays are."""
+        """Sizes and addresses of arrays, as `native.cells` reads them."""
         table = np.empty((0, 0, 0), np.float32) if self.table is None else self.table
         cell = [self.arrays[name] for name in {"lstm": ("scale_c", "shift_c"), "gru": ("shift_h",)}.get(self.cell, ())]
-        told = [self.units, self.bits, table.shape[1], at(table), len(table)]
-        told += [at(self.scale), len(self.scale), at(self.gates), len(cell[0]) if cell else 0]
-        return np.array([*told, *(at(each) for each in cell)], np.int64)
+        plan = [self.units, self.bits, table.shape[1], address(table), len(table)]
+        plan += [address(self.scale), len(self.scale), address(self.gates), len(cell[0]) if cell else 0]
+        return np.array([*plan, *map(address, cell)], np.int64)
 
     def _inputs(self, x: Float32[np.ndarray, "time *batch inputs"], t: int):
         """The input products of all steps as a table, with the row of each step and sequence."""
@@ -96,9 +96,9 @@ class Layer:
             z[...] = (x @ self.values_x.T) * self.scale_x[slots, None] + self.shift_x[slots, None]
         else:
             units = self._units(x)
-            sizes = z.shape[2], x.shape[2], at(self.scale_x), at(self.shift_x), len(self.scale_x)
-            given = at(x), at(units), self.top, *x.shape[:2], t, at(z)
-            INPUTS(loader.address("cells.inputs"))(at(self.x.parts), *sizes, *given)
+            weights = z.shape[2], x.shape[2], address(self.scale_x), address(self.shift_x), len(self.scale_x)
+            call = address(x), address(units), self.top, *x.shape[:2], t, address(z)
+            INPUTS(loader.address("cells.inputs"))(address(self.x.parts), *weights, *call)
         return z.reshape(1, -1, len(self.gates)), rows
 
     def _units(self, x: Float32[np.ndarray, "time batch inputs"]) -> Float32[np.ndarray, "time batch"]:

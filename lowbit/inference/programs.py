@@ -1,10 +1,9 @@
-"""A packed model for a machine: its layers as whole numbers, out of the file alone."""
+"""The program of an accelerator from a packed file: its layers as whole numbers."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lowbit import quantizers
 from lowbit.hardware import program
@@ -20,22 +19,22 @@ from lowbit.registry import InputError
 Arrays = dict[str, np.ndarray]
 
 
-def compiled(path: str | Path, machine: Machine) -> tuple[Program, ...]:
+def build(path: str | Path, machine: Machine) -> tuple[Program, ...]:
     """A program for each layer of a packed model; raises `InputError` for what the machine lacks."""
     arrays, about = check.read(path)
     if about["cell"] not in PLANS:
         raise InputError(f"the datapath has no cell {about['cell']!r}; known: {', '.join(PLANS)}")
     form = None
-    if "embedding" in arrays or "embedding.codes" in arrays:
+    if file.has("embedding", arrays):
         form = reaching(float(np.abs(file.matrix("embedding", arrays).values).max()), machine.act_bits)
     elif not about["symbols"]:
         raise InputError("this packed model reads numbers: a machine takes from a file only models of symbols")
     levels = quantizers.build(about["spec"]["quantizer"]).levels
-    found = []
-    for number in range(about["layers"]):
-        found.append(_program(file.below(f"layers.{number}.", arrays), about["cell"], levels, machine, form))
+    programs = []
+    for n in range(about["layers"]):
+        programs.append(_program(file.layer(n, arrays), about["cell"], levels, machine, form))
         form = machine.activation
-    return tuple(found)
+    return tuple(programs)
 
 
 def _program(arrays: Arrays, cell: str, levels: tuple[float, ...], machine: Machine, form: Format | None) -> Program:
@@ -48,16 +47,12 @@ def _program(arrays: Arrays, cell: str, levels: tuple[float, ...], machine: Mach
     memories, hidden = 2 if cell == "lstm" else 1, h[0].whole.shape[1]
     first = arrays.get("first", np.zeros((memories, hidden), np.float32))
     formats = (machine.activation, machine.wide)[:memories]
-    start = np.stack([each.quantize(row) for each, row in zip(formats, first, strict=True)])
+    start = np.stack([number.quantize(row) for number, row in zip(formats, first, strict=True)])
     return Program(machine, cell, passes, start, form)
 
 
 def _planes(matrix: Matrix, levels: tuple[float, ...], machine: Machine) -> tuple[Plane, ...]:
     if matrix.codes is None or matrix.book.shape[1] != len(levels):
         return (program.nearest(torch.from_numpy(matrix.values.copy()), machine),)
-    planes = split(_tensor(matrix.codes), _tensor(matrix.levels), levels)
-    return planes
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
+    codes, book = (torch.from_numpy(np.ascontiguousarray(array)) for array in (matrix.codes, matrix.levels))
+    return split(codes, book, levels)

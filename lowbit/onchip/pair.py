@@ -57,7 +57,7 @@ class Pair:
 
     def program(self, machine: Machine | None = None) -> Program:
         """The first layer of the network for the machine, or for another; raises `InputError`."""
-        return programs.compiled(self.file, machine or self.built)[0]
+        return programs.build(self.file, machine or self.built)[0]
 
     def work(self) -> Workload:
         """What cycles depend on."""

@@ -38,7 +38,7 @@ class Real(NamedTuple):
         """The first layer of a file whose steps share their norms; raises `InputError` for another."""
         arrays, about = check.read(path)
         if len(arrays["layers.0.scale_x"]) > 1:
-            raise InputError(f"{path.name} keeps norm statistics of single steps: pack it with kept=0")
+            raise InputError(f"{path.name} keeps norm statistics of single steps: pack it with separate_steps=0")
         below = {
             name.removeprefix("layers.0."): array.astype(np.float64)
             for name, array in arrays.items()

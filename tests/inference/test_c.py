@@ -25,8 +25,8 @@ CASES = [
 ]
 MAIN = """\
 #include "net.h"
-{say}
-static const int16_t given[][{width}] = {{{rows}}};
+{put}
+static const int16_t inputs[][{width}] = {{{rows}}};
 
 int main(void) {{
     static net_state state;
@@ -36,20 +36,20 @@ int main(void) {{
     for (int16_t n = 0; n < {steps}; n++) {{
         net_step(&state, {argument}, logits);
         for (int16_t r = 0; r < NET_OUTPUTS; r++)
-            for (int16_t k = 28; k >= 0; k -= 4) say("0123456789abcdef"[logits[r] >> k & 15]);
-        say('\\n');
+            for (int16_t k = 28; k >= 0; k -= 4) put("0123456789abcdef"[logits[r] >> k & 15]);
+        put('\\n');
     }}
     {end}
     return 0;
 }}
 """
-HOST = {"say": "#include <stdio.h>\nstatic void say(char c) { putchar(c); }", "begin": "", "end": ""}
+HOST = {"put": "#include <stdio.h>\nstatic void put(char c) { putchar(c); }", "begin": "", "end": ""}
 AVR = {
-    "say": """\
+    "put": """\
 #include <avr/interrupt.h>
 #include <avr/io.h>
 #include <avr/sleep.h>
-static void say(char c) {
+static void put(char c) {
     while (!(UCSR0A & (1 << UDRE0))) {}
     UDR0 = c;
 }""",
@@ -58,26 +58,26 @@ static void say(char c) {
 }
 
 
-def packed(path, cell="lstm", quantizer="ternary", dataset="markov", kept=0, hidden=7, **choices):
+def packed(path, cell="lstm", quantizer="ternary", dataset="markov", separate_steps=0, hidden=7, **choices):
     budget = f"smoke(hidden={hidden}, calibration=2, batch=4, steps={64 if dataset == 'digits' else 8})"
     spec = RunSpec(dataset=dataset, cell=cell, quantizer=quantizer, budget=budget, **choices)
     network = train.build(spec)
     for norm in network.norms():
         torch.nn.init.uniform_(norm.gain, 0.1, 1.0) if norm.gain.requires_grad else None
     evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
-    return deploy.write(network, spec, path, kept, spec.dataset != "digits")
+    return deploy.write(network, spec, path, separate_steps, spec.dataset != "digits")
 
 
 def expected(path, bits, steps=12):
     """What goes in, as C takes it, and the logits that whole numbers give."""
-    whole = fixed.Fixed(path, bits)
+    whole = fixed.load(path, bits)
     random, state, logits = np.random.default_rng(0), whole.start(), []
     size = whole.about["inputs"]
     x = random.integers(0, size, steps) if whole.about["symbols"] else random.random((steps, size)).round(2)
-    for now in x:
-        y, state = whole.step(int(now) if whole.about["symbols"] else now, state)
+    for row in x:
+        y, state = whole.step(int(row) if whole.about["symbols"] else row, state)
         logits.append(y.tolist())
-    return (x if whole.about["symbols"] else whole.rounded(x)).reshape(steps, -1), logits
+    return (x if whole.about["symbols"] else whole.quantize(x)).reshape(steps, -1), logits
 
 
 def program(path, folder, bits, machine):
@@ -90,7 +90,7 @@ def program(path, folder, bits, machine):
         "width": rows.shape[1],
         "rows": ", ".join(f"{{{', '.join(map(str, row))}}}" for row in rows.tolist()),
         "steps": len(rows),
-        "argument": "given[n][0]" if symbols else "given[n]",
+        "argument": "inputs[n][0]" if symbols else "inputs[n]",
     }
     (folder / "main.c").write_text(MAIN.format(**values))
     return ["".join(f"{value & 0xFFFFFFFF:08x}" for value in row) for row in logits]
@@ -115,8 +115,8 @@ def test_c_is_the_same_where_int_has_16_bits(case, bits, tmp_path):
     lines = program(packed(tmp_path / "m.safetensors", *case), tmp_path, bits, AVR)
     flags = ["-mmcu=atmega2560", "-DF_CPU=16000000", "-Os", "-std=gnu99", "-Wall", "-Wextra", "-Werror"]
     run(tmp_path, "avr-gcc", *flags, "-o", "net.elf", "net.c", "main.c")
-    said = run(tmp_path, "simavr", "-m", "atmega2560", "-f", "16000000", "net.elf")
-    assert re.findall(r"[0-9a-f]{16,}", said) == lines
+    output = run(tmp_path, "simavr", "-m", "atmega2560", "-f", "16000000", "net.elf")
+    assert re.findall(r"[0-9a-f]{16,}", output) == lines
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ def test_c_takes_symbols_and_features_and_statistics_of_single_steps(case, bits,
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
-def test_exported_c_never_asks_how_many_bits_an_int_has(case, tmp_path):
+def test_exported_c_does_not_depend_on_the_bits_of_an_int(case, tmp_path):
     for name in c_source.export(packed(tmp_path / "m.safetensors", *case), tmp_path):
         text = re.sub(r"/\*.*?\*/", "", name.read_text(), flags=re.S)
         assert not re.search(r"\b(int|long|short|unsigned|signed|char|size_t)\b", text)
@@ -157,8 +157,8 @@ def test_sums_that_32_bits_do_not_hold_are_the_same_in_c(tmp_path):
     random = np.random.default_rng(0)
     for name in arrays:
         if "scale" in name or "shift" in name:
-            much = arrays[name] * 4.0 ** random.integers(0, 9, arrays[name].shape)
-            arrays[name] = much.clip(-(2**13), 2**13).astype(np.float32)
+            scaled = arrays[name] * 4.0 ** random.integers(0, 9, arrays[name].shape)
+            arrays[name] = scaled.clip(-(2**13), 2**13).astype(np.float32)
     file.write(path, arrays, about)
     lines = program(path, tmp_path, 8, HOST)
     flags = ["-std=c99", "-fsanitize=undefined", "-fno-sanitize-recover"]
@@ -166,7 +166,7 @@ def test_sums_that_32_bits_do_not_hold_are_the_same_in_c(tmp_path):
     assert run(tmp_path, "./net").split() == lines
 
 
-def test_names_that_are_none_and_what_would_leave_a_comment_are_not_written(tmp_path):
+def test_invalid_names_and_text_that_would_end_a_comment_are_not_written(tmp_path):
     path = packed(tmp_path / "m.safetensors")
     for name in ("stdint", "Math", "größe", "2net", "", "a-b", "n" * 60, "x\n"):
         with pytest.raises(InputError, match="no name in C"):
@@ -184,12 +184,12 @@ def test_names_that_are_none_and_what_would_leave_a_comment_are_not_written(tmp_
     assert "#error" not in source.read_text()
 
 
-def test_a_symbol_that_is_none_changes_nothing(tmp_path):
+def test_an_unknown_symbol_changes_nothing(tmp_path):
     needed("cc")
     path = packed(tmp_path / "m.safetensors")
     c_source.export(path, tmp_path, "net")
     run(tmp_path, "cc", "-std=c99", "-shared", "-fPIC", "-o", "net.so", "net.c")
-    library, whole = ctypes.CDLL(str(tmp_path / "net.so")), fixed.Fixed(path)
+    library, whole = ctypes.CDLL(str(tmp_path / "net.so")), fixed.load(path)
     state, logits = ctypes.create_string_buffer(7 * 6), (ctypes.c_int32 * 8)()
     library.net_start(state)
     for symbol in (1, -1, 8, 2**31 - 1, -(2**31)):
@@ -200,7 +200,7 @@ def test_a_symbol_that_is_none_changes_nothing(tmp_path):
                 whole.step(symbol, whole.start())
 
 
-def test_a_model_made_for_some_bits_is_refused_for_others(tmp_path):
+def test_a_model_packed_for_some_bits_is_refused_for_others(tmp_path):
     path = packed(tmp_path / "m.safetensors", *CASES[2])
     with pytest.raises(InputError, match="for activations of 8 or 12 bits in C, not 9"):
         c_source.export(path, tmp_path, "net", 9)

@@ -1,4 +1,4 @@
-"""What leaves the house: C that equals the model in whole numbers, ONNX that equals the packed model."""
+"""Exports: C that equals the model in whole numbers, ONNX that equals the packed model."""
 
 import ctypes
 import re
@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("safetensors")
 
-from lowbit.inference import c_source, deploy, fixed, model, onnx_graph
+from lowbit.inference import c_source, deploy, fixed, model, onnx_graph, whole
 from lowbit.registry import InputError
 from lowbit.studies.spec import RunSpec
 from lowbit.training import train
@@ -24,17 +24,17 @@ CASES = [
 SYMBOLS = np.random.default_rng(0).integers(0, 16, 60)
 
 
-def packed(path, cell="lstm", quantizer="ternary", more="", kept=0, hidden=19, **choices):
+def packed(path, cell="lstm", quantizer="ternary", options="", separate_steps=0, hidden=19, **choices):
     from lowbit.training import evaluate
 
-    budget = f"smoke(hidden={hidden}, calibration=2, batch=4, steps=8{more})"
+    budget = f"smoke(hidden={hidden}, calibration=2, batch=4, steps=8{options})"
     spec = RunSpec(cell=cell, quantizer=quantizer, budget=budget, **choices)
     network = train.build(spec)
     evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
-    return deploy.write(network, spec, path, kept, symbols=spec.dataset != "digits")
+    return deploy.write(network, spec, path, separate_steps, symbols=spec.dataset != "digits")
 
 
-def said(function, start, symbols):
+def logits_of(function, start, symbols):
     state, logits = start, []
     for symbol in symbols:
         y, state = function(int(symbol), state)
@@ -42,13 +42,26 @@ def said(function, start, symbols):
     return np.array(logits)
 
 
+def onnx_session(path):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    file = onnx_graph.export(path, path.with_suffix(".onnx"))
+    return runtime.InferenceSession(file, providers=["CPUExecutionProvider"])
+
+
+def onnx_state(state):
+    """The state of a packed model of one layer as ONNX takes it."""
+    parts = np.moveaxis(state.layers[0], 1, 0)
+    return {name: part[None].copy() for name, part in zip("hc", parts, strict=False)}
+
+
 @pytest.mark.parametrize("bits", [8, 12])
 @pytest.mark.parametrize(("cell", "quantizer"), CASES)
-def test_whole_numbers_alone_say_nearly_the_same(cell, quantizer, bits, tmp_path):
+def test_whole_numbers_alone_give_nearly_the_same_logits(cell, quantizer, bits, tmp_path):
     path = packed(tmp_path / "m.safetensors", cell, quantizer, ", layers=2")
-    whole, real = fixed.Fixed(path, bits), model.load(path, 32)
+    numbers, real = fixed.load(path, bits), model.load(path, 32)
     symbols = SYMBOLS[:20] % real.about["inputs"]
-    y, z = said(whole.step, whole.start(), symbols) / 2**12, said(real.step, real.start(), symbols)
+    y, z = logits_of(numbers.step, numbers.start(), symbols) / 2**12, logits_of(real.step, real.start(), symbols)
     # The rounding of h, and that of the readout to eight bits a weight.
     bound = np.abs(real.readout).sum(1).max() * 16 / 2**bits + np.abs(real.readout).max() * 19 / 127
     assert np.abs(y - z).max() < bound
@@ -66,14 +79,14 @@ def test_exported_c_equals_the_model_in_whole_numbers(cell, quantizer, bits, tmp
     flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     subprocess.run([compiler, *flags, "-o", tmp_path / "net.so", source], check=True)
     library = ctypes.CDLL(str(tmp_path / "net.so"))
-    whole = fixed.Fixed(path, bits)
+    numbers = fixed.load(path, bits)
     state = ctypes.create_string_buffer(2 * 19 * (2 + 4))
-    logits = (ctypes.c_int32 * whole.about["outputs"])()
+    logits = (ctypes.c_int32 * numbers.about["outputs"])()
     library.net_start(state)
-    expected = whole.start()
-    for symbol in SYMBOLS % whole.about["inputs"]:
+    expected = numbers.start()
+    for symbol in SYMBOLS % numbers.about["inputs"]:
         library.net_step(state, int(symbol), logits)
-        y, expected = whole.step(int(symbol), expected)
+        y, expected = numbers.step(int(symbol), expected)
         assert list(logits) == y.tolist()
 
 
@@ -84,24 +97,23 @@ def test_exported_c_has_no_heap_and_no_floating_point(tmp_path):
         assert set(re.findall(r"#include (\S+)", text)) <= {"<stdint.h>", '"model.h"'}
 
 
-def test_the_table_of_tanh_is_near_to_tanh(tmp_path):
-    whole = fixed.Fixed(packed(tmp_path / "m.safetensors"))
+def test_the_table_of_tanh_is_near_to_tanh():
     z = np.arange(-(2**17), 2**17, 97)
-    np.testing.assert_allclose(whole._tanh(z) / 2**15, np.tanh(z / 2**12), atol=2e-4)
-    np.testing.assert_allclose(whole._sigmoid(z) / 2**15, 1 / (1 + np.exp(-z / 2**12)), atol=2e-4)
+    np.testing.assert_allclose(whole.tanh(z) / 2**15, np.tanh(z / 2**12), atol=2e-4)
+    np.testing.assert_allclose(whole.sigmoid(z) / 2**15, 1 / (1 + np.exp(-z / 2**12)), atol=2e-4)
 
 
 def test_models_without_a_fixed_point_form_are_refused(tmp_path):
     path = tmp_path / "m.safetensors"
-    for words, choices in [
+    for message, choices in [
         ("no multiples of one step", {"quantizer": "exponential"}),
-        ("no features and no embedding", {"more": ", embedding=5"}),
-        ("learned its start", {"more": ", start='learned'"}),
+        ("no features and no embedding", {"options": ", embedding=5"}),
+        ("learned its start", {"options": ", start='learned'"}),
     ]:
-        with pytest.raises(InputError, match=words):
-            fixed.Fixed(packed(path, **choices))
+        with pytest.raises(InputError, match=message):
+            fixed.load(packed(path, **choices))
     with pytest.raises(InputError, match="2 to 12 bits"):
-        fixed.Fixed(path, 16)
+        fixed.load(path, 16)
     with pytest.raises(InputError, match="no name in C"):
         c_source.export(path, tmp_path, "a model")
 
@@ -109,54 +121,49 @@ def test_models_without_a_fixed_point_form_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("choices", "symbols"),
     [
-        ({"cell": "lstm(normalize_cell=True)", "more": ", layers=2"}, True),
+        ({"cell": "lstm(normalize_cell=True)", "options": ", layers=2"}, True),
         ({"cell": "gru", "quantizer": "binary"}, True),
         ({"cell": "rnn", "quantizer": "exponential", "norm": "weight"}, True),
-        ({"more": ", embedding=5", "quantized": "input+recurrent+embedding+readout"}, True),
+        ({"options": ", embedding=5", "quantized": "input+recurrent+embedding+readout"}, True),
         ({"dataset": "digits", "quantizer": "uniform(bits=3)"}, False),
     ],
     ids=["stacked", "binary", "float", "embedding", "features"],
 )
-def test_onnx_says_what_the_packed_model_says(choices, symbols, tmp_path):
-    pytest.importorskip("onnx")
-    runtime = pytest.importorskip("onnxruntime")
+def test_onnx_gives_the_logits_of_the_packed_model(choices, symbols, tmp_path):
     path = packed(tmp_path / "m.safetensors", **choices)
-    session = runtime.InferenceSession(onnx_graph.export(path, tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    session = onnx_session(path)
     streams = model.load(path, 8)
     state, about = streams.start(batch=2), streams.about
     names = ["h", "c"][: state.layers[0].shape[1]]
-    given = {name: np.zeros((about["layers"], 2, about["units"]), np.float32) for name in names}
+    inputs = {name: np.zeros((about["layers"], 2, about["units"]), np.float32) for name in names}
     random = np.random.default_rng(0)
     for _ in range(10):
         x = random.integers(0, about["inputs"], 2) if symbols else random.random((2, about["inputs"]), np.float32)
-        y, *ends = session.run(None, {"x": x, **given})
-        given = dict(zip(names, ends, strict=True))
+        y, *ends = session.run(None, {"x": x, **inputs})
+        inputs = dict(zip(names, ends, strict=True))
         z, state = streams.step(x, state)
         np.testing.assert_allclose(y, z, atol=2e-5)
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "lstm(normalize_cell=True)", "rnn"])
 def test_onnx_has_the_statistics_of_each_step(cell, tmp_path):
-    pytest.importorskip("onnx")
-    runtime = pytest.importorskip("onnxruntime")
-    path = packed(tmp_path / "m.safetensors", cell, dataset="digits", kept=3)
-    session = runtime.InferenceSession(onnx_graph.export(path, tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    path = packed(tmp_path / "m.safetensors", cell, dataset="digits", separate_steps=3)
+    session = onnx_session(path)
     streams = model.load(path, 8)
-    state, given = streams.start(batch=2), {"t": np.zeros(2, np.int64)}
-    names = [each.name for each in session.get_outputs()]
+    state, inputs = streams.start(batch=2), {"t": np.zeros(2, np.int64)}
+    names = [output.name for output in session.get_outputs()]
     random = np.random.default_rng(0)
     for t in range(6):
-        for name, part in zip("hc", np.moveaxis(state.layers[0], 1, 0), strict=False):
-            given[name] = part[None].copy()
+        inputs |= onnx_state(state)
         x = random.random((2, streams.about["inputs"]), np.float32)
-        found = dict(zip(names, session.run(None, {"x": x, **given}), strict=True))
+        results = dict(zip(names, session.run(None, {"x": x, **inputs}), strict=True))
         y, state = streams.step(x, state)
-        np.testing.assert_allclose(found["y"], y, atol=1e-4)
-        given["t"] = found["t_next"]
-        assert given["t"].tolist() == [t + 1] * 2
-    given["t"] = np.array([0, 5])  # sequences that did not begin together
-    both = session.run(["y"], {"x": x, **given})[0]
-    alone = [session.run(["y"], {"x": x, **given, "t": np.full(2, t)})[0][n] for n, t in enumerate((0, 5))]
+        np.testing.assert_allclose(results["y"], y, atol=1e-4)
+        inputs["t"] = results["t_next"]
+        assert inputs["t"].tolist() == [t + 1] * 2
+    inputs["t"] = np.array([0, 5])  # sequences that did not begin together
+    both = session.run(["y"], {"x": x, **inputs})[0]
+    alone = [session.run(["y"], {"x": x, **inputs, "t": np.full(2, t)})[0][n] for n, t in enumerate((0, 5))]
     np.testing.assert_allclose(both, alone, atol=1e-6)
 
 
@@ -166,29 +173,25 @@ def test_onnx_has_the_statistics_of_each_step(cell, tmp_path):
 )
 def test_onnx_multiplies_eight_bits_exactly_on_every_processor(cell, quantizer, tmp_path):
     """Each step from the same state, as a number that rounds another way would change all later ones."""
-    pytest.importorskip("onnx")
-    runtime = pytest.importorskip("onnxruntime")
-    more = ", optimizer='adam'"
-    path = packed(tmp_path / "m.safetensors", cell, quantizer, more, hidden=192, norm="weight")
-    session = runtime.InferenceSession(onnx_graph.export(path, tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    path = packed(tmp_path / "m.safetensors", cell, quantizer, ", optimizer='adam'", hidden=192, norm="weight")
+    session = onnx_session(path)
     streams, random = model.load(path, 8), np.random.default_rng(0)
     state = streams.start(batch=4)
     for _ in range(20):
         # As large as a state gets: products of neighbours then leave 16 bits.
-        wide = np.sign(state.layers[0]) * np.maximum(np.abs(state.layers[0]), random.random(state.layers[0].shape))
-        state = state._replace(layers=(wide.astype(np.float32),))
+        large = np.sign(state.layers[0]) * np.maximum(np.abs(state.layers[0]), random.random(state.layers[0].shape))
+        state = state._replace(layers=(large.astype(np.float32),))
         x = random.integers(0, streams.about["inputs"], 4)
-        given = {name: part[None].copy() for name, part in zip("hc", np.moveaxis(state.layers[0], 1, 0), strict=False)}
-        y = session.run(None, {"x": x, **given})[0]
+        y = session.run(None, {"x": x, **onnx_state(state)})[0]
         z, state = streams.step(x, state)
         np.testing.assert_allclose(y, z, atol=1e-5)
 
 
 def test_onnx_keeps_weights_packed(tmp_path):
     onnx = pytest.importorskip("onnx")
-    path = packed(tmp_path / "m.safetensors", more=", embedding=5")
+    path = packed(tmp_path / "m.safetensors", options=", embedding=5")
     graph = onnx.load(onnx_graph.export(path, tmp_path / "m.onnx")).graph
-    held = sum(len(each.raw_data) for each in graph.initializer if each.data_type == onnx.TensorProto.UINT8)
+    size = sum(len(array.raw_data) for array in graph.initializer if array.data_type == onnx.TensorProto.UINT8)
     rows = 4 * 19
-    assert held <= rows * (5 + 19) / 5 + 4  # five trits a byte
+    assert size <= rows * (5 + 19) / 5 + 4  # five trits a byte
     assert {node.domain for node in graph.node} == {""}

@@ -1,4 +1,4 @@
-"""Packed models from elsewhere: whatever they hold, they are refused in one line or give the right numbers."""
+"""Changed and foreign packed models: they are refused in one line or give the right numbers."""
 
 import os
 import stat
@@ -30,15 +30,17 @@ KINDS = [
 HERE = Path(__file__)
 
 
-def packed(path, kept=0, **choices):
-    more = ", ".join(("hidden=9", "calibration=2", "batch=4", "steps=6", *choices.pop("budget", ())))
-    spec = RunSpec(**choices, budget=f"smoke({more})")
+def packed(path, separate_steps=0, **choices):
+    options = ", ".join(("hidden=9", "calibration=2", "batch=4", "steps=6", *choices.pop("budget", ())))
+    spec = RunSpec(**choices, budget=f"smoke({options})")
     network = train.build(spec)
     evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
-    return deploy.write(network, spec, path, kept, spec.dataset != "digits", bits=4 if spec.quantizer == "full" else 0)
+    return deploy.write(
+        network, spec, path, separate_steps, spec.dataset != "digits", bits=4 if spec.quantizer == "full" else 0
+    )
 
 
-def sealed(good, bad, change):
+def rewritten(good, bad, change):
     """The model with a change, under a checksum that fits."""
     arrays, about = file.read(good)
     arrays = {name: array.copy() for name, array in arrays.items()}
@@ -48,13 +50,13 @@ def sealed(good, bad, change):
 
 
 READERS = {
-    "8 bits": lambda path: used(model.load(path, 8)),
-    "12 bits": lambda path: used(model.load(path, 12)),
-    "32 bits": lambda path: used(model.load(path, 32)),
-    "fixed": lambda path: fixed.Fixed(path),
+    "8 bits": lambda path: outputs(model.load(path, 8)),
+    "12 bits": lambda path: outputs(model.load(path, 12)),
+    "32 bits": lambda path: outputs(model.load(path, 32)),
+    "fixed": lambda path: fixed.load(path),
     "C": lambda path: c_source.export(path, path.parent / "c", "net"),
     "onnx": lambda path: onnx_graph.export(path, path.with_suffix(".onnx")),
-    "machine": lambda path: programs.compiled(path, machine()),
+    "machine": lambda path: programs.build(path, machine()),
 }
 
 
@@ -64,14 +66,14 @@ def machine():
     return accelerator.build("ternary")
 
 
-def given(about, steps=4):
+def inputs_of(about, steps=4):
     if about["symbols"]:
         return np.arange(steps) % about["inputs"]
     return np.random.default_rng(0).random((steps, about["inputs"]), np.float32)
 
 
-def used(streams):
-    y, _ = streams.run(given(streams.about), streams.start())
+def outputs(streams):
+    y, _ = streams.run(inputs_of(streams.about), streams.start())
     if streams.alphabet and streams.about["symbols"]:
         streams.generate(streams.alphabet[:1], 2)
     return y
@@ -80,17 +82,17 @@ def used(streams):
 def real(path):
     """The logits by plain formulas in float64, out of the arrays themselves."""
     arrays, about = file.read(path)
-    x, cell = given(about), about["cell"]
+    x, cell = inputs_of(about), about["cell"]
     if "embedding" in arrays or "embedding.codes" in arrays:
         x = file.matrix("embedding", arrays).values[x]
     for n in range(about["layers"]):
-        a = {name: array.astype(np.float64) for name, array in file.below(f"layers.{n}.", arrays).items()}
+        a = {name: array.astype(np.float64) for name, array in file.layer(n, arrays).items()}
         wx, wh = (file.matrix(f"layers.{n}.{part}", arrays).values.astype(float) for part in ("input", "recurrent"))
         h, c = (a["first"][k] if "first" in a else np.zeros(about["units"]) for k in (0, -1))
         outputs = []
-        for t, now in enumerate(x):
+        for t, row in enumerate(x):
             slot = min(t, len(a["scale_h"]) - 1)
-            z = (wx[:, now] if x.ndim == 1 else wx @ now) * a["scale_x"][slot] + a["shift_x"][slot]
+            z = (wx[:, row] if x.ndim == 1 else wx @ row) * a["scale_x"][slot] + a["shift_x"][slot]
             y = wh @ h * a["scale_h"][slot] + (a["shift_h"][slot] if "shift_h" in a else 0)
             with np.errstate(over="ignore"):
                 if cell == "gru":
@@ -110,7 +112,7 @@ def real(path):
     return x @ file.matrix("readout.weight", arrays).values.T.astype(float) + arrays["readout.bias"]
 
 
-def another(random, array):
+def changed(random, array):
     """An array that is not what it was, in one of many ways."""
     flat = array.reshape(-1)
     at = int(random.integers(flat.size))
@@ -151,15 +153,15 @@ def change(random):
             name, other = (names[int(random.integers(len(names)))] for _ in range(2))
             way = int(random.integers(10))
             if way < 5:
-                arrays[name] = another(random, arrays[name])
+                arrays[name] = changed(random, arrays[name])
             elif way == 5:
                 del arrays[name]
             elif way == 6:
                 arrays[name], arrays[other] = arrays[other], arrays[name]
             elif way == 7:
                 arrays[
-                    random.choice([f"layers.{int(random.integers(3))}.first", "embedding", "more", f"{name}.8", ""])
-                ] = another(random, arrays[other].copy())
+                    random.choice([f"layers.{int(random.integers(3))}.first", "embedding", "extra", f"{name}.8", ""])
+                ] = changed(random, arrays[other].copy())
             elif way == 8:
                 about[random.choice(sorted(about))] = ODD[int(random.integers(len(ODD)))]
             else:
@@ -171,37 +173,39 @@ def change(random):
 def fuzz(folder, count, seed):
     """Changed models, each read by every reader: what is no `InputError` must be the right numbers."""
     folder, random = Path(folder), np.random.default_rng(seed)
-    goods = [
-        packed(folder / f"{n}-{kept}.safetensors", kept, **kind) for n, kind in enumerate(KINDS) for kept in (0, 2)
+    models = [
+        packed(folder / f"{n}-{separate_steps}.safetensors", separate_steps, **kind)
+        for n, kind in enumerate(KINDS)
+        for separate_steps in (0, 2)
     ]
     lines = []
     for number in range(count):
         bad = folder / "bad.safetensors"
         try:
-            sealed(goods[number % len(goods)], bad, change(random))
+            rewritten(models[number % len(models)], bad, change(random))
         except (OverflowError, TypeError, ValueError):  # no file holds such
             continue
         for name, reader in READERS.items():
             try:
-                found = reader(bad)
+                logits = reader(bad)
             except InputError as error:
                 lines.append(str(error))
                 continue
             if name == "32 bits":
                 exact = real(bad)
-                np.testing.assert_allclose(found, exact, rtol=1e-3, atol=1e-3 * (1 + np.abs(exact).max()))
+                np.testing.assert_allclose(logits, exact, rtol=1e-3, atol=1e-3 * (1 + np.abs(exact).max()))
     assert not any("\n" in line for line in lines)
     print("refused", len(lines))
 
 
 def fuzzed(tmp_path, count, seed=0):
-    """In a process of its own, as a crash would be one of the tests."""
+    """Fuzzes in a subprocess, as a crash would end the tests."""
     call = f"{HERE.stem}.fuzz({str(tmp_path)!r}, {count}, {seed})"
     code = f"import sys; sys.path.insert(0, {str(HERE.parent)!r}); import {HERE.stem}; {call}"
     environment = {**os.environ, "PYTHONPATH": str(paths.SOURCE), "LOWBIT_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=3000)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout.split()[-1]) > 3 * count
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=3000)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert int(run.stdout.split()[-1]) > 3 * count
 
 
 def test_changed_models_are_refused_or_right(tmp_path):
@@ -214,7 +218,7 @@ def test_thousands_of_changed_models_are_refused_or_right(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "change"),
+    ("message", "change"),
     [
         (
             "'readout.weight' is float32 of shape",
@@ -247,12 +251,12 @@ def test_thousands_of_changed_models_are_refused_or_right(tmp_path):
         ("'dataset' of its spec is", lambda a, b: b["spec"].update(dataset="*/\n#include")),
     ],
 )
-def test_what_contradicts_itself_is_named(words, change, tmp_path):
-    bad = sealed(packed(tmp_path / "good"), tmp_path / "bad", change)
+def test_what_contradicts_itself_is_named(message, change, tmp_path):
+    bad = rewritten(packed(tmp_path / "good"), tmp_path / "bad", change)
     for name, reader in READERS.items():
         with pytest.raises(InputError) as caught:
             reader(bad)
-        assert words in str(caught.value), name
+        assert message in str(caught.value), name
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):
@@ -265,15 +269,15 @@ def test_files_of_other_kinds_are_refused(tmp_path):
             model.load(tmp_path / "other")
     for text in ("[" * 10**5, "[1, 2]", "{", '"words"', "1" * 10**5):
         arrays = {"weights": np.ones(3, np.float32)}
-        told = {"format": file.FORMAT, "about": text, "sha256": file.digest(arrays, text)}
+        metadata = {"format": file.FORMAT, "about": text, "sha256": file.digest(arrays, text)}
         import safetensors.numpy
 
-        (tmp_path / "other").write_bytes(safetensors.numpy.save(arrays, told))
+        (tmp_path / "other").write_bytes(safetensors.numpy.save(arrays, metadata))
         with pytest.raises(InputError, match="description"):
             model.load(tmp_path / "other")
 
 
-def test_codes_take_as_many_bytes_as_are_asked_for():
+def test_codes_take_as_many_bytes_as_the_check_expects():
     for levels in (2, 3, 5, 15, 17, 255, 256, 257, 512, 4095, 2**16):
         for count in (1, 7, 40, 41):
             codes = (np.arange(count) * 4099 % levels).astype(np.uint8 if levels <= 256 else np.uint16)
@@ -285,87 +289,73 @@ def test_codes_take_as_many_bytes_as_are_asked_for():
 )
 def test_committed_models_are_read(path):
     streams = model.load(path, 32)
-    np.testing.assert_allclose(used(streams), real(path), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(outputs(streams), real(path), rtol=1e-3, atol=1e-3)
 
 
 def test_stages_of_a_machine_are_of_shared_statistics(tmp_path):
     from lowbit.onchip import stages
 
     assert stages.Real.of(packed(tmp_path / "shared")).cell == "lstm"
-    with pytest.raises(InputError, match="pack it with kept=0"):
+    with pytest.raises(InputError, match="pack it with separate_steps=0"):
         stages.Real.of(packed(tmp_path / "single", 2))
 
 
-def test_shifts_that_make_up_for_rounding_are_those_of_their_bits(tmp_path):
+def test_shifts_that_correct_rounding_are_those_of_their_bits(tmp_path):
     path = packed(tmp_path / "good", 3, dataset="digits")
     arrays, _ = file.read(path)
     for bits in (8, 12, 32):
         streams = model.load(path, bits)
-        own = arrays.get(f"layers.0.shift_x.{bits}", arrays["layers.0.shift_x"])
-        np.testing.assert_array_equal(streams.layers[0].shift_x, own)
+        shift = arrays.get(f"layers.0.shift_x.{bits}", arrays["layers.0.shift_x"])
+        np.testing.assert_array_equal(streams.layers[0].shift_x, shift)
     assert len({arrays[f"layers.0.shift_x{form}"].tobytes() for form in ("", ".8", ".12", ".c8", ".c12")}) == 5
 
 
-def open_to_others(folder):
+def writable_by_all(folder):
     folder.mkdir(parents=True)
     folder.chmod(0o777)
 
 
-def with_readers(folder):
+def readable_by_all(folder):
     folder.mkdir(parents=True)
     folder.chmod(0o755)
 
 
-def a_link(folder):
-    (folder.parent / "elsewhere").mkdir(parents=True, mode=0o700)
-    folder.symlink_to(folder.parent / "elsewhere")
+def link(folder):
+    (folder.parent / "target").mkdir(parents=True, mode=0o700)
+    folder.symlink_to(folder.parent / "target")
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="folders have no owners here")
-@pytest.mark.parametrize("made", [open_to_others, with_readers, a_link])
-def test_code_is_read_from_no_folder_that_others_may_have_written(made, tmp_path, monkeypatch):
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "asked"))
+@pytest.mark.parametrize("create", [writable_by_all, readable_by_all, link])
+def test_code_is_read_from_no_folder_that_others_may_have_written(create, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    sources = (Path(__file__),)
-    first = Path(compiled.folder(str(tmp_path / "asked"), "some", sources))
-    assert first.parent == tmp_path / "asked"
+    arguments = str(tmp_path / "configured"), "some", (Path(__file__),)
+    cache_folder = compiled.cache_folder.__wrapped__
+    first = Path(cache_folder(*arguments))
+    assert first.parent == tmp_path / "configured"
     assert stat.S_IMODE(first.stat().st_mode) == 0o700
-    for parent in ("asked", "home/.cache"):
-        place = tmp_path / parent / first.name
-        if place.exists():
-            place.rmdir()
-        made(place)
-    compiled.folder.cache_clear()
-    last = Path(compiled.folder(str(tmp_path / "asked"), "some", sources))
-    assert tmp_path not in last.parents
-    assert stat.S_IMODE(last.stat().st_mode) == 0o700
-    compiled.folder.cache_clear()
+    first.rmdir()
+    create(first)
+    second = Path(cache_folder(*arguments))
+    assert second == tmp_path / "home" / ".cache" / first.name
+    second.rmdir()
+    create(second)
+    assert cache_folder(*arguments) == os.devnull
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owners here")
 def test_code_of_another_user_is_not_read(tmp_path, monkeypatch):
-    compiled.keep(tmp_path / "some.o", b"code")
-    assert compiled.kept(tmp_path / "some.o") == b"code"
-    assert compiled.private(tmp_path / "new")
-    me = os.getuid()
-    monkeypatch.setattr(os, "getuid", lambda: me + 1)
-    assert compiled.kept(tmp_path / "some.o") is None
-    assert not compiled.private(tmp_path / "new")
+    compiled.write(tmp_path / "some.o", b"code")
+    assert compiled.read(tmp_path / "some.o") == b"code"
+    assert compiled.is_private(tmp_path / "new")
+    user = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: user + 1)
+    assert compiled.read(tmp_path / "some.o") is None
+    assert not compiled.is_private(tmp_path / "new")
 
 
-def test_without_a_home_code_is_kept_until_the_process_ends():
-    code = (
-        "import pathlib\n"
-        "def no_home(): raise RuntimeError('no home')\n"
-        "pathlib.Path.home = no_home\n"
-        "from lowbit import compiled\n"
-        "place = compiled.place('some', (), 'name')\n"
-        "compiled.keep(place, b'code')\n"
-        "assert compiled.kept(place) == b'code'\n"
-        "print(place)\n"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    environment["PYTHONPATH"] = str(paths.SOURCE)
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert not Path(done.stdout.strip()).parents[1].exists()
+def test_without_a_home_code_is_not_cached(monkeypatch):
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user without a home
+    assert compiled.cache_folder.__wrapped__("", "some", ()) == os.devnull
+    compiled.write(Path(os.devnull) / "name.o", b"code")
+    assert compiled.read(Path(os.devnull) / "name.o") is None

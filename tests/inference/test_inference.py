@@ -12,7 +12,7 @@ pytest.importorskip("safetensors")
 
 import lowbit
 from lowbit import quantizers
-from lowbit.inference import deploy, file, grid, model
+from lowbit.inference import deploy, file, grid, model, plain
 from lowbit.registry import InputError
 from lowbit.studies.spec import RunSpec
 from lowbit.training import evaluate, train, trained
@@ -29,10 +29,10 @@ def calibrated(**choices):
     return spec, network
 
 
-def packed(path, bits, kept=0, symbols=True, **choices):
+def packed(path, bits, separate_steps=0, symbols=True, **choices):
     spec, network = calibrated(**choices)
-    deploy.write(network, spec, path, kept, symbols)
-    return spec, deploy.share(network, kept), model.load(path, bits)
+    deploy.write(network, spec, path, separate_steps, symbols)
+    return spec, deploy.share(network, separate_steps), model.load(path, bits)
 
 
 @torch.no_grad()
@@ -49,10 +49,10 @@ CELLS = ("gru", "lstm", "lstm(normalize_cell=True)", "rnn")
 
 @pytest.mark.parametrize("norm", ["batch", "batch_step", "none", "weight"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_packed_network_says_what_the_network_says(cell, norm, tmp_path):
+def test_a_packed_network_gives_the_logits_of_the_network(cell, norm, tmp_path):
     if "normalize_cell" in cell and norm in ("none", "weight"):
         pytest.skip("this norm cannot normalize the cell")
-    spec, network, streams = packed(tmp_path / "m.safetensors", 32, kept=5, cell=cell, norm=norm)
+    spec, network, streams = packed(tmp_path / "m.safetensors", 32, separate_steps=5, cell=cell, norm=norm)
     x = symbols(spec)
     y, _ = streams.run(x.numpy(), streams.start(batch=3))
     np.testing.assert_allclose(y, outputs(network, x), rtol=1e-4, atol=1e-5)
@@ -90,15 +90,19 @@ def test_rounded_activations_change_outputs_by_their_rounding(cell, quantizer, b
 def test_compiled_cells_agree_with_numpy(cell, tmp_path):
     _, _, streams = packed(tmp_path / "m.safetensors", 12, cell=cell)
     (layer,) = streams.layers
-    state, again = layer.start(), layer.start()
+    state, expected_state = layer.start(), layer.start()
     x = np.arange(20) % streams.about["inputs"]
     h = layer.run(x, state, 0)
-    from lowbit.inference import plain
 
-    other = np.empty_like(h)
-    plain.run(layer, layer.table, x, 0, again, other)
-    np.testing.assert_allclose(h, other, atol=2e-6)
-    np.testing.assert_allclose(state, again, atol=2e-6)
+    def product(h):
+        return layer.h(np.clip(np.rint(h * np.float32(2**11)), 1 - 2**11, 2**11 - 1).astype(np.int16)).astype(
+            np.float32
+        )
+
+    expected = np.empty_like(h)
+    plain.run(layer, product, layer.table, x, 0, expected_state, expected)
+    np.testing.assert_allclose(h, expected, atol=2e-6)
+    np.testing.assert_allclose(state, expected_state, atol=2e-6)
 
 
 def test_steps_and_batches_are_one_run_cut_up(tmp_path):
@@ -118,11 +122,11 @@ def test_steps_and_batches_are_one_run_cut_up(tmp_path):
 def test_a_step_leaves_the_state_before_it_alone(tmp_path):
     _, _, streams = packed(tmp_path / "m.safetensors", 8)
     _, state = streams.step(1, streams.start())
-    kept = state.layers[0].copy()
+    copy = state.layers[0].copy()
     first, _ = streams.step(0, state)
-    again, _ = streams.step(0, state)
-    np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(state.layers[0], kept)
+    second, _ = streams.step(0, state)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(state.layers[0], copy)
 
 
 def test_features_and_embeddings_can_be_inputs(tmp_path):
@@ -143,8 +147,8 @@ def test_a_byte_that_changed_is_noticed(tmp_path):
     path = tmp_path / "m.safetensors"
     packed(path, 32)
     content = path.read_bytes()
-    for place in range(8, len(content), max(1, len(content) // 40)):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    for i in range(8, len(content), max(1, len(content) // 40)):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :])
         with pytest.raises(InputError, match="damaged|format"):
             model.load(path)
     path.write_bytes(content[:-1])
@@ -152,7 +156,7 @@ def test_a_byte_that_changed_is_noticed(tmp_path):
         model.load(path)
 
 
-def test_what_cannot_be_packed_or_loaded_is_said(tmp_path):
+def test_what_cannot_be_packed_or_loaded_is_an_error(tmp_path):
     path = tmp_path / "m.safetensors"
     with pytest.raises(InputError, match="no packed model at"):
         model.load(path)
@@ -184,7 +188,7 @@ def test_shared_statistics_are_those_of_all_products(tmp_path):
     scale, shift = shared.fold(norm.gain[:, None])
     assert len(scale) == 1
     torch.testing.assert_close(-shift[0] / scale[0], mean.float())
-    (some, *_) = deploy.share(network, kept=3).norms()
+    (some, *_) = deploy.share(network, separate_steps=3).norms()
     assert len(some.count) == 4
     torch.testing.assert_close(some.fold(norm.gain[:, None])[0][:3], norm.fold(norm.gain[:, None])[0][:3])
 
@@ -206,9 +210,9 @@ def test_whole_numbers_times_their_scale_are_the_weights():
         codes, book = quantizer.encode(w)
         matrix = grid.Matrix(codes.numpy(), grid.shortest(book.numpy(), 1))
         np.testing.assert_array_equal(matrix.values, quantizer.decode(codes, book).numpy())
-        found = grid.grid(matrix, grid.WIDEST)
-        if found is not None:
-            np.testing.assert_allclose(found.whole * found.scale[:, None], matrix.values, rtol=1e-5)
+        weights = grid.grid(matrix, grid.WIDEST)
+        if weights is not None:
+            np.testing.assert_allclose(weights.whole * weights.scale[:, None], matrix.values, rtol=1e-5)
         else:
             assert name in ("alternating", "lat", "ttq"), name
 
@@ -228,7 +232,7 @@ def test_loading_and_streaming_need_no_torch_and_later_processes_no_numba(tmp_pa
 def test_a_state_of_another_model_is_refused(tmp_path):
     _, _, streams = packed(tmp_path / "m.safetensors", 8)
     _, _, other = packed(tmp_path / "o.safetensors", 8, budget=SMALL.replace("hidden=16", "hidden=17"))
-    with pytest.raises(InputError, match="none of this model"):
+    with pytest.raises(InputError, match="of another model"):
         streams.step(1, other.start())
     with pytest.raises(InputError, match="one symbol"):
         streams.step(1, streams.start(batch=2))
@@ -240,10 +244,10 @@ def test_a_run_becomes_a_model_that_writes(tmp_path, monkeypatch):
     lowbit.pack(spec, tmp_path / "m.safetensors")
     streams = lowbit.load(tmp_path / "m.safetensors")
     assert RunSpec(**streams.spec) == spec
-    written = streams.generate(np.array([0, 1]), 30, seed=3)
-    assert len(written) == 30
-    assert set(written) <= set(range(spec.data.outputs))
-    np.testing.assert_array_equal(written, streams.generate(np.array([0, 1]), 30, seed=3))
+    sample = streams.generate(np.array([0, 1]), 30, seed=3)
+    assert len(sample) == 30
+    assert set(sample) <= set(range(spec.data.outputs))
+    np.testing.assert_array_equal(sample, streams.generate(np.array([0, 1]), 30, seed=3))
     y, _ = streams.run(np.array([0, 1]), streams.start())
     assert streams.generate(np.array([0, 1]), 1, temperature=1e-6)[0] == y[-1].argmax()
 
@@ -259,9 +263,9 @@ def test_a_model_of_text_writes_text(tmp_path):
     codes = data.splits["test"][0][:200]
     text = "".join(data.alphabet[code] for code in codes)
     np.testing.assert_array_equal(streams.encode(text), codes)
-    written = streams.generate("import ", 20)
-    assert len(written) == 20
-    assert set(written) <= set(data.alphabet)
+    sample = streams.generate("import ", 20)
+    assert len(sample) == 20
+    assert set(sample) <= set(data.alphabet)
     with pytest.raises(InputError, match="does not know"):
         streams.generate("\N{SNOWMAN}", 1)
 

@@ -1,4 +1,4 @@
-"""The law of export: what leaves the house scores as the record's deployed network, or is refused in one line.
+"""The law of export: an exported network scores as the record's deployed one, or is refused in one line.
 
 Sharing statistics over time may make the validation score worse by `sharing.COST` or better by `sharing.GAIN`, which
 `pack` measures, and the test score by twice as much, as these are other items; activations of b bits have a precision
@@ -40,8 +40,8 @@ TASKS = {
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
-def spoken(x):
-    """What a network is given, as packed models take it."""
+def inputs_of(x):
+    """The inputs of a network as packed models take them."""
     return np.ascontiguousarray(x.numpy() if x.is_floating_point() else x.numpy().astype(np.int64))
 
 
@@ -54,21 +54,21 @@ def of_onnx(path):
     runtime = pytest.importorskip("onnxruntime")
     file = onnx_graph.export(path, path.with_suffix(".onnx"))
     session = runtime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    names = [each.name for each in session.get_outputs()]
+    names = [output.name for output in session.get_outputs()]
 
     def run(x, state):
         if state is None:
             sizes = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
             state = {
-                each.name: np.zeros([x.shape[1] if size == "batch" else size for size in each.shape], sizes[each.type])
-                for each in session.get_inputs()
-                if each.name != "x"
+                entry.name: np.zeros([x.shape[1] if n == "batch" else n for n in entry.shape], sizes[entry.type])
+                for entry in session.get_inputs()
+                if entry.name != "x"
             }
         outputs = []
-        for now in x:
-            found = dict(zip(names, session.run(None, {"x": now, **state}), strict=True))
-            state = {name: found[f"{name}_next"] for name in state}
-            outputs.append(found["y"])
+        for row in x:
+            results = dict(zip(names, session.run(None, {"x": row, **state}), strict=True))
+            state = {name: results[f"{name}_next"] for name in state}
+            outputs.append(results["y"])
         return np.array(outputs), state
 
     return run
@@ -79,21 +79,21 @@ def of_c(path, bits):
     _, source = c_source.export(path, path.parent, "net", bits)
     flags = ["-O1", "-std=c99", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     subprocess.run([COMPILER, *flags, "-o", path.parent / f"net{bits}.so", source], check=True)
-    library, whole = ctypes.CDLL(str(path.parent / f"net{bits}.so")), fixed.Fixed(path, bits)
+    library, whole = ctypes.CDLL(str(path.parent / f"net{bits}.so")), fixed.load(path, bits)
     about = whole.about
-    room = about["layers"] * about["units"] * 6 + 8
+    size = about["layers"] * about["units"] * 6 + 8
 
     def run(x, state):
-        states = state or [ctypes.create_string_buffer(room) for _ in range(x.shape[1])]
+        states = state or [ctypes.create_string_buffer(size) for _ in range(x.shape[1])]
         y = np.empty((*x.shape[:2], about["outputs"]), np.int32)
-        given = x if about["symbols"] else whole.rounded(x).astype(np.int16)
+        inputs = x if about["symbols"] else whole.quantize(x).astype(np.int16)
         for sequence, memory in enumerate(states):
             if state is None:
                 library.net_start(memory)
             for t in range(len(x)):
-                now = given[t, sequence]
-                now = int(now) if about["symbols"] else np.ascontiguousarray(now).ctypes.data_as(ctypes.c_void_p)
-                library.net_step(memory, now, y[t, sequence].ctypes.data_as(ctypes.c_void_p))
+                row = inputs[t, sequence]
+                row = int(row) if about["symbols"] else np.ascontiguousarray(row).ctypes.data_as(ctypes.c_void_p)
+                library.net_step(memory, row, y[t, sequence].ctypes.data_as(ctypes.c_void_p))
         return y / np.float32(2**12), states
 
     return run
@@ -104,7 +104,7 @@ def score(run, spec):
     totals, points, state = 0.0, 0, None
     at_end = isinstance(train.build(spec), networks.registry["classify"])
     for batch in spec.data.alone("test", spec.recipe.test_limit):
-        y, state = run(spoken(batch.x), None if batch.fresh else state)
+        y, state = run(inputs_of(batch.x), None if batch.fresh else state)
         if at_end:
             y = y[-1] if batch.lengths is None else y[batch.lengths - 1, np.arange(y.shape[1])]
         y = torch.from_numpy(np.asarray(y, np.float32))
@@ -117,13 +117,13 @@ def exported(path):
     """Every form of a packed model that there is, with the bits of its activations; only C may be refused."""
     forms = [(f"{bits} bits", bits, of_model(path, bits)) for bits in (32, 12, 8)]
     forms.append(("onnx", 8, of_onnx(path)))
-    if COMPILER and not refusal(fixed.Fixed, path):
+    if COMPILER and not refusal(fixed.load, path):
         forms += [(f"C, {bits} bits", bits, of_c(path, bits)) for bits in (12, 8)]
     return forms
 
 
 def refusal(function, *arguments):
-    """What a function says to what it cannot do; nothing where it can."""
+    """The error message of a function; empty where there is none."""
     try:
         function(*arguments)
     except InputError as error:
@@ -131,8 +131,8 @@ def refusal(function, *arguments):
     return ""
 
 
-def holds(tmp_path, **choices):
-    """The law for one run."""
+def check_law(tmp_path, **choices):
+    """Checks the law for one run."""
     spec = RunSpec(**choices)
     try:
         record = lowbit.recall(spec)
@@ -144,22 +144,22 @@ def holds(tmp_path, **choices):
     shared = about.get("sharing", {"own": 0, "shared": 0})
     assert -sharing.GAIN * shared["own"] <= shared["shared"] - shared["own"] <= sharing.COST * shared["own"]
     for name, bits, run in exported(path):
-        found, points = score(run, spec)
+        exported_score, points = score(run, spec)
         one = 100 / points if spec.data.metric.unit.startswith("%") else 0
         rounding = 2.0 ** (1 - bits) * own + one
-        assert -2 * sharing.GAIN * own - rounding <= found - own <= 2 * sharing.COST * own + rounding, name
+        assert -2 * sharing.GAIN * own - rounding <= exported_score - own <= 2 * sharing.COST * own + rounding, name
 
 
 @pytest.mark.parametrize(("task", "cell"), [("char-lm", "gru"), ("classify", "lstm")])
-def test_what_is_exported_scores_as_the_record_says(task, cell, tmp_path):
-    holds(tmp_path, dataset=TASKS[task], cell=cell, budget=SMALL)
+def test_an_exported_network_scores_as_its_record(task, cell, tmp_path):
+    check_law(tmp_path, dataset=TASKS[task], cell=cell, budget=SMALL)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("cell", check.GATES)
 def test_every_task_and_cell_is_exported_as_it_scores(cell, task, tmp_path):
-    holds(tmp_path, dataset=TASKS[task], cell=cell, budget=STACKED)
+    check_law(tmp_path, dataset=TASKS[task], cell=cell, budget=STACKED)
 
 
 @pytest.mark.slow
@@ -168,19 +168,19 @@ def test_every_task_and_cell_is_exported_as_it_scores(cell, task, tmp_path):
 def test_every_quantizer_is_exported_as_it_scores(dataset, quantizer, tmp_path):
     fits = quantizers.build(quantizer).fits
     parts = "+".join(part for part in ("input", "recurrent") if part in fits)
-    holds(tmp_path, dataset=dataset, quantizer=quantizer, quantized=parts, budget=CURVED)
+    check_law(tmp_path, dataset=dataset, quantizer=quantizer, quantized=parts, budget=CURVED)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 @pytest.mark.parametrize("name", [name for name in norm.names() if issubclass(norm.registry[name], norm.Affine)])
 def test_every_norm_is_exported_as_it_scores(name, cell, tmp_path):
-    holds(tmp_path, dataset="digits", norm=name, cell=cell, budget=SMALL)
+    check_law(tmp_path, dataset="digits", norm=name, cell=cell, budget=SMALL)
 
 
 @pytest.mark.slow  # trains three networks
 @pytest.mark.parametrize("quantizer", ["ternary", "binary", "full"])
-def test_digits_leave_the_house_with_the_score_of_their_record(quantizer, tmp_path):
+def test_exported_digits_have_the_score_of_their_record(quantizer, tmp_path):
     spec = RunSpec(dataset="digits", quantizer=quantizer, budget="tour")
     own = lowbit.recall(spec).metrics["deployed"]
     path = lowbit.pack(spec, tmp_path / "m.safetensors")
@@ -199,7 +199,7 @@ def refused(tmp_path, monkeypatch, **choices):
     return line
 
 
-def test_the_law_speaks_of_every_task():
+def test_the_law_covers_every_task():
     assert {RunSpec(dataset=name).data.task: task for task, name in TASKS.items()} == {task: task for task in TASKS}
     assert {*TASKS, "cloze"} == set(networks.names())  # which reads both ways, and is refused
 
@@ -216,13 +216,13 @@ def test_what_has_no_packed_form_is_refused_before_it_is_trained(tmp_path, monke
     assert "train one that can" in both
 
 
-def test_pack_says_what_sharing_costs(tmp_path):
+def test_pack_reports_the_cost_of_sharing(tmp_path):
     spec = RunSpec(dataset="digits", budget=f"smoke(hidden=16, {FEW.replace('60', '150')})")
     with pytest.warns(UserWarning, match="share norm statistics take the validation score from"):
-        path = lowbit.pack(spec, tmp_path / "m.safetensors", kept=0)
+        path = lowbit.pack(spec, tmp_path / "m.safetensors", separate_steps=0)
     cost = check.read(path)[1]["sharing"]
     assert cost["kept"] == 0
     assert cost["own"] != cost["shared"]
     assert check.read(lowbit.pack(spec, path))[1]["sharing"]["kept"] == 63
     with pytest.raises(InputError, match="count from 0"):
-        lowbit.pack(spec, path, kept=-1)
+        lowbit.pack(spec, path, separate_steps=-1)

@@ -201,7 +201,7 @@ def test_gradients_of_bfloat16_products_are_near_those_of_the_reference(cell, ca
 def test_products_are_matrix_products():
     import numba
 
-    from lowbit.compiled.words import inner
+    from lowbit.compiled.emit import inner
     from lowbit.layers.kernels.whole import products
     from lowbit.layers.loops import layout
     from lowbit.layers.loops.native.products import multiply
@@ -222,7 +222,7 @@ def test_products_are_matrix_products():
 def test_compiled_activations_are_within_a_few_units_in_the_last_place():
     import numba
 
-    from lowbit.compiled.words import inner
+    from lowbit.compiled.emit import inner
     from lowbit.layers.loops.native import activations
 
     tanh, sigmoid = inner(activations.tanh), inner(activations.sigmoid)

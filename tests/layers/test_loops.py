@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lowbit import compiled, paths
-from lowbit.compiled import elsewhere
-from lowbit.compiled.elsewhere import Loops
+from lowbit.compiled.emit import code as object_code
+from lowbit.compiled.loops import CALL, Loops, flatten
 from lowbit.layers.loops import loader
 
 LAYER = """
@@ -65,14 +65,12 @@ def words(whole, single, small, flag, left, right):
 
 @pytest.fixture(scope="module")
 def code():
-    from lowbit.compiled.words import code
-
-    return code(echo, words(0, 0, 0, False, np.zeros((0, 0), np.float32), np.zeros(0, np.int64)))
+    return object_code(echo, words(0, 0, 0, False, np.zeros((0, 0), np.float32), np.zeros(0, np.int64)))
 
 
 @pytest.fixture(scope="module")
-def called(code, tmp_path_factory):
-    return elsewhere.CALL(compiled.link(tmp_path_factory.mktemp("code") / "echo.o", code))
+def called(code):
+    return CALL(compiled.link("echo", code))
 
 
 @given(
@@ -85,9 +83,9 @@ def called(code, tmp_path_factory):
 )
 def test_what_is_handed_over_in_words_arrives(called, whole, single, small, flag, left, right):
     given, told = words(whole, single, small, flag, left, right), []
-    elsewhere.flatten(given, told)
+    flatten(given, told)
     told = np.array(told, np.int64)
-    assert called(compiled.at(told)) == 0
+    assert called(compiled.address(told)) == 0
     head = [whole, np.float32(single), small, flag, *left.shape, *right.shape]
     np.testing.assert_array_equal(given[-1], [*head, *left.ravel(), *right])
 
@@ -108,20 +106,18 @@ def rows(matrix):
         doubled(row)
 
 
-def test_what_a_function_calls_is_compiled_with_it(tmp_path):
-    from lowbit.compiled.words import code
-
+def test_what_a_function_calls_is_compiled_with_it():
     matrix = np.arange(6).reshape(2, 3)
-    call, told = elsewhere.CALL(compiled.link(tmp_path / "rows.o", code(rows, (matrix,)))), []
-    elsewhere.flatten((matrix,), told)
+    call, told = CALL(compiled.link("rows", object_code(rows, (matrix,)))), []
+    flatten((matrix,), told)
     told = np.array(told, np.int64)
-    assert call(compiled.at(told)) == 0
+    assert call(compiled.address(told)) == 0
     assert matrix.tolist() == [[0, 2, 4], [6, 8, 10]]
 
 
 def test_arguments_of_one_kind_differ_in_numbers_and_lengths_alone():
     kinds = [
-        elsewhere.flatten(words(1, 2.0, 3, True, np.zeros(shape, np.float32), right), [])
+        flatten(words(1, 2.0, 3, True, np.zeros(shape, np.float32), right), [])
         for shape in ((2, 3), (1, 0))
         for right in (np.zeros(4, np.int64), np.zeros(4, np.int32))
     ]
@@ -130,35 +126,35 @@ def test_arguments_of_one_kind_differ_in_numbers_and_lengths_alone():
 
 def test_what_has_gaps_or_is_fixed_or_has_no_words_is_refused():
     with pytest.raises(ValueError, match="with gaps"):
-        elsewhere.flatten((1, np.zeros((4, 4), np.float32)[:, :2]), [])
+        flatten((1, np.zeros((4, 4), np.float32)[:, :2]), [])
     fixed = np.zeros(3, np.float32)
     fixed.flags.writeable = False
     with pytest.raises(TypeError, match="not writable"):
-        elsewhere.flatten((fixed,), [])
+        flatten((fixed,), [])
     for value in (0.5, "word", None, [1]):
         with pytest.raises(TypeError, match="compiled loops take no"):
-            elsewhere.flatten((1, (value,)), [])
+            flatten((1, (value,)), [])
 
 
 def test_code_that_is_not_whole_is_not_read(tmp_path):
     file = tmp_path / "some.o"
-    assert compiled.kept(file) is None
-    compiled.keep(file, b"code")
-    assert compiled.kept(file) == b"code"
+    assert compiled.read(file) is None
+    compiled.write(file, b"code")
+    assert compiled.read(file) == b"code"
     assert [*tmp_path.iterdir()] == [file]
     whole = file.read_bytes()
     for damaged in (whole[:-1], whole[:20], b"", whole[:-1] + b"!"):
         file.write_bytes(damaged)
-        assert compiled.kept(file) is None
-    compiled.keep(tmp_path / "nowhere" / "some.o", b"code")  # where nothing can be kept nothing is
+        assert compiled.read(file) is None
+    compiled.write(tmp_path / "nowhere" / "some.o", b"code")  # where nothing can be kept nothing is
 
 
-def test_a_function_is_compiled_elsewhere_once_though_it_was_begun(code, tmp_path, monkeypatch):
+def test_a_function_is_compiled_in_a_subprocess_once_though_it_was_begun(code, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     source, count = tmp_path / "code", tmp_path / "count"
     source.write_bytes(code)
     tell = f"import sys; sys.stdin.buffer.read(); sys.stdout.buffer.write(open({str(source)!r}, 'rb').read())"
-    monkeypatch.setattr(elsewhere, "ELSEWHERE", f"{tell}; print('.', file=open({str(count)!r}, 'a'))")
+    monkeypatch.setattr("lowbit.compiled.loops.COMPILE", f"{tell}; print('.', file=open({str(count)!r}, 'a'))")
     loops = Loops("lowbit.some", ())
     for begins in (True, False):
         name, given = f"some.echo_{begins}", words(7, 1.0, 2, True, np.ones((1, 2), np.float32), np.arange(3))
@@ -175,7 +171,7 @@ def test_code_that_is_kept_starts_no_process(code, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(Loops, "_compiler", None)
     loops, given = Loops("lowbit.some", ()), words(7, 1.0, 2, True, np.ones((1, 2), np.float32), np.arange(3))
-    compiled.keep(loops.place("some.kept", elsewhere.flatten(given, [])), code)
+    compiled.write(loops.path("some.kept", flatten(given, [])), code)
     loops.begin("some.kept", *given)
     loops.run("some.kept", *given)
     assert given[-1][0] == 7
@@ -208,5 +204,5 @@ def test_the_first_run_on_a_machine_is_as_all_later_ones_and_as_two_at_once(tmp_
     found.append(trained(tmp_path).communicate()[0])
     assert len(set(found)) == 1
     assert len(found[0].split()) == 2
-    assert compiled.kept(file)
+    assert compiled.read(file)
     assert not [*tmp_path.rglob("*.part")]

@@ -115,7 +115,7 @@ def test_a_cell_that_the_datapath_lacks_is_refused(tmp_path):
     evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
     deploy.write(network, spec, tmp_path / "m.safetensors")
     with pytest.raises(InputError, match="the datapath has no cell"):
-        programs.compiled(tmp_path / "m.safetensors", accelerator.build("ternary"))
+        programs.build(tmp_path / "m.safetensors", accelerator.build("ternary"))
 
 
 @pytest.mark.parametrize("name", COMMITTED)

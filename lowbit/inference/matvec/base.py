@@ -1,4 +1,4 @@
-"""What a kernel is: which matrices it multiplies, how it lays them out, and a compiled function."""
+"""The base class of kernels: which matrices they multiply, how these are laid out, and a compiled function."""
 
 import abc
 import ctypes
@@ -10,22 +10,22 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float32, Int16, Int32, Integer, UInt8
 
-from lowbit.compiled import at
+from lowbit.compiled import address
 from lowbit.inference import loader
 from lowbit.inference.grid import Grid
 
-# Addresses of: sizes (int64), weights, activations (int16), room for intermediate values, sums.
+# Addresses of: sizes (int64), weights, activations (int16), a buffer of intermediate values, sums.
 PRODUCT = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)
 
 
 class Layout:
-    """A matrix in the order a kernel reads it, and the room it works in."""
+    """A matrix in the order a kernel reads it, and the buffer it works in."""
 
-    def __init__(self, sizes: list[int], weights: np.ndarray, rows: int, room: int = 64):
+    def __init__(self, sizes: list[int], weights: np.ndarray, rows: int, buffer: int = 64):
         self.sizes = np.array(sizes, np.int64)
         self.weights = loader.aligned(weights.reshape(-1).view(np.uint8))
         self.rows = rows  # that the kernel writes, padding among them
-        self.room = loader.aligned(np.zeros(room, np.uint8))
+        self.buffer = loader.aligned(np.zeros(buffer, np.uint8))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,26 +59,26 @@ class Product:
     """A matrix laid out for a kernel."""
 
     def __init__(self, member: Member, grid: Grid, bits: int):
-        self.member, self.bits = member, bits
+        self.member = member
         self.rows, self.cols = grid.codes.shape
-        self.laid = member.layout(grid, bits)
+        self.layout = member.layout(grid, bits)
         self.x = loader.aligned(np.zeros(self.cols + 256, np.int16))  # zeros behind the last, as kernels read on
-        self.y = loader.aligned(np.zeros(self.laid.rows, np.int32))
-        self.z = loader.aligned(np.zeros(self.laid.rows, np.float32))
-        arrays = (self.laid.sizes, self.laid.weights, self.x, self.laid.room, self.y, self.z)
-        # What the cells read: the kernel, its five arrays, room for the sums in float32.
-        self.parts = np.array([member.address, *(at(each) for each in arrays), member.wide], np.int64)
+        self.y = loader.aligned(np.zeros(self.layout.rows, np.int32))
+        self.z = loader.aligned(np.zeros(self.layout.rows, np.float32))
+        arrays = (self.layout.sizes, self.layout.weights, self.x, self.layout.buffer, self.y, self.z)
+        # As the cells read it: the kernel, its five arrays, the sums in float32.
+        self.parts = np.array([member.address, *map(address, arrays), member.wide], np.int64)
 
     @property
     def nbytes(self) -> int:
         """Of the weights as the kernel reads them."""
-        return self.laid.weights.nbytes
+        return self.layout.weights.nbytes
 
     def __call__(self, q: Int16[np.ndarray, " cols"]) -> Int32[np.ndarray, " rows"] | Float32[np.ndarray, " rows"]:
         """The product with one vector; overwritten by the next call."""
         self.x[: self.cols] = q
-        kernel, sizes, weights, x, room, y, z, wide = self.parts.tolist()
-        PRODUCT(kernel)(sizes, weights, x, room, z if wide else y)
+        kernel, sizes, weights, x, buffer, y, z, wide = self.parts.tolist()
+        PRODUCT(kernel)(sizes, weights, x, buffer, z if wide else y)
         return (self.z if wide else self.y)[: self.rows]
 
 

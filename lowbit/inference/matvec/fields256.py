@@ -30,4 +30,4 @@ class Fields256(Member):
         rows, chunks = len(packed) * ROWS, packed.shape[1]
         safe = (2**15 - 1) // (top * 127 * 2 * (8 // width))  # chunks before 16 bits could overflow
         sizes = [rows, chunks, width, step, base, grid.codes.shape[1], bits > 8, safe]
-        return Layout(sizes, packed, rows, room=2 * (grid.codes.shape[1] + 64))
+        return Layout(sizes, packed, rows, buffer=2 * (grid.codes.shape[1] + 64))

@@ -29,4 +29,4 @@ class Fields512(Member):
         packed = fields(codes(grid), width, ROWS)
         rows, chunks = len(packed) * ROWS, packed.shape[1]
         sizes = [rows, chunks, width, step, base, grid.codes.shape[1], bits > 8]
-        return Layout(sizes, packed, rows, room=2 * (grid.codes.shape[1] + 64))
+        return Layout(sizes, packed, rows, buffer=2 * (grid.codes.shape[1] + 64))

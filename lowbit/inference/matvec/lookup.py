@@ -42,4 +42,4 @@ class Lookup(Member):
         factors = np.array(grid.levels, np.int16)[entries]
         weights = np.concatenate((factors.ravel().view(np.uint16), lanes.ravel()))
         safe = max(1, (2**15 - 1) // (WORD * group * (2 ** (bits - 1) - 1)))  # words before 16 bits could overflow
-        return Layout([rows, words, group, safe, 0], weights, rows, room=words * WORD * 64)
+        return Layout([rows, words, group, safe, 0], weights, rows, buffer=words * WORD * 64)

@@ -37,9 +37,9 @@ class Planes(Member):
         shifted = np.full((len(tables), CODES), 128, np.uint8)
         shifted[:, : len(grid.levels)] = tables + 128
         weights = np.concatenate((shifted.ravel(), packed.ravel()))
-        room = -(-2 * (cols + 64) // 64) * 64
-        sizes = [rows, chunks, len(tables), cols, bits > 8, room]
-        return Layout(sizes, weights, rows, room=room + 4 * ROWS * len(tables))
+        buffer = -(-2 * (cols + 64) // 64) * 64
+        sizes = [rows, chunks, len(tables), cols, bits > 8, buffer]
+        return Layout(sizes, weights, rows, buffer=buffer + 4 * ROWS * len(tables))
 
 
 def digits(levels: np.ndarray) -> np.ndarray:
@@ -48,9 +48,9 @@ def digits(levels: np.ndarray) -> np.ndarray:
     >>> digits(np.array([-1, 127, 128, 65536])).tolist()
     [[-1, 127, -128, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     """
-    found = []
+    result = []
     while levels.any():
         low = (levels + 128) % 256 - 128
-        found.append(low)
+        result.append(low)
         levels = (levels - low) // 256
-    return np.array(found)
+    return np.array(result)

@@ -1,1 +1,1 @@
-"""What numba compiles for packed models; only `emit` imports these files, and only where no machine code is kept."""
+"""Functions that numba compiles for packed models; only `emit` imports them, and only where the cache lacks one."""

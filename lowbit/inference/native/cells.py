@@ -1,7 +1,7 @@
 """The cells over time, compiled: each step rounds h, multiplies whole numbers, and applies the gates in float32.
 
-What does not change between calls is an array of int64 whose address is given: `product` as `matvec.Product` has
-it, `layer` as `inference.layer.Layer`. So is every array, by its address.
+Arrays are passed by their addresses. `product` and `layer` are arrays of int64 that do not change between calls: the
+`parts` of a `matvec.Product` and the `plan` of an `inference.layer.Layer`.
 """
 
 import numba
@@ -39,35 +39,35 @@ def _sigmoid(x):
 
 
 @inner
-def whole(x, step, top, q):
+def _array(address, shape):
+    return numba.carray(pointer(address), shape, np.float32)
+
+
+@inner
+def _round(x, step, top, q):
     """Rounds x / step to the nearest whole number, at most `top` without sign."""
-    each = ONE / step
+    scale = ONE / step
     for k in range(len(x)):
-        q[k] = np.int16(np.rint(min(max(x[k] * each, -top), top)))
+        q[k] = np.int16(np.rint(min(max(x[k] * scale, -top), top)))
 
 
 @inner
-def _floats(y, z):
-    for r in range(len(z)):
-        z[r] = np.float32(y[r])
-
-
-@inner
-def _copied(h, out):
-    for j in range(len(h)):
-        out[j] = h[j]
+def _copy(values, out):
+    """Copies values to float32."""
+    for j in range(len(out)):
+        out[j] = np.float32(values[j])
 
 
 @inner
 def _product(product, x, step, top, rows):
     """Sums of a matrix with x in units of `step`, in float32."""
     kernel, sizes, weights, q = read(product), read(product + 8), read(product + 16), read(product + 24)
-    room, y, z, wide = read(product + 32), read(product + 40), read(product + 48), read(product + 56)
-    sums = numba.carray(pointer(z), rows, np.float32)
-    whole(x, step, top, numba.carray(pointer(q), len(x), np.int16))
-    call(kernel, sizes, weights, q, room, z if wide else y)
+    buffer, y, z, wide = read(product + 32), read(product + 40), read(product + 48), read(product + 56)
+    sums = _array(z, rows)
+    _round(x, step, top, numba.carray(pointer(q), len(x), np.int16))
+    call(kernel, sizes, weights, q, buffer, z if wide else y)
     if not wide:
-        _floats(numba.carray(pointer(y), rows, np.int32), sums)
+        _copy(numba.carray(pointer(y), rows, np.int32), sums)
     return sums
 
 
@@ -81,28 +81,23 @@ def _dot(a, b):
 
 def readout(weights, bias, outputs, units, h, count, out):
     """Weights (outputs units) times each of `count` vectors, plus the bias, in float32."""
-    rows = numba.carray(pointer(weights), (outputs, units), np.float32)
-    b = numba.carray(pointer(bias), outputs, np.float32)
-    given = numba.carray(pointer(h), (count, units), np.float32)
-    y = numba.carray(pointer(out), (count, outputs), np.float32)
+    w, b = _array(weights, (outputs, units)), _array(bias, outputs)
+    x, y = _array(h, (count, units)), _array(out, (count, outputs))
     for r in range(outputs):
         for n in range(count):
-            y[n, r] = _dot(rows[r], given[n]) + b[r]
+            y[n, r] = _dot(w[r], x[n]) + b[r]
 
 
 def inputs(product, rows, cols, scale, shift, slots, x, units, top, steps, batch, t, out):
     """Normalized products of all steps: (time batch rows) from (time batch cols), each in units of `units`."""
-    a = numba.carray(pointer(scale), (slots, rows), np.float32)
-    b = numba.carray(pointer(shift), (slots, rows), np.float32)
-    given = numba.carray(pointer(x), (steps, batch, cols), np.float32)
-    each = numba.carray(pointer(units), (steps, batch), np.float32)
-    z = numba.carray(pointer(out), (steps, batch, rows), np.float32)
+    a, b = _array(scale, (slots, rows)), _array(shift, (slots, rows))
+    vectors, unit, z = _array(x, (steps, batch, cols)), _array(units, (steps, batch)), _array(out, (steps, batch, rows))
     for n in range(steps):
         slot = min(t + n, slots - 1)
         for s in range(batch):
-            y = _product(product, given[n, s], each[n, s], np.float32(top), rows)
+            y = _product(product, vectors[n, s], unit[n, s], np.float32(top), rows)
             for r in range(rows):
-                z[n, s, r] = y[r] * (each[n, s] * a[slot, r]) + b[slot, r]
+                z[n, s, r] = y[r] * (unit[n, s] * a[slot, r]) + b[slot, r]
 
 
 # Short loops over few parts that each start at zero: of no more than that does the compiler see that it may vectorize.
@@ -121,13 +116,13 @@ def _tanhs(y, a, x, out):
 
 
 @inner
-def _keep(i, f, g, c):
+def _remember(i, f, g, c):
     for j in range(len(c)):
         c[j] = f[j] * c[j] + i[j] * g[j]
 
 
 @inner
-def _open(o, c, settle, offset, h):
+def _output(o, c, settle, offset, h):
     for j in range(len(h)):
         h[j] = o[j] * _tanh(c[j] * settle[j] + offset[j])
 
@@ -139,7 +134,7 @@ def _reset(x, r, inner, out):
 
 
 @inner
-def _mix(z, n, h):
+def _interpolate(z, n, h):
     for j in range(len(h)):
         h[j] = n[j] + z[j] * (h[j] - n[j])
 
@@ -158,15 +153,15 @@ def _sigmoids_of_sums(x, out):
 
 @inner
 def _layer(layer, gates, memories, rows, steps, batch, state, out):
-    """Of a call: the arrays of the layer and those that are given."""
-    units, symbols, slots, kept = read(layer), read(layer + 16), read(layer + 32), read(layer + 48)
+    """The arrays of a layer and of a call."""
+    units, symbols, slots, scales = read(layer), read(layer + 16), read(layer + 32), read(layer + 48)
     return (
-        numba.carray(pointer(read(layer + 24)), (slots, symbols, gates * units), np.float32),
-        numba.carray(pointer(read(layer + 40)), (kept, gates * units), np.float32),
-        numba.carray(pointer(read(layer + 56)), gates * units, np.float32),
+        _array(read(layer + 24), (slots, symbols, gates * units)),
+        _array(read(layer + 40), (scales, gates * units)),
+        _array(read(layer + 56), gates * units),
         numba.carray(pointer(rows), (steps, batch), np.int64),
-        numba.carray(pointer(state), (batch, memories, units), np.float32),
-        numba.carray(pointer(out), (steps, batch, units), np.float32),
+        _array(state, (batch, memories, units)),
+        _array(out, (steps, batch, units)),
     )
 
 
@@ -179,13 +174,12 @@ def _recurrent(product, layer, h, rows):
 def lstm(product, layer, rows, steps, batch, t, state, out):
     """Gates i, f, g, o; `state` holds h and c and is overwritten, `out` takes h of each step."""
     table, scale, gates, symbols, states, outputs = _layer(layer, 4, 2, rows, steps, batch, state, out)
-    units, kept = read(layer), read(layer + 64)
-    scale_c = numba.carray(pointer(read(layer + 72)), (kept, units), np.float32)
-    shift_c = numba.carray(pointer(read(layer + 80)), (kept, units), np.float32)
+    units, slots = read(layer), read(layer + 64)
+    scale_c, shift_c = _array(read(layer + 72), (slots, units)), _array(read(layer + 80), (slots, units))
     i, f, g, o = gates[:units], gates[units : 2 * units], gates[2 * units : 3 * units], gates[3 * units :]
     for n in range(steps):
         slot = min(t + n, len(scale) - 1)
-        settled = min(slot, kept - 1)
+        settled = min(slot, slots - 1)
         a = scale[slot]
         for s in range(batch):
             x, h, c = table[min(slot, len(table) - 1), symbols[n, s]], states[s, 0], states[s, 1]
@@ -193,16 +187,16 @@ def lstm(product, layer, rows, steps, batch, t, state, out):
             _sigmoids(y, a, x, gates[: 2 * units])
             _tanhs(y[2 * units :], a[2 * units :], x[2 * units :], g)
             _sigmoids(y[3 * units :], a[3 * units :], x[3 * units :], o)
-            _keep(i, f, g, c)
-            _open(o, c, scale_c[settled], shift_c[settled], h)
-            _copied(h, outputs[n, s])
+            _remember(i, f, g, c)
+            _output(o, c, scale_c[settled], shift_c[settled], h)
+            _copy(h, outputs[n, s])
 
 
 def gru(product, layer, rows, steps, batch, t, state, out):
     """Gates r, z, n with the reset after the recurrent product."""
     table, scale, gates, symbols, states, outputs = _layer(layer, 3, 1, rows, steps, batch, state, out)
     units = read(layer)
-    shift = numba.carray(pointer(read(layer + 72)), scale.shape, np.float32)
+    shift = _array(read(layer + 72), scale.shape)
     r, z, candidate = gates[:units], gates[units : 2 * units], gates[2 * units :]
     for n in range(steps):
         slot = min(t + n, len(scale) - 1)
@@ -211,8 +205,8 @@ def gru(product, layer, rows, steps, batch, t, state, out):
             _affine(_recurrent(product, layer, h, 3 * units), scale[slot], shift[slot], gates)
             _sigmoids_of_sums(x, gates[: 2 * units])
             _reset(x[2 * units :], r, candidate, candidate)
-            _mix(z, candidate, h)
-            _copied(h, outputs[n, s])
+            _interpolate(z, candidate, h)
+            _copy(h, outputs[n, s])
 
 
 def rnn(product, layer, rows, steps, batch, t, state, out):
@@ -223,4 +217,4 @@ def rnn(product, layer, rows, steps, batch, t, state, out):
         for s in range(batch):
             x, h = table[min(slot, len(table) - 1), symbols[n, s]], states[s, 0]
             _tanhs(_recurrent(product, layer, h, len(gates)), scale[slot], x, h)
-            _copied(h, outputs[n, s])
+            _copy(h, outputs[n, s])

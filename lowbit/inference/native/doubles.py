@@ -15,7 +15,7 @@ def _sum(weights, q):
     return total
 
 
-def multiply(sizes, weights, x, room, y):
+def multiply(sizes, weights, x, buffer, y):
     """Row by row, each sum rounded to float32 once."""
     rows, cols = read(sizes), read(sizes + 8)
     w = numba.carray(pointer(weights), (rows, cols), np.float32)

@@ -1,4 +1,4 @@
-"""How functions of whole numbers are compiled."""
+"""The compiler of the functions of packed models."""
 
 import inspect
 from collections.abc import Callable

@@ -8,11 +8,11 @@ from lowbit.inference.native.vectors import pointer
 
 
 @inner
-def halves(x, cols, split, room):
+def halves(x, cols, split, buffer):
     """Activations as bytes, where `split` the upper part and the six lowest bits; gives their sum."""
     q = numba.carray(pointer(x), cols, np.int16)
-    high = numba.carray(pointer(room), cols, np.int8)
-    low = numba.carray(pointer(room + cols + 64), cols, np.int8)
+    high = numba.carray(pointer(buffer), cols, np.int8)
+    low = numba.carray(pointer(buffer + cols + 64), cols, np.int8)
     total = np.int32(0)
     for k in range(cols):
         total += np.int32(q[k])

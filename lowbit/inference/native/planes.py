@@ -4,27 +4,16 @@ import numba
 import numpy as np
 
 from lowbit.inference.matvec.planes import CODES, ROWS
+from lowbit.inference.native import vectors as v
 from lowbit.inference.native.emit import inner
 from lowbit.inference.native.halves import halves
-from lowbit.inference.native.vectors import (
-    add32,
-    bytes512,
-    find512,
-    load,
-    mul32,
-    pointer,
-    read,
-    splat,
-    spread32,
-    store,
-)
 
 
 @inner
 def _block(weights, x, chunks, table):
-    digit, sums = load(table, 16), splat(np.int32(0), 64)
+    digit, sums = v.load(table, 16), v.splat(np.int32(0), 64)
     for _ in range(chunks):
-        sums = bytes512(sums, find512(digit, load(weights, 64)), spread32(x, 16))
+        sums = v.bytes512(sums, v.find512(digit, v.load(weights, 64)), v.spread32(x, 16))
         weights, x = weights + 256, x + 4
     return sums
 
@@ -32,8 +21,8 @@ def _block(weights, x, chunks, table):
 @inner
 def _joined(sums, planes, y):
     """The sums of all digits, rounded to float32 once."""
-    of = numba.carray(pointer(sums), (planes, ROWS), np.int32)
-    out = numba.carray(pointer(y), ROWS, np.float32)
+    of = numba.carray(v.pointer(sums), (planes, ROWS), np.int32)
+    out = numba.carray(v.pointer(y), ROWS, np.float32)
     for r in range(ROWS):
         total = np.int64(0)
         for p in range(planes):
@@ -41,17 +30,19 @@ def _joined(sums, planes, y):
         out[r] = np.float32(total)
 
 
-def multiply(sizes, weights, x, room, y):
+def multiply(sizes, weights, x, buffer, y):
     """Each block once for every digit."""
-    rows, chunks, planes = read(sizes), read(sizes + 8), read(sizes + 16)
-    cols, split, sums = read(sizes + 24), read(sizes + 32), room + read(sizes + 40)
-    offset = splat(np.int32(-128 * halves(x, cols, split, room)), 64)
+    rows, chunks, planes = v.read(sizes), v.read(sizes + 8), v.read(sizes + 16)
+    cols, split, sums = v.read(sizes + 24), v.read(sizes + 32), buffer + v.read(sizes + 40)
+    offset = v.splat(np.int32(-128 * halves(x, cols, split, buffer)), 64)
     tables, weights = weights, weights + CODES * planes
     for _ in range(rows // ROWS):
         for p in range(planes):
-            found = _block(weights, room, chunks, tables + CODES * p)
+            sums_of_digit = _block(weights, buffer, chunks, tables + CODES * p)
             if split:
-                found = add32(mul32(found, 64), _block(weights, room + cols + 64, chunks, tables + CODES * p))
-            store(sums + 4 * ROWS * p, add32(found, offset))
+                sums_of_digit = v.add32(
+                    v.mul32(sums_of_digit, 64), _block(weights, buffer + cols + 64, chunks, tables + CODES * p)
+                )
+            v.store(sums + 4 * ROWS * p, v.add32(sums_of_digit, offset))
         _joined(sums, planes, y)
         weights, y = weights + 4 * ROWS * chunks, y + 4 * ROWS

@@ -6,7 +6,7 @@ import numpy as np
 from lowbit.inference.native.vectors import pointer
 
 
-def multiply(sizes, weights, x, room, y):
+def multiply(sizes, weights, x, buffer, y):
     """Row by row."""
     rows, cols = numba.carray(pointer(sizes), 2, np.int64)
     w = numba.carray(pointer(weights), (rows, cols), np.int8)

@@ -1,19 +1,17 @@
-"""Vectors of the processor inside numba: LLVM's types and intrinsics, as wide as the kernel wants them.
+"""Vectors of the processor inside numba: LLVM's types and intrinsics, as wide as a kernel needs them.
 
-A vector of many lanes is split over as many registers as it takes. Addresses are integers; nothing is checked.
+A vector of many lanes takes several registers. Addresses are integers; nothing is checked.
 """
-
-import functools
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-I8, I16, I32 = ir.IntType(8), ir.IntType(16), ir.IntType(32)
+I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 
 class Vector(types.Type):
-    """Lanes of 32 bits, whatever they hold."""
+    """Lanes of 32 bits, of any content."""
 
     def __init__(self, lanes: int):
         self.lanes = lanes
@@ -26,52 +24,60 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, kind, ir.VectorType(I32, kind.lanes))
 
 
+def _code(signature, build):
+    """What an intrinsic returns: its signature, and code from `build(builder, *arguments)`."""
+
+    def generate(target, builder, _, arguments):
+        result = build(builder, *arguments)
+        return target.get_dummy_value() if signature.return_type == types.void else result
+
+    return signature, generate
+
+
 def _as(builder, value, element):
     lanes = value.type.count * value.type.element.width // element.width
     return builder.bitcast(value, ir.VectorType(element, lanes))
 
 
+def _order(numbers):
+    return ir.Constant(ir.VectorType(I32, len(numbers)), [ir.Constant(I32, number) for number in numbers])
+
+
 def _splat(builder, value, lanes):
-    kind = ir.VectorType(value.type, lanes)
-    single = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(I32, 0))
-    return builder.shuffle_vector(single, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(I32, lanes), None))
+    empty = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+    return builder.shuffle_vector(builder.insert_element(empty, value, ir.Constant(I32, 0)), empty, _order([0] * lanes))
 
 
 def _cut(builder, value, lanes):
-    """Registers of `lanes` lanes, of 32 bits each, out of a vector; a vector of one register comes for all."""
+    """Registers of `lanes` lanes, of 32 bits each, out of a vector; a vector of one register serves all."""
     if value.type.count == lanes:
         return [value]
-    none = ir.Constant(value.type, ir.Undefined)
-    parts = []
-    for start in range(0, value.type.count, lanes):
-        picked = ir.Constant(ir.VectorType(I32, lanes), [ir.Constant(I32, start + i) for i in range(lanes)])
-        parts.append(builder.shuffle_vector(value, none, picked))
-    return parts
+    empty = ir.Constant(value.type, ir.Undefined)
+    starts = range(0, value.type.count, lanes)
+    return [builder.shuffle_vector(value, empty, _order(range(start, start + lanes))) for start in starts]
 
 
 def _joined(builder, parts):
     while len(parts) > 1:
-        pairs = []
-        for low, high in zip(parts[::2], parts[1::2], strict=True):
-            count = 2 * low.type.count
-            order = ir.Constant(ir.VectorType(I32, count), [ir.Constant(I32, i) for i in range(count)])
-            pairs.append(builder.shuffle_vector(low, high, order))
-        parts = pairs
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        order = _order(range(2 * parts[0].type.count))
+        parts = [builder.shuffle_vector(low, high, order) for low, high in pairs]
     return parts[0]
 
 
-def _call(builder, name, element, operands, lanes):
+def _call(builder, name, elements, operands, lanes):
     """An intrinsic over registers of `lanes` lanes, once for each that the widest operand fills."""
     count = max(operand.type.count for operand in operands) // lanes
     pieces = [_cut(builder, operand, lanes) * (count if operand.type.count == lanes else 1) for operand in operands]
     results = []
     for registers in zip(*pieces, strict=True):
-        given = [_as(builder, register, kind) for register, kind in zip(registers, element[1:], strict=True)]
-        result = ir.VectorType(element[0], lanes * 32 // element[0].width)
+        arguments = [_as(builder, register, kind) for register, kind in zip(registers, elements[1:], strict=True)]
+        result = ir.VectorType(elements[0], lanes * 32 // elements[0].width)
         function = builder.module.globals.get(name)
         if function is None:
-            function = ir.Function(builder.module, ir.FunctionType(result, [each.type for each in given]), name)
-        results.append(_as(builder, builder.call(function, given), I32))
+            kind = ir.FunctionType(result, [argument.type for argument in arguments])
+            function = ir.Function(builder.module, kind, name)
+        results.append(_as(builder, builder.call(function, arguments), I32))
     return _joined(builder, results)
 
 
@@ -79,73 +85,58 @@ def _widest(*kinds):
     return max(kinds, key=lambda kind: kind.lanes)
 
 
-@intrinsic(prefer_literal=True)
-def load(context, address, lanes):
-    """The vector at an address; `lanes` is a literal."""
-    kind = Vector(lanes.literal_value)
-
-    def generate(target, builder, signature, arguments):
-        found = builder.load(builder.inttoptr(arguments[0], ir.VectorType(I32, kind.lanes).as_pointer()))
-        found.align = 4
-        return found
-
-    return kind(types.int64, lanes), generate
+def _load(builder, address, kind, align):
+    value = builder.load(builder.inttoptr(address, kind.as_pointer()))
+    value.align = align
+    return value
 
 
 @intrinsic
 def pointer(context, address):
     """An address as `numba.carray` takes it."""
-
-    def generate(target, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], I8.as_pointer())
-
-    return types.voidptr(types.int64), generate
+    return _code(types.voidptr(types.int64), lambda builder, address: builder.inttoptr(address, I8.as_pointer()))
 
 
 @intrinsic
 def read(context, address):
     """The whole number of 64 bits at an address."""
-
-    def generate(target, builder, signature, arguments):
-        return builder.load(builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()))
-
-    return types.int64(types.int64), generate
+    return _code(types.int64(types.int64), lambda builder, address: _load(builder, address, I64, 8))
 
 
 @intrinsic
-def call(context, address, sizes, weights, x, room, y):
+def call(context, address, sizes, weights, x, buffer, y):
     """Calls the product at an address, on arrays at theirs."""
+    kind = ir.FunctionType(ir.VoidType(), [I64] * 5).as_pointer()
+    signature = types.void(*[types.int64] * 6)
+    return _code(signature, lambda builder, address, *rest: builder.call(builder.inttoptr(address, kind), rest))
 
-    def generate(target, builder, signature, arguments):
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 5)
-        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
-        return target.get_dummy_value()
 
-    return types.void(*[types.int64] * 6), generate
+@intrinsic(prefer_literal=True)
+def load(context, address, lanes):
+    """The vector at an address; `lanes` is a literal."""
+    kind = Vector(lanes.literal_value)
+    register = ir.VectorType(I32, kind.lanes)
+    return _code(kind(types.int64, lanes), lambda builder, address, _: _load(builder, address, register, 4))
 
 
 @intrinsic
 def store(context, address, vector):
-    """Puts a vector to an address."""
+    """Writes a vector to an address."""
 
-    def generate(target, builder, signature, arguments):
-        told = builder.store(arguments[1], builder.inttoptr(arguments[0], arguments[1].type.as_pointer()))
-        told.align = 4
-        return target.get_dummy_value()
+    def build(builder, address, value):
+        builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = 4
 
-    return types.void(types.int64, vector), generate
+    return _code(types.void(types.int64, vector), build)
 
 
 def _spread(element, doc):
     def operation(context, address, lanes):
-        kind = Vector(lanes.literal_value)
+        kind, count = Vector(lanes.literal_value), lanes.literal_value * 32 // element.width
 
-        def generate(target, builder, signature, arguments):
-            word = builder.load(builder.inttoptr(arguments[0], element.as_pointer()))
-            word.align = 1
-            return _as(builder, _splat(builder, word, kind.lanes * 32 // element.width), I32)
+        def build(builder, address, _):
+            return _as(builder, _splat(builder, _load(builder, address, element, 1), count), I32)
 
-        return kind(types.int64, lanes), generate
+        return _code(kind(types.int64, lanes), build)
 
     operation.__doc__ = doc
     return intrinsic(prefer_literal=True)(operation)
@@ -159,26 +150,22 @@ spread16 = _spread(I16, "The 16 bits at an address, over and over.")
 def splat(context, value, lanes):
     """A number of 32 bits in every lane."""
     kind = Vector(lanes.literal_value)
-
-    def generate(target, builder, signature, arguments):
-        return _splat(builder, arguments[0], kind.lanes)
-
-    return kind(types.int32, lanes), generate
+    return _code(kind(types.int32, lanes), lambda builder, value, _: _splat(builder, value, kind.lanes))
 
 
 def _elementwise(name, element, doc):
     """An operation on two vectors, or on a vector and a number that all elements share."""
 
     def operation(context, a, b):
-        def generate(target, builder, signature, arguments):
-            x = _as(builder, arguments[0], element)
+        def build(builder, x, y):
+            x = _as(builder, x, element)
             if isinstance(b, Vector):
-                y = _as(builder, arguments[1], element)
+                y = _as(builder, y, element)
             else:
-                y = _splat(builder, builder.trunc(arguments[1], element), x.type.count)
+                y = _splat(builder, builder.trunc(y, element), x.type.count)
             return _as(builder, getattr(builder, name)(x, y), I32)
 
-        return a(a, b if isinstance(b, Vector) else types.int64), generate
+        return _code(a(a, b if isinstance(b, Vector) else types.int64), build)
 
     operation.__doc__ = doc
     return intrinsic(operation)
@@ -194,22 +181,19 @@ right16 = _elementwise("lshr", I16, "16 bits moved down, zeros from above.")
 right32 = _elementwise("ashr", I32, "32 bits moved down, signs from above.")
 
 
-def _of_registers(name, lanes, element, doc):
-    """An intrinsic of the processor on as many operands as `element` has, after the result's."""
+def _of_registers(name, lanes, elements, doc):
+    """An intrinsic of the processor; `elements` are those of the result, then of two or three operands."""
 
-    def generate(order, target, builder, signature, arguments):
-        return _call(builder, name, element, [arguments[i] for i in order], lanes)
+    def build(builder, *operands):
+        return _call(builder, name, elements, operands, lanes)
 
-    if len(element) == 3:
+    def of_two(context, a, b):
+        return _code(_widest(a, b)(a, b), build)
 
-        def operation(context, a, b):
-            return _widest(a, b)(a, b), functools.partial(generate, (0, 1))
+    def of_three(context, a, b, c):
+        return _code(_widest(a, b, c)(a, b, c), build)
 
-    else:
-
-        def operation(context, a, b, c):
-            return _widest(a, b, c)(a, b, c), functools.partial(generate, (0, 1, 2))
-
+    operation = of_two if len(elements) == 3 else of_three
     operation.__doc__ = doc
     return intrinsic(operation)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lowbit.compiled.elsewhere import Loops
+from lowbit.compiled.loops import Loops
 
 HERE = Path(__file__).parent
 LOOPS = Loops("lowbit.layers.loops.native", (HERE / "layout.py", *sorted((HERE / "native").glob("*.py"))))
