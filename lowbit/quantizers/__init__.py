@@ -1,14 +1,15 @@
 """Ways to write a weight with few bits: one file each, found by being there."""
 
 import contextlib
+import importlib
 
-from lowbit.quantizers.base import Quantizer, Site, StraightThrough
 from lowbit.registry import InputError, Registry
 
 registry = Registry("quantizer", __name__)
 register, names, build, canonical = registry.register, registry.names, registry.build, registry.canonical
 
-__all__ = ["Quantizer", "Site", "StraightThrough", "build", "canonical", "names", "register", "variants"]
+_BASE = ("Quantizer", "Site", "StraightThrough")  # loaded at first use: `packing` needs no torch
+__all__ = [*_BASE, "build", "canonical", "names", "register", "variants"]
 
 
 def variants() -> list[str]:
@@ -19,3 +20,9 @@ def variants() -> list[str]:
         with contextlib.suppress(InputError):
             choices.append(canonical(f"{name}(stochastic=True)"))
     return choices
+
+
+def __getattr__(name: str):
+    if name in _BASE:
+        return getattr(importlib.import_module("lowbit.quantizers.base"), name)
+    raise AttributeError(f"module 'lowbit.quantizers' has no attribute {name!r}")
