@@ -46,7 +46,7 @@ class Norm(nn.Module, abc.ABC):
 
     gain: Tensor  # one factor a row
     collecting: bool = False
-    rescales: bool = True  # what comes out does not depend on the size of the weights
+    scale_invariant: bool = True  # what comes out does not depend on the size of the weights
     live: str  # what it takes from the products at hand: moments over "batch" or "rows", "squares", or "nothing"
 
     def __init__(self, rows: int, steps: int, gain: float):
@@ -134,7 +134,7 @@ class Affine(Norm):
 class NoNorm(Affine):
     """The product as it is."""
 
-    rescales = False
+    scale_invariant = False
 
     def __init__(self, rows: int, steps: int):
         super().__init__(rows, steps, gain=1.0)

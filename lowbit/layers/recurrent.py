@@ -22,7 +22,7 @@ class Design:
 
     cell: Cell
     quantizer: Quantizer
-    norm: str = "none"  # of both products, and of the cell where it settles
+    norm: str = "none"  # of both products, and of the cell with `normalize_cell`
     quantized: frozenset[str] = frozenset(("input", "recurrent"))
     activations: Quantizer = dataclasses.field(default_factory=lambda: quantizers.build("full"))  # of every output
     init: str = "uniform"  # see Recipe
@@ -52,20 +52,20 @@ class Recurrent(nn.Module):
         self.hidden, self.cell, self.quantizer, self.quantized = hidden, design.cell, design.quantizer, design.quantized
         self.activations, self.start = design.activations, design.start
         self.kernels: tuple[Kernel, ...] = (kernels.build("reference"),)  # the first that can run a loop does
-        self.ran = ""  # which of them ran the last
+        self.kernel_name = ""  # which of them ran the last
         cell, norm = design.cell, design.norm
         rows = cell.gates * hidden
         self.site_x = Site(inputs, hidden, cell.gates)
         self.site_h = Site(hidden, hidden, cell.gates)
         self.weight_x = nn.Parameter(torch.empty(rows, inputs).uniform_(-1, 1) * glorot(inputs, rows))
-        if cell.recurs:
+        if cell.recurrent:
             self.weight_h = nn.Parameter(torch.empty(rows, hidden).uniform_(-1, 1) * glorot(hidden, rows))
-        self.bias_x = nn.Parameter(torch.zeros(rows) if cell.recurs else cell.bias(hidden))
+        self.bias_x = nn.Parameter(torch.zeros(rows) if cell.recurrent else cell.bias(hidden))
         self.norm_x = norms.build(norm, rows, steps)
-        if cell.recurs:
+        if cell.recurrent:
             self.bias_h = nn.Parameter(cell.bias(hidden))
             self.norm_h = norms.build(norm, rows, steps)
-        if cell.settles:
+        if cell.normalize_cell:
             self.norm_c = norms.build(norm, hidden, steps)
             self.bias_c = nn.Parameter(torch.zeros(hidden))
         for part, master in self._masters().items():
@@ -106,7 +106,7 @@ class Recurrent(nn.Module):
     def round(self, sample: bool | None = None) -> Weights:
         """The weights of one sequence; `sample` overrides whether the quantizer is stochastic."""
         x = self._round("input", self.weight_x, self.site("input"), sample)
-        if not self.cell.recurs:
+        if not self.cell.recurrent:
             return Weights(x, None, self._round("biases", self.bias_x[:, None], self.site_x, sample)[:, 0], None)
         h = self._round("recurrent", self.weight_h, self.site("recurrent"), sample)
         bias_x = self._round("biases", self.bias_x[:, None], self.site_x, sample)[:, 0]
@@ -124,10 +124,10 @@ class Recurrent(nn.Module):
         """The outputs of all steps and the last state; integers are symbols, one-hot."""
         w = weights or self.round()
         values, t = state or self._start(x.shape[1])
-        recurs, settles = self.cell.recurs, self.cell.settles
-        norms = Norms(self.norm_x, self.norm_h if recurs else None, self.norm_c if settles else None)
-        bias_c = self.bias_c if settles else None
-        outputs, values, self.ran = kernels.run(
+        recurrent, normalize_cell = self.cell.recurrent, self.cell.normalize_cell
+        norms = Norms(self.norm_x, self.norm_h if recurrent else None, self.norm_c if normalize_cell else None)
+        bias_c = self.bias_c if normalize_cell else None
+        outputs, values, self.kernel_name = kernels.run(
             self.kernels, Loop(self.cell, self.activations, norms, x, w, bias_c, values, t)
         )
         return self.activations.activate(outputs), State(values, t + len(x))

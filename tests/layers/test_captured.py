@@ -92,7 +92,7 @@ def test_a_replay_gives_the_outputs_and_gradients_of_the_steps(cell, name):
     for turn in range(3):
         x = torch.randn(5, 7, 4, device=here) if turn != 1 else torch.randint(4, (5, 7), device=here)
         (out, end), (wanted, last) = both(built, twin, x, state)
-        assert built.ran == "captured"
+        assert built.kernel_name == "captured"
         close(out, wanted)
         for each, layer in ((out, built), (wanted, twin)):
             each.square().sum().backward()
@@ -134,22 +134,22 @@ def test_loops_that_a_replay_would_get_wrong_are_run_step_by_step(monkeypatch):
     built(x)
     with torch.no_grad():
         built(x)
-    assert built.ran == "reference"  # nothing learns
+    assert built.kernel_name == "reference"  # nothing learns
     for module in (built.norm_x, built.norm_h):
         module.collect(True)
     built(x)
-    assert built.ran == "reference"  # statistics are gathered
+    assert built.kernel_name == "reference"  # statistics are gathered
     for module in (built.norm_x, built.norm_h):
         module.collect(False)
     built.eval()
     built(x)
-    assert built.ran == "reference"  # scales change from step to step
+    assert built.kernel_name == "reference"  # scales change from step to step
     built.train()
     monkeypatch.setattr(captured, "SHAPES", len(captured._graphs))
     built(x)
-    assert built.ran == "captured"
+    assert built.kernel_name == "captured"
     built(x[:4])
-    assert built.ran == "reference"  # too many shapes
+    assert built.kernel_name == "reference"  # too many shapes
 
 
 def test_a_device_that_cannot_capture_falls_back_to_the_reference(monkeypatch):
@@ -159,4 +159,4 @@ def test_a_device_that_cannot_capture_falls_back_to_the_reference(monkeypatch):
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", fails)
     built, _ = pair("rnn", "layer", seed=3)
     built(torch.randn(5, 7, 4, device=here))
-    assert built.ran == "reference"
+    assert built.kernel_name == "reference"

@@ -100,7 +100,7 @@ def test_an_embedding_is_a_linear_layer_on_one_hot_symbols():
 
 
 def test_embedding_and_readout_are_quantized_when_they_are_named():
-    design = Design(cells.build("lstm"), quantizers.build("ternary"), quantized=cells.chosen("embedding+readout"))
+    design = Design(cells.build("lstm"), quantizers.build("ternary"), quantized=cells.parse_parts("embedding+readout"))
     drawn = networks.Network(3, 5, Recipe(hidden=4, updates=1, embedding=6), design).round()
     assert len(drawn.embedding.unique()) <= 3
     assert len(drawn.readout.unique()) <= 3

@@ -23,7 +23,7 @@ NAMES = {"weight_x": "weight_ih_l0", "weight_h": "weight_hh_l0", "bias_x": "bias
 
 
 def layer(cell, inputs=3, hidden=4, quantizer="full", norm="none", quantized="input+recurrent", steps=5):
-    design = Design(cells.build(cell), quantizers.build(quantizer), norm, cells.chosen(quantized))
+    design = Design(cells.build(cell), quantizers.build(quantizer), norm, cells.parse_parts(quantized))
     built = Recurrent(inputs, hidden, design, steps)
     for parameter in built.parameters():
         if parameter.requires_grad:
@@ -183,7 +183,7 @@ def test_unknown_conventions_are_told_with_the_known_ones(choice, told):
 
 def test_what_cannot_be_quantized_is_told():
     with pytest.raises(InputError, match="cannot quantize 'softmax'; known: input, recurrent, biases"):
-        cells.chosen("input+softmax")
+        cells.parse_parts("input+softmax")
 
 
 def test_a_cell_without_recurrence_has_one_matrix_and_learns_a_gate_a_step():

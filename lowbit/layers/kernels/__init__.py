@@ -12,8 +12,8 @@ from lowbit.registry import InputError, Registry
 registry = Registry("kernel", __name__)
 register, names, build, canonical = registry.register, registry.names, registry.build, registry.canonical
 
-__all__ = ["Kernel", "Loop", "Norms", "Weights", "build", "canonical", "fastest", "flushed", "lacking", "names"]
-__all__ += ["register", "run"]
+__all__ = ["Kernel", "Loop", "Norms", "Weights", "build", "canonical", "fastest", "flush_denormals", "names"]
+__all__ += ["register", "run", "unavailable"]
 
 
 def fastest() -> tuple[Kernel, ...]:
@@ -33,7 +33,7 @@ def fastest() -> tuple[Kernel, ...]:
 
 
 @contextlib.contextmanager
-def flushed() -> Iterator[None]:
+def flush_denormals() -> Iterator[None]:
     """Numbers near zero are zero in here: gradients that vanish over hundreds of steps would slow a CPU tenfold."""
     torch.set_flush_denormal(True)
     try:
@@ -42,7 +42,7 @@ def flushed() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def lacking() -> dict[str, str]:
+def unavailable() -> dict[str, str]:
     """The members that this machine cannot run, and what each would need."""
     return {name: build(name).missing() for name in names() if build(name).missing()}
 

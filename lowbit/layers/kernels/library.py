@@ -25,7 +25,7 @@ class Library(Kernel):
 
     def lacks(self, loop: Loop) -> str:
         """Its cells, and norms without moments and with one slot, are torch's."""
-        if _layer(loop) is None or loop.cell.settles:
+        if _layer(loop) is None or loop.cell.normalize_cell:
             return f"torch has no layer for cell {loop.cell!r}"
         if loop.x.device.type != "cpu":  # there cuDNN would copy the quantized weights together at every call
             return "not on a CPU"

@@ -30,16 +30,16 @@ class Reference(Kernel):
         """The loop as its formula reads."""
         w, values, t = loop.weights, loop.values, loop.t
         normalize_x = loop.norms.x.start(w.x, w.bias_x)
-        normalize_h = loop.norms.h.start(w.h, w.bias_h) if loop.cell.recurs else None
+        normalize_h = loop.norms.h.start(w.h, w.bias_h) if loop.cell.recurrent else None
         normalize_c = None
-        if loop.cell.settles:  # c is its own product with the identity
+        if loop.cell.normalize_cell:  # c is its own product with the identity
             normalize_c = loop.norms.c.start(torch.eye(loop.hidden, device=w.x.device), loop.bias_c)
 
         outputs = []
         for z in products(loop.x, w.x).unbind(0):
             product = functools.partial(_product, loop.activations, normalize_h, w.h, t)
-            settle = functools.partial(_settle, normalize_c, t)
-            values = loop.cell.step(normalize_x(z, t, norms.ALL), values, product, settle)
+            normalize = functools.partial(_normalize_cell, normalize_c, t)
+            values = loop.cell.step(normalize_x(z, t, norms.ALL), values, product, normalize)
             outputs.append(values[0])
             t += 1
         return torch.stack(outputs), values
@@ -54,5 +54,5 @@ def _product(activations: Quantizer, normalize: norms.Apply, w: Tensor, t: int, 
     return normalize(F.linear(activations.activate(h), norms.rows(w, part)), t, part)
 
 
-def _settle(normalize: norms.Apply | None, t: int, c: Tensor) -> Tensor:
+def _normalize_cell(normalize: norms.Apply | None, t: int, c: Tensor) -> Tensor:
     return c if normalize is None else normalize(c, t, norms.ALL)

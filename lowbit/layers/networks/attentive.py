@@ -12,7 +12,7 @@ from lowbit.datasets import Recipe
 from lowbit.datasets.cloze import QUESTION_STEPS, Passage
 from lowbit.layers import networks
 from lowbit.layers.cells import State
-from lowbit.layers.networks.base import Drawn, Lengths, Network
+from lowbit.layers.networks.base import Lengths, Network, NetworkWeights
 from lowbit.layers.networks.last_step import LastStep
 from lowbit.layers.recurrent import Design
 
@@ -24,8 +24,8 @@ EXCLUDED = -1000.0  # the logit of an entity that the document lacks, as in A's 
 class Reading(NamedTuple):
     """The weights of one question: quantized or not, drawn once."""
 
-    document: Drawn
-    question: Drawn
+    document: NetworkWeights
+    question: NetworkWeights
 
 
 @networks.registry.register_as("cloze")

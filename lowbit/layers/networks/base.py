@@ -58,7 +58,7 @@ class Bidirectional(nn.Module):
         return torch.cat((ahead, backwards(behind, lengths)), dim=2), State((joined,), len(x))
 
 
-class Drawn(NamedTuple):
+class NetworkWeights(NamedTuple):
     """The weights of one sequence: quantized or not, drawn once."""
 
     embedding: Tensor | None
@@ -88,17 +88,17 @@ class Network(nn.Module):
         )
         self.readout = nn.Linear(width, outputs)
 
-    def round(self, sample: bool | None = None) -> Drawn:
+    def round(self, sample: bool | None = None) -> NetworkWeights:
         """The weights of one sequence."""
         embedding = None if self.embedding is None else self._round("embedding", self.embedding.weight, sample)
         layers = [layer.round(sample) for layer in self.layers]
-        return Drawn(embedding, layers, self._round("readout", self.readout.weight, sample))
+        return NetworkWeights(embedding, layers, self._round("readout", self.readout.weight, sample))
 
     def forward(
         self,
         x: Float[Tensor, "time batch inputs"] | Int[Tensor, "time batch"],
         states: list[State | None] | None = None,
-        weights: Drawn | None = None,
+        weights: NetworkWeights | None = None,
         lengths: Lengths = None,
     ) -> tuple[Tensor, list[State]]:
         """Logits, (time batch outputs) or (batch outputs), and the last state of each layer."""
