@@ -20,7 +20,7 @@ LEAVES = [leaf for room in (datasets, kernels, networks, quantizers) for leaf in
 
 torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 with contextlib.suppress(ImportError):
-    import lowbit.layers.kernels.whole.function  # noqa: F401
+    import lowbit.layers.loops.function  # noqa: F401
 
 for name in [name for name in sys.modules if name.startswith("lowbit.")]:
     provenance.bare(name)

@@ -1,4 +1,4 @@
-"""Networks by the task they answer: one file each beside the one that most tasks share."""
+"""Networks by task: one file each, and `base` for most tasks."""
 
 from lowbit.layers.networks.base import Network, NetworkWeights, detach
 from lowbit.registry import Registry
