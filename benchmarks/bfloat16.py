@@ -52,7 +52,7 @@ def main() -> None:
     tables = {"curves": [], "scores": []}
     told = benchmarks.Benchmark("bfloat16", roofline.machine(), settings, {}, [], [], tables, False)
     home = {"LOWBIT_DATA": str(paths.raw()), "LOWBIT_HOME": str(paths.root())}
-    with tempfile.TemporaryDirectory() as folder, kernels.flushed():
+    with tempfile.TemporaryDirectory() as folder, kernels.flush_denormals():
         for seed in range(options.seeds):
             for products in PRODUCTS:
                 os.environ |= home | {"LOWBIT_HOME": folder}  # its checkpoints are no one's

@@ -125,7 +125,7 @@ def _train(options: argparse.Namespace) -> int:
     print(f"  as published  {record.metrics['as_published']:.4f}")
     print(f"  sampled       {sampled['mean']:.4f} +- {sampled['std']:.4f}")
     print(f"  record        {store.path(run)}")
-    for name, need in kernels.lacking().items():
+    for name, need in kernels.unavailable().items():
         print(f"  kernel {name!r} cannot run here: {need}")
     return DIVERGED if _report_divergence([run]) else 0
 

@@ -19,7 +19,7 @@ for registry in (datasets, kernels, networks, quantizers):
     registry.names()  # imports the package's modules
 torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 with contextlib.suppress(ImportError):
-    import lowbit.layers.kernels.whole.function  # noqa: F401
+    import lowbit.layers.loops.function  # noqa: F401
 
 for name in [name for name in sys.modules if name.startswith("lowbit.")]:
     provenance.bare(name)

@@ -92,7 +92,7 @@ def assemble(layer: Recurrent, machine: Machine, inputs: Format | None, reach: i
         f"cell {cell!r}": cell not in PLANS,
         "a reset before the product": getattr(layer.cell, "reset", "ott2016") != "ott2016",
         "outputs past 1 but of a relu": reach != 0 and cell != "relu_rnn",
-        "a normalized cell": layer.cell.settles,
+        "a normalized cell": layer.cell.normalize_cell,
         "rounded outputs": bool(layer.activations.levels),
     }
     for thing, asked in refused.items():

@@ -139,7 +139,7 @@ def _layer(layer: Recurrent, bits: int) -> dict[str, np.ndarray]:
         arrays |= {"shift_x": _array(shift_x), "shift_h": _array(shift_h)}
     else:
         arrays["shift_x"] = _array(shift_x + shift_h)
-    if layer.cell.settles:
+    if layer.cell.normalize_cell:
         scale, shift = layer.norm_c.fold(torch.eye(layer.hidden))
         arrays |= {"scale_c": _array(scale), "shift_c": _array(shift + layer.bias_c)}
     if hasattr(layer, "first"):

@@ -1,4 +1,4 @@
-"""Recurrent cells as their elementwise step, between one state and the next."""
+"""Recurrent cells: the elementwise step from one state to the next."""
 
 import abc
 import dataclasses
@@ -18,16 +18,18 @@ register, names, build, canonical = registry.register, registry.names, registry.
 
 PARTS = ("input", "recurrent", "biases", "embedding", "readout")
 
-# h (batch hidden) and which gates -> their normalized recurrent product with its bias
+Rows = Float[Tensor, "batch rows"]
+Values = tuple[Tensor, ...]  # of a state, each (batch hidden)
+# h (batch hidden) and the rows of some gates -> their normalized recurrent product with its bias
 Product = Callable[[Tensor, slice], Tensor]
-# the cell (batch hidden) -> what the output sees of it
-Settle = Callable[[Tensor], Tensor]
+# the cell state (batch hidden) -> the normalized cell state, from which the output is computed
+Normalize = Callable[[Tensor], Tensor]
 
 
 class State(NamedTuple):
-    """What one step hands to the next; `values[0]` is the output h."""
+    """The state after a step; `values[0]` is the output h."""
 
-    values: tuple[Tensor, ...]  # each (batch hidden)
+    values: Values
     t: int  # steps since the state was zero
 
 
@@ -36,29 +38,24 @@ class Cell(abc.ABC):
     """The step of a recurrent network; gates are stacked in torch's order."""
 
     reference: ClassVar[str]
-    letters: ClassVar[tuple[str, ...]]  # the gates by name, in their order
+    gate_names: ClassVar[tuple[str, ...]]
+    forget_gate: ClassVar[str] = ""  # the gate whose bias starts at 1, so that a state lasts
     memories: ClassVar[int] = 1  # tensors in a state
-    recurs: ClassVar[bool] = True  # whether there is a recurrent product; else `product` must not be called
+    recurrent: ClassVar[bool] = True  # whether there is a recurrent matrix; without one `product` must not be called
+    normalize_cell: ClassVar[bool] = False  # whether `normalize` applies a norm; without one it is the identity
 
     @abc.abstractmethod
-    def step(
-        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
-    ) -> tuple[Tensor, ...]:
-        """The next state from the normalized input product and the state before."""
+    def step(self, zx: Rows, values: Values, product: Product, normalize: Normalize) -> Values:
+        """Returns the next state, from the normalized input product and the previous state."""
 
     @property
     def gates(self) -> int:
-        """Blocks of `units` rows in a matrix."""
-        return len(self.letters)
-
-    @property
-    def settles(self) -> bool:
-        """Whether `settle` must normalize; else the cell calls it in vain or not at all."""
-        return False
+        """The number of gates: a matrix has so many blocks of `units` rows."""
+        return len(self.gate_names)
 
     def bias(self, units: int) -> Float[Tensor, " rows"]:
-        """Where the recurrent bias starts: zero unless overridden."""
-        return torch.zeros(self.gates * units)
+        """The initial recurrent bias: one for the forget gate, zero for all others."""
+        return torch.tensor([float(name == self.forget_gate) for name in self.gate_names]).repeat_interleave(units)
 
 
 @register
@@ -67,16 +64,14 @@ class RNN(Cell):
     r"""$h_t = \phi(W_x x_t + b_x + W_h h_{t-1} + b_h)$ with $\phi$ = tanh or relu (elman1990finding)."""
 
     reference: ClassVar[str] = "elman1990finding"
-    letters: ClassVar[tuple[str, ...]] = ("h",)
+    gate_names: ClassVar[tuple[str, ...]] = ("h",)
     activation: str = "tanh"  # or "relu"
 
     def __post_init__(self):
         if self.activation not in ("tanh", "relu"):
             raise InputError(f"cell 'rnn' has no activation {self.activation!r}; known: relu, tanh")
 
-    def step(
-        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
-    ) -> tuple[Tensor, ...]:
+    def step(self, zx: Rows, values: Values, product: Product, normalize: Normalize) -> Values:
         """One activation."""
         z = zx + product(values[0], norms.ALL)
         return (torch.tanh(z) if self.activation == "tanh" else torch.relu(z),)
@@ -93,16 +88,14 @@ class GRU(Cell):
     """
 
     reference: ClassVar[str] = "cho2014learning"
-    letters: ClassVar[tuple[str, ...]] = ("r", "z", "n")
+    gate_names: ClassVar[tuple[str, ...]] = ("r", "z", "n")
     reset: str = "ott2016"  # or "cho2014"
 
     def __post_init__(self):
         if self.reset not in ("ott2016", "cho2014"):
             raise InputError(f"cell 'gru' has no reset {self.reset!r}; known: cho2014, ott2016")
 
-    def step(
-        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
-    ) -> tuple[Tensor, ...]:
+    def step(self, zx: Rows, values: Values, product: Product, normalize: Normalize) -> Values:
         """Two gates and a candidate."""
         (h,) = values
         units = h.shape[-1]
@@ -129,32 +122,20 @@ class LSTM(Cell):
     """
 
     reference: ClassVar[str] = "hochreiter1997long"
-    letters: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
+    gate_names: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
+    forget_gate: ClassVar[str] = "f"
     memories: ClassVar[int] = 2
     normalize_cell: bool = False
 
-    @property
-    def settles(self) -> bool:
-        """With `normalize_cell`."""
-        return self.normalize_cell
-
-    def step(
-        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
-    ) -> tuple[Tensor, ...]:
+    def step(self, zx: Rows, values: Values, product: Product, normalize: Normalize) -> Values:
         """Three gates and a candidate."""
         h, c = values
         units = h.shape[-1]
-        # One split has one gradient; slices would each fill a zero tensor on the way back.
+        # One split has one gradient; the gradient of each slice would fill a zero tensor.
         gates, g, o = (zx + product(h, norms.ALL)).split((2 * units, units, units), dim=1)
         i, f = torch.sigmoid(gates).chunk(2, dim=1)
         c = torch.addcmul(f * c, i, torch.tanh(g))
-        return torch.sigmoid(o) * torch.tanh(settle(c)), c
-
-    def bias(self, units: int) -> Float[Tensor, " rows"]:
-        """One for the forget gate."""
-        bias = torch.zeros(4 * units)
-        bias[units : 2 * units] = 1.0
-        return bias
+        return torch.sigmoid(o) * torch.tanh(normalize(c)), c
 
 
 @register
@@ -167,12 +148,10 @@ class MinGRU(Cell):
     """
 
     reference: ClassVar[str] = "feng2024were"
-    letters: ClassVar[tuple[str, ...]] = ("z", "h")
-    recurs: ClassVar[bool] = False
+    gate_names: ClassVar[tuple[str, ...]] = ("z", "h")
+    recurrent: ClassVar[bool] = False
 
-    def step(
-        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
-    ) -> tuple[Tensor, ...]:
+    def step(self, zx: Rows, values: Values, product: Product, normalize: Normalize) -> Values:
         """One gate and a candidate."""
         z, candidate = zx.chunk(2, dim=1)
         return (torch.lerp(values[0], positive(candidate), torch.sigmoid(z)),)
@@ -188,20 +167,15 @@ class MinLSTM(Cell):
     """
 
     reference: ClassVar[str] = "feng2024were"
-    letters: ClassVar[tuple[str, ...]] = ("i", "f", "h")
-    recurs: ClassVar[bool] = False
+    gate_names: ClassVar[tuple[str, ...]] = ("i", "f", "h")
+    forget_gate: ClassVar[str] = "f"
+    recurrent: ClassVar[bool] = False
 
-    def step(
-        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
-    ) -> tuple[Tensor, ...]:
-        """Two gates that share one, and a candidate."""
+    def step(self, zx: Rows, values: Values, product: Product, normalize: Normalize) -> Values:
+        """Two gates scaled to a sum of one, and a candidate."""
         i, f, candidate = zx.chunk(3, dim=1)
-        kept = torch.sigmoid(F.softplus(-i) - F.softplus(-f))  # f / (f + i)
-        return (torch.lerp(positive(candidate), values[0], kept),)
-
-    def bias(self, units: int) -> Float[Tensor, " rows"]:
-        """One for the forget gate."""
-        return torch.cat((torch.zeros(units), torch.ones(units), torch.zeros(units)))
+        share = torch.sigmoid(F.softplus(-i) - F.softplus(-f))  # f / (f + i)
+        return (torch.lerp(positive(candidate), values[0], share),)
 
 
 def positive(x: Tensor) -> Tensor:
@@ -219,23 +193,21 @@ class MLGRU(Cell):
     """
 
     reference: ClassVar[str] = "zhu2024scalable"
-    letters: ClassVar[tuple[str, ...]] = ("f", "c", "g")
+    gate_names: ClassVar[tuple[str, ...]] = ("f", "c", "g")
     memories: ClassVar[int] = 2
-    recurs: ClassVar[bool] = False
+    recurrent: ClassVar[bool] = False
 
-    def step(
-        self, zx: Float[Tensor, "batch rows"], values: tuple[Tensor, ...], product: Product, settle: Settle
-    ) -> tuple[Tensor, ...]:
+    def step(self, zx: Rows, values: Values, product: Product, normalize: Normalize) -> Values:
         """A forget gate, a candidate and an output gate."""
         f, candidate, g = zx.chunk(3, dim=1)
         h = torch.lerp(F.silu(candidate), values[1], torch.sigmoid(f))
         return torch.sigmoid(g) * h, h
 
 
-def chosen(quantized: str) -> frozenset[str]:
-    """Which parameters `input+recurrent+biases` names; raises `InputError` for an unknown one.
+def parse_parts(quantized: str) -> frozenset[str]:
+    """Returns the parts of a network that a text like `input+recurrent` names. Raises `InputError` for an unknown one.
 
-    >>> sorted(chosen("input+recurrent"))
+    >>> sorted(parse_parts("input+recurrent"))
     ['input', 'recurrent']
     """
     parts = frozenset(quantized.split("+"))

@@ -72,7 +72,7 @@ class RunSpec:
             object.__setattr__(self, field, registry.canonical(getattr(self, field)))
         if self.norm not in norm.names():
             raise InputError(f"no norm {self.norm!r}; known: {', '.join(norm.names())}")
-        quantized, fits = cells.chosen(self.quantized), quantizers.build(self.quantizer).fits
+        quantized, fits = cells.parse_parts(self.quantized), quantizers.build(self.quantizer).fits
         for part in sorted(quantized.difference(fits)):
             raise InputError(f"quantizer {self.quantizer!r} is none for {part}; it is for {'+'.join(fits)}")
         if quantized == {"embedding"} and not self.recipe.embedding:
@@ -103,7 +103,7 @@ class RunSpec:
             raise InputError(f"quantizer {self.quantizer!r} needs Adam's second moment, which {recipe.optimizer} lacks")
         if self.norm in ("batch", "batch_step") and recipe.batch < 2:
             raise InputError(f"norm {self.norm!r} needs a batch of at least 2 sequences, not {recipe.batch}")
-        if cells.build(self.cell).settles and self.norm in ("none", "weight"):
+        if cells.build(self.cell).normalize_cell and self.norm in ("none", "weight"):
             raise InputError(f"cell {self.cell!r} normalizes its cell, which norm {self.norm!r} cannot")
         if recipe.bidirectional and self.data.causal:
             raise InputError("a bidirectional network would see the symbol that it predicts")

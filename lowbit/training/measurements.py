@@ -11,7 +11,7 @@ from torch import Tensor
 from lowbit.datasets import Batch, Dataset, Recipe
 from lowbit.datasets.base import Text
 from lowbit.layers import cells
-from lowbit.layers.cells import Cell, Product, Settle, State
+from lowbit.layers.cells import Cell, Normalize, Product, State, Values
 from lowbit.layers.networks import Network
 from lowbit.layers.recurrent import Recurrent, Weights
 from lowbit.training import evaluate
@@ -90,7 +90,7 @@ def gates(network: Network, data: Dataset, recipe: Recipe) -> dict[str, dict]:
         layer.cell = listener.cell
     summaries = {}
     parts = torch.stack(listener.inputs)[running].cpu().chunk(listener.cell.gates, dim=1)
-    for name, z in zip(listener.cell.letters, parts, strict=True):
+    for name, z in zip(listener.cell.gate_names, parts, strict=True):
         histogram = torch.histogram(z.flatten().clamp(BINS[0], BINS[-1]), BINS).hist.int().tolist()
         summaries[name] = {"histogram": histogram, "mean": float(z.mean()), "std": float(z.std())}
         summaries[name] |= {
@@ -110,10 +110,10 @@ class Listener:
     def __getattr__(self, name: str):
         return getattr(self.cell, name)
 
-    def step(self, zx: Tensor, values: tuple[Tensor, ...], product: Product, settle: Settle) -> tuple[Tensor, ...]:
+    def step(self, zx: Tensor, values: Values, product: Product, normalize: Normalize) -> Values:
         """The step of the cell."""
         z = zx.clone()
-        after = self.cell.step(zx, values, functools.partial(self._record_product, z, product), settle)
+        after = self.cell.step(zx, values, functools.partial(self._record_product, z, product), normalize)
         if isinstance(self.cell, cells.GRU) and self.cell.reset == "ott2016":
             (r, u, n), (_, _, x) = z.chunk(3, dim=1), zx.chunk(3, dim=1)
             z = torch.cat((r, u, x + torch.sigmoid(r) * (n - x)), dim=1)  # the reset gate scales the product

@@ -32,7 +32,7 @@ def build(spec: RunSpec) -> Network:
         cells.build(spec.cell),
         quantizers.build(spec.quantizer),
         spec.norm,
-        cells.chosen(spec.quantized),
+        cells.parse_parts(spec.quantized),
         quantizers.build(spec.activations),
         recipe.init,
         recipe.start,
@@ -54,7 +54,7 @@ def recall(spec: RunSpec, watch: Watch | None = None) -> Record:
     return record
 
 
-@kernels.flushed()
+@kernels.flush_denormals()
 def train(spec: RunSpec, watch: Watch | None = None) -> Record:
     """Trains and evaluates; an interrupted run of the same spec goes on from its last validation.
 
@@ -175,7 +175,7 @@ class Session:
     def _step(self, batch: Batch) -> tuple[float, int]:
         before = None if batch.fresh or self.states is None else detach(self.states)
         outputs, self.states = self.network(batch.x, before, None, batch.lengths)
-        self.ran.update(layer.ran for layer in self.network.recurrent().values())
+        self.ran.update(layer.kernel_name for layer in self.network.recurrent().values())
         total, points = self.data.loss.total(outputs, batch), self.data.loss.points(batch)
         self.optimizer.zero_grad()
         (total / points).backward()

@@ -19,7 +19,7 @@ def clip_masters(network: Network) -> None:
     """
     for layer in network.recurrent().values():
         for _, w, site, levels in layer.matrices():
-            if (levels and layer.quantizer.fixed) or layer.norm_x.rescales:
+            if (levels and layer.quantizer.fixed) or layer.norm_x.scale_invariant:
                 bound = layer.quantizer.bound(w, site)
                 w.clamp_(-bound, bound)
 

@@ -117,7 +117,7 @@ def test_a_run_depends_on_its_own_quantizer_and_not_on_another(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "source", ["lowbit.layers.loops.native.norms", "lowbit.layers.kernels.whole.function", "lowbit.layers.cells"]
+    "source", ["lowbit.layers.loops.native.norms", "lowbit.layers.loops.function", "lowbit.layers.cells"]
 )
 def test_a_run_depends_on_the_loops_that_another_process_compiles(monkeypatch, source):
     before, real = provenance.code(RunSpec()), provenance.bare

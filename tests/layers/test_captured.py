@@ -1,4 +1,4 @@
-"""Loops as CUDA graphs: on a GPU themselves, elsewhere on a stand-in that keeps a graph's places as a graph does."""
+"""Loops as CUDA graphs: on a GPU themselves, else on a stand-in that writes to the same buffers as a graph does."""
 
 import copy
 
@@ -13,38 +13,37 @@ from lowbit.layers.kernels.reference import Reference
 from lowbit.layers.recurrent import Design, Recurrent
 
 CELLS = ["rnn", "gru", "gru(reset='cho2014')", "lstm(normalize_cell=True)", "min_lstm"]
-here = "cuda" if torch.cuda.is_available() else "cpu"
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def graphed(call, samples, allow_unused_input):
-    """What torch's does, but where there is no GPU: every run reads and writes the same places, the samples' first."""
-    places = {}
+    """torch's function for a CPU: every run reads and writes the same buffers, those of the samples first."""
+    buffers = {}
+
+    def written(key, value):
+        buffer = buffers.setdefault(key, torch.empty_like(value))
+        return buffer.copy_(value).detach()
 
     class Replay(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, *given):
+        def forward(ctx, *tensors):
             with torch.no_grad():
-                for place, value in zip(samples, given, strict=True):
-                    place.copy_(value)
+                for sample, value in zip(samples, tensors, strict=True):
+                    sample.copy_(value)
             with torch.enable_grad():
-                places["results"] = call(*samples)
-            for at, result in enumerate(places["results"]):
-                place = places.setdefault(at, torch.empty_like(result.detach()))
-                place.copy_(result.detach())
-            return tuple(places[at].detach() for at in range(len(places["results"])))
+                buffers["results"] = call(*samples)
+            return tuple(written(key, result.detach()) for key, result in enumerate(buffers["results"]))
 
         @staticmethod
         @torch.autograd.function.once_differentiable
         def backward(ctx, *up):
-            learners = [place for place in samples if place.requires_grad]
-            found = iter(torch.autograd.grad(places["results"], learners, up, allow_unused=allow_unused_input))
-            made = []
-            for at, place in enumerate(samples):
-                new = next(found) if place.requires_grad else None
-                if new is not None:
-                    places.setdefault(("gradient", at), torch.empty_like(new)).copy_(new)
-                made.append(None if new is None else places["gradient", at].detach())
-            return tuple(made)
+            learners = [sample for sample in samples if sample.requires_grad]
+            gradients = iter(torch.autograd.grad(buffers["results"], learners, up, allow_unused=allow_unused_input))
+            gradients = [next(gradients) if sample.requires_grad else None for sample in samples]
+            return tuple(
+                gradient if gradient is None else written(("gradient", key), gradient)
+                for key, gradient in enumerate(gradients)
+            )
 
     return Replay.apply
 
@@ -52,30 +51,30 @@ def graphed(call, samples, allow_unused_input):
 @pytest.fixture(autouse=True)
 def device(monkeypatch):
     monkeypatch.setattr(captured, "_graphs", {})
-    check._tried.cache_clear()
-    if here == "cpu":
+    check._compared.cache_clear()
+    if DEVICE == "cpu":
         monkeypatch.setattr(Captured, "device", "cpu")
         monkeypatch.setattr(torch.cuda, "make_graphed_callables", graphed)
     yield
-    check._tried.cache_clear()
+    check._compared.cache_clear()
 
 
 def pair(cell, name, quantizer="ternary", seed=0):
-    """A layer whose loops are captured, and its twin run by the reference."""
+    """A layer whose loops are captured, and its copy run by the reference."""
     torch.manual_seed(seed)
-    built = Recurrent(4, 6, Design(cells.build(cell), quantizers.build(quantizer), name), steps=5)
-    for parameter in built.parameters():
+    layer = Recurrent(4, 6, Design(cells.build(cell), quantizers.build(quantizer), name), steps=5)
+    for parameter in layer.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, 0.3, 0.7)
-    built, twin = built.to(here), copy.deepcopy(built).to(here)
-    built.kernels = (Captured(), Reference())
-    return built, twin
+    layer, twin = layer.to(DEVICE), copy.deepcopy(layer).to(DEVICE)
+    layer.kernels = (Captured(), Reference())
+    return layer, twin
 
 
-def both(built, twin, x, state=None):
-    """The outputs of both, with the same drawn weights."""
+def both(layer, twin, x, state=None):
+    """The outputs of both, with the same samples of the weights."""
     torch.manual_seed(1)
-    ours = built(x, state)
+    ours = layer(x, state)
     torch.manual_seed(1)
     return ours, twin(x, state)
 
@@ -87,69 +86,67 @@ def close(ours, theirs):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("name", norm.names())
 def test_a_replay_gives_the_outputs_and_gradients_of_the_steps(cell, name):
-    built, twin = pair(cell, name)
+    layer, twin = pair(cell, name)
     state = None
     for turn in range(3):
-        x = torch.randn(5, 7, 4, device=here) if turn != 1 else torch.randint(4, (5, 7), device=here)
-        (out, end), (wanted, last) = both(built, twin, x, state)
-        assert built.ran == "captured"
-        close(out, wanted)
-        for each, layer in ((out, built), (wanted, twin)):
-            each.square().sum().backward()
-            layer.learned = [p.grad for p in layer.parameters() if p.requires_grad]
-        close(built.learned, twin.learned)  # which add up over the turns
+        x = torch.randn(5, 7, 4, device=DEVICE) if turn != 1 else torch.randint(4, (5, 7), device=DEVICE)
+        (out, end), (expected, last) = both(layer, twin, x, state)
+        assert layer.kernel_name == "captured"
+        close(out, expected)
+        (out.square().sum() + expected.square().sum()).backward()
+        gradients = [[p.grad for p in module.parameters() if p.requires_grad] for module in (layer, twin)]
+        close(*gradients)  # which add up over the turns
         state = end._replace(values=tuple(value.detach() for value in end.values))
         close(state.values, tuple(value.detach() for value in last.values))
 
 
-def test_a_layer_that_is_used_twice_before_the_way_back_has_two_graphs():
-    built, twin = pair("lstm", "batch_step", "full")
-    x = torch.randn(2, 5, 7, 4, device=here)
-    for each in (built, twin):
-        first, second = (each(part)[0] for part in x)
+def test_a_layer_that_runs_twice_before_a_backward_pass_has_two_graphs():
+    layer, twin = pair("lstm", "batch_step", "full")
+    x = torch.randn(2, 5, 7, 4, device=DEVICE)
+    for module in (layer, twin):
+        first, second = (module(part)[0] for part in x)
         (first * second).sum().backward()
-    close(built.weight_h.grad, twin.weight_h.grad)
-    out, _ = built(x[0])
-    built(x[1])  # nobody asks for its gradients
+    close(layer.weight_h.grad, twin.weight_h.grad)
+    out, _ = layer(x[0])
+    layer(x[1])  # no backward pass follows
     out.sum().backward()
-    made = [len(graphs) for graphs in captured._graphs.values()]
-    assert sorted(made) == [1, 2]  # one is the trial's
+    assert sorted(map(len, captured._graphs.values())) == [1, 2]  # one is of the check against the reference
 
 
-def test_what_a_replay_gave_is_not_overwritten_by_the_next():
-    built, _ = pair("gru", "batch", "full")
-    out, _ = built(torch.randn(5, 7, 4, device=here))
-    kept = out.detach().clone()
+def test_the_results_of_a_replay_are_not_overwritten_by_the_next():
+    layer, _ = pair("gru", "batch", "full")
+    out, _ = layer(torch.randn(5, 7, 4, device=DEVICE))
+    before = out.detach().clone()
     out.sum().backward()
-    gradient = built.weight_h.grad.clone()
-    (other := built(torch.randn(5, 7, 4, device=here))[0]).sum()
-    assert torch.equal(out, kept)
-    assert torch.equal(built.weight_h.grad, gradient)
-    assert not torch.equal(other, kept)
+    gradient = layer.weight_h.grad.clone()
+    other, _ = layer(torch.randn(5, 7, 4, device=DEVICE))
+    assert torch.equal(out, before)
+    assert torch.equal(layer.weight_h.grad, gradient)
+    assert not torch.equal(other, before)
 
 
-def test_loops_that_a_replay_would_get_wrong_are_run_step_by_step(monkeypatch):
-    built, _ = pair("lstm", "batch_step")
-    x = torch.randn(5, 7, 4, device=here)
-    built(x)
+def test_loops_that_a_replay_would_compute_wrongly_run_step_by_step(monkeypatch):
+    layer, _ = pair("lstm", "batch_step")
+    x = torch.randn(5, 7, 4, device=DEVICE)
+    layer(x)
     with torch.no_grad():
-        built(x)
-    assert built.ran == "reference"  # nothing learns
-    for module in (built.norm_x, built.norm_h):
+        layer(x)
+    assert layer.kernel_name == "reference"  # no gradient is needed
+    for module in (layer.norm_x, layer.norm_h):
         module.collect(True)
-    built(x)
-    assert built.ran == "reference"  # statistics are gathered
-    for module in (built.norm_x, built.norm_h):
+    layer(x)
+    assert layer.kernel_name == "reference"  # statistics are gathered
+    for module in (layer.norm_x, layer.norm_h):
         module.collect(False)
-    built.eval()
-    built(x)
-    assert built.ran == "reference"  # scales change from step to step
-    built.train()
+    layer.eval()
+    layer(x)
+    assert layer.kernel_name == "reference"  # scales change from step to step
+    layer.train()
     monkeypatch.setattr(captured, "SHAPES", len(captured._graphs))
-    built(x)
-    assert built.ran == "captured"
-    built(x[:4])
-    assert built.ran == "reference"  # too many shapes
+    layer(x)
+    assert layer.kernel_name == "captured"
+    layer(x[:4])
+    assert layer.kernel_name == "reference"  # too many shapes
 
 
 def test_a_device_that_cannot_capture_falls_back_to_the_reference(monkeypatch):
@@ -157,6 +154,6 @@ def test_a_device_that_cannot_capture_falls_back_to_the_reference(monkeypatch):
         raise RuntimeError("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", fails)
-    built, _ = pair("rnn", "layer", seed=3)
-    built(torch.randn(5, 7, 4, device=here))
-    assert built.ran == "reference"
+    layer, _ = pair("rnn", "layer", seed=3)
+    layer(torch.randn(5, 7, 4, device=DEVICE))
+    assert layer.kernel_name == "reference"

@@ -81,12 +81,12 @@ def test_sequences_of_different_lengths_are_as_packed_in_torch(layers, last_step
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
     outputs, (h, _) = theirs(packed)
     expected, _ = nn.utils.rnn.pad_packed_sequence(outputs)
-    found = ours(x, None, None, lengths)[0]
+    logits = ours(x, None, None, lengths)[0]
     if last_step:
-        torch.testing.assert_close(found, ours.readout(torch.cat(tuple(h[-2 if bidirectional else -1 :]), dim=1)))
+        torch.testing.assert_close(logits, ours.readout(torch.cat(tuple(h[-2 if bidirectional else -1 :]), dim=1)))
     else:
         for i, length in enumerate(lengths.tolist()):
-            torch.testing.assert_close(found[:length, i], ours.readout(expected)[:length, i])
+            torch.testing.assert_close(logits[:length, i], ours.readout(expected)[:length, i])
 
 
 def test_an_embedding_is_a_linear_layer_on_one_hot_symbols():
@@ -100,11 +100,11 @@ def test_an_embedding_is_a_linear_layer_on_one_hot_symbols():
 
 
 def test_embedding_and_readout_are_quantized_when_they_are_named():
-    design = Design(cells.build("lstm"), quantizers.build("ternary"), quantized=cells.chosen("embedding+readout"))
-    drawn = networks.Network(3, 5, Recipe(hidden=4, updates=1, embedding=6), design).round()
-    assert len(drawn.embedding.unique()) <= 3
-    assert len(drawn.readout.unique()) <= 3
-    assert len(drawn.layers[0].h.unique()) > 3
+    design = Design(cells.build("lstm"), quantizers.build("ternary"), quantized=cells.parse_parts("embedding+readout"))
+    weights = networks.Network(3, 5, Recipe(hidden=4, updates=1, embedding=6), design).round()
+    assert len(weights.embedding.unique()) <= 3
+    assert len(weights.readout.unique()) <= 3
+    assert len(weights.layers[0].h.unique()) > 3
 
 
 def test_dropout_is_for_training_only():

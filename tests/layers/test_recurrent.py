@@ -22,13 +22,13 @@ PEERS = {
 NAMES = {"weight_x": "weight_ih_l0", "weight_h": "weight_hh_l0", "bias_x": "bias_ih_l0", "bias_h": "bias_hh_l0"}
 
 
-def layer(cell, inputs=3, hidden=4, quantizer="full", norm="none", quantized="input+recurrent", steps=5):
-    design = Design(cells.build(cell), quantizers.build(quantizer), norm, cells.chosen(quantized))
-    built = Recurrent(inputs, hidden, design, steps)
-    for parameter in built.parameters():
+def recurrent_layer(cell, inputs=3, hidden=4, quantizer="full", norm="none", quantized="input+recurrent", steps=5):
+    design = Design(cells.build(cell), quantizers.build(quantizer), norm, cells.parse_parts(quantized))
+    layer = Recurrent(inputs, hidden, design, steps)
+    for parameter in layer.parameters():
         if parameter.requires_grad:
             nn.init.uniform_(parameter, -0.5, 0.7)
-    return built
+    return layer
 
 
 @pytest.mark.parametrize("cell", PEERS)
@@ -37,7 +37,7 @@ def layer(cell, inputs=3, hidden=4, quantizer="full", norm="none", quantized="in
 def test_full_precision_without_norm_is_torch_in_value_and_gradient(cell, seed, sizes):
     torch.manual_seed(seed)
     time, batch, inputs, hidden = sizes
-    ours = layer(cell, inputs, hidden)
+    ours = recurrent_layer(cell, inputs, hidden)
     peer = PEERS[cell](inputs, hidden)
     with torch.no_grad():
         for mine, theirs in NAMES.items():
@@ -62,10 +62,10 @@ def plain_batch_norm(z, gain, bias):
     return gain * (z - z.mean(0)) / np.sqrt(z.var(0) + 1e-5) + bias
 
 
-def plain(built, x, normalize):
+def plain(layer, x, normalize):
     """The recurrence step by step in NumPy float64, written from the formulas."""
-    p = {name: value.detach().double().numpy() for name, value in built.named_parameters()}
-    n = built.hidden
+    p = {name: value.detach().double().numpy() for name, value in layer.named_parameters()}
+    n = layer.hidden
     h = c = np.zeros((x.shape[1], n))
     out = []
     for step in x.double().numpy():
@@ -75,12 +75,12 @@ def plain(built, x, normalize):
             z = h @ p["weight_h"][rows].T
             return normalize(z, p["norm_h.gain"][rows], p["bias_h"][rows])
 
-        match built.cell:
+        match layer.cell:
             case cells.LSTM():
                 i, f, g, o = np.split(zx + product(h), 4, axis=1)
                 c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-                seen = normalize(c, p["norm_c.gain"], p["bias_c"]) if built.cell.normalize_cell else c
-                h = sigmoid(o) * np.tanh(seen)
+                cell = normalize(c, p["norm_c.gain"], p["bias_c"]) if layer.cell.normalize_cell else c
+                h = sigmoid(o) * np.tanh(cell)
             case cells.GRU(reset="cho2014"):
                 r, z = np.split(sigmoid(zx[:, : 2 * n] + product(h, slice(0, 2 * n))), 2, axis=1)
                 candidate = np.tanh(zx[:, 2 * n :] + product(r * h, slice(2 * n, 3 * n)))
@@ -99,39 +99,39 @@ def plain(built, x, normalize):
 @pytest.mark.parametrize("reset", ["ott2016", "cho2014"])
 def test_both_reset_conventions_follow_their_formulas(reset):
     torch.manual_seed(0)
-    built = layer(f"gru(reset={reset!r})")
+    layer = recurrent_layer(f"gru(reset={reset!r})")
     x = torch.randn(6, 2, 3)
-    out, _ = built(x)
-    torch.testing.assert_close(out, plain(built, x, lambda z, gain, bias: z + bias))
+    out, _ = layer(x)
+    torch.testing.assert_close(out, plain(layer, x, lambda z, gain, bias: z + bias))
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "gru(reset='cho2014')", "lstm", "lstm(normalize_cell=True)"])
 @pytest.mark.parametrize("name", ["batch", "batch_step"])
 def test_batch_norm_per_step_equals_a_plain_implementation(cell, name):
     torch.manual_seed(0)
-    built = layer(cell, norm=name)
+    layer = recurrent_layer(cell, norm=name)
     x = torch.randn(7, 9, 3)
-    out, _ = built(x)
-    torch.testing.assert_close(out, plain(built, x, plain_batch_norm), rtol=1e-4, atol=1e-4)
+    out, _ = layer(x)
+    torch.testing.assert_close(out, plain(layer, x, plain_batch_norm), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("cell", cells.names())
 def test_gradients_flow_through_every_parameter(cell):
-    built = layer(cell, norm="batch_step")
-    out, _ = built(torch.randn(5, 8, 3))
+    layer = recurrent_layer(cell, norm="batch_step")
+    out, _ = layer(torch.randn(5, 8, 3))
     out.square().sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in built.parameters())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
 
 
 @pytest.mark.parametrize("cell", cells.names())
 @pytest.mark.parametrize("name", norm.names())
 def test_a_carried_state_makes_two_halves_a_whole(cell, name):
     torch.manual_seed(0)
-    built = layer(cell, norm=name)
+    layer = recurrent_layer(cell, norm=name)
     x = torch.randn(8, 6, 3)
-    whole, end = built(x)
-    first, state = built(x[:5])
-    second, last = built(x[5:], state)
+    whole, end = layer(x)
+    first, state = layer(x[:5])
+    second, last = layer(x[5:], state)
     torch.testing.assert_close(torch.cat((first, second)), whole)
     assert last.t == end.t == 8
 
@@ -139,18 +139,18 @@ def test_a_carried_state_makes_two_halves_a_whole(cell, name):
 @pytest.mark.parametrize("cell", cells.names())
 def test_symbols_are_one_hot_features(cell):
     torch.manual_seed(0)
-    built = layer(cell, inputs=7, norm="batch_step")
+    layer = recurrent_layer(cell, inputs=7, norm="batch_step")
     symbols = torch.randint(7, (6, 5))
     features = nn.functional.one_hot(symbols, 7).float()
-    torch.testing.assert_close(built(symbols)[0], built(features)[0])
+    torch.testing.assert_close(layer(symbols)[0], layer(features)[0])
 
 
 @pytest.mark.parametrize("quantized", ["input", "recurrent", "biases", "input+recurrent", "input+recurrent+biases"])
 def test_only_the_chosen_parameters_are_quantized(quantized):
-    built = layer("lstm", quantizer="ternary", quantized=quantized)
-    weights = built.round()
+    layer = recurrent_layer("lstm", quantizer="ternary", quantized=quantized)
+    weights = layer.round()
     for part, name in (("input", "x"), ("recurrent", "h"), ("biases", "bias_x"), ("biases", "bias_h")):
-        original = getattr(built, {"x": "weight_x", "h": "weight_h"}.get(name, name))
+        original = getattr(layer, {"x": "weight_x", "h": "weight_h"}.get(name, name))
         rounded = getattr(weights, name)
         if part in quantized.split("+"):
             assert len(rounded.unique()) <= 3
@@ -160,11 +160,11 @@ def test_only_the_chosen_parameters_are_quantized(quantized):
 
 def test_weights_are_drawn_once_a_sequence():
     torch.manual_seed(0)
-    built = layer("rnn", quantizer="binary(stochastic=True)")
-    weights = built.round()
+    layer = recurrent_layer("rnn", quantizer="binary(stochastic=True)")
+    weights = layer.round()
     x = torch.randn(5, 2, 3)
-    assert torch.equal(built(x, None, weights)[0], built(x, None, weights)[0])
-    assert not torch.equal(built(x)[0], built(x)[0])
+    assert torch.equal(layer(x, None, weights)[0], layer(x, None, weights)[0])
+    assert not torch.equal(layer(x)[0], layer(x)[0])
 
 
 def test_the_forget_gate_starts_open():
@@ -173,20 +173,20 @@ def test_the_forget_gate_starts_open():
 
 
 @pytest.mark.parametrize(
-    ("choice", "told"),
+    ("choice", "message"),
     [("gru(reset='chung')", "known: cho2014, ott2016"), ("rnn(activation='elu')", "known: relu, tanh")],
 )
-def test_unknown_conventions_are_told_with_the_known_ones(choice, told):
-    with pytest.raises(InputError, match=told):
+def test_an_error_about_an_unknown_convention_names_the_known_ones(choice, message):
+    with pytest.raises(InputError, match=message):
         cells.build(choice)
 
 
-def test_what_cannot_be_quantized_is_told():
+def test_an_error_names_the_part_that_cannot_be_quantized():
     with pytest.raises(InputError, match="cannot quantize 'softmax'; known: input, recurrent, biases"):
-        cells.chosen("input+softmax")
+        cells.parse_parts("input+softmax")
 
 
-def test_a_cell_without_recurrence_has_one_matrix_and_learns_a_gate_a_step():
+def test_a_cell_without_recurrence_has_one_matrix_and_follows_its_formula():
     """Each as its paper writes it, one step at a time."""
     torch.manual_seed(0)
     x = torch.randn(7, 2, 3)
@@ -223,12 +223,12 @@ def test_quantized_activations_take_only_levels_and_reach_the_recurrent_product(
     layer = Recurrent(3, 4, design)
     outputs, _ = layer(torch.randn(9, 2, 3) * 4)
     assert set(outputs.unique().tolist()) <= {-1.0, 0.0, 1.0}
-    seen = []
-    layer.norm_h.start = lambda w, bias: lambda z, t, part: seen.append(z) or z
+    products = []
+    layer.norm_h.normalizer = lambda w, bias: lambda z, t, part: products.append(z) or z
     with torch.no_grad():
         layer.weight_h.fill_(1.0)
         layer(torch.randn(9, 2, 3) * 4)
-    assert all(torch.equal(z, z.round()) for z in seen)
+    assert all(torch.equal(z, z.round()) for z in products)
 
 
 def test_orthogonal_masters_are_orthogonal():
@@ -238,7 +238,7 @@ def test_orthogonal_masters_are_orthogonal():
 
 
 @pytest.mark.parametrize("start", ["learned", "noisy"])
-def test_a_learned_start_state_gets_a_gradient_and_noise_only_where_asked(start):
+def test_a_learned_start_state_gets_a_gradient_and_noise_only_as_an_option(start):
     torch.manual_seed(0)
     layer = Recurrent(3, 4, Design(cells.build("lstm"), FULL, start=start))
     x = torch.randn(5, 2, 3)
@@ -248,7 +248,7 @@ def test_a_learned_start_state_gets_a_gradient_and_noise_only_where_asked(start)
     assert torch.equal(first, layer(x)[0]) == (start == "learned")
 
 
-def test_noise_tells_sequences_apart_that_are_alike():
+def test_noise_makes_equal_sequences_differ():
     layer = Recurrent(3, 4, Design(cells.build("lstm"), FULL, "batch_step", start="noisy"), steps=300)
     x = torch.zeros(300, 16, 3)
     y, _ = layer(x)

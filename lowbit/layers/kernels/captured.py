@@ -1,6 +1,6 @@
 """The whole time loop as CUDA graphs: its kernels are recorded once for each shape and started together from then on.
 
-A step of a small layer takes a GPU less time than Python needs to ask for it; a graph asks once for all steps.
+A GPU runs a step of a small layer in less time than Python needs to launch it; a graph is one launch for all steps.
 """
 
 import dataclasses
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from lowbit.layers import kernels
-from lowbit.layers.kernels.base import Kernel, Loop, Weights
+from lowbit.layers.kernels import Kernel, Loop, Weights
 from lowbit.layers.kernels.reference import Reference
 
-SHAPES = 16  # each keeps the memory of its steps
+SHAPES = 16  # each holds the memory of its steps
 
 
 @kernels.register
@@ -22,7 +22,7 @@ SHAPES = 16  # each keeps the memory of its steps
 class Captured(Kernel):
     """The reference's own steps, forwards and backwards, replayed by `torch.cuda.make_graphed_callables`.
 
-    Only loops that learn are captured, and at most 16 shapes of them: the rest runs step by step.
+    Only loops that need gradients are captured, and at most 16 shapes of them: the rest runs step by step.
     """
 
     rank: ClassVar[int] = 3
@@ -32,27 +32,27 @@ class Captured(Kernel):
         """A GPU of CUDA."""
         return "" if torch.cuda.is_available() else "there is no CUDA device"
 
-    def lacks(self, loop: Loop) -> str:
-        """What the next step of a replay must not depend on: the number of the step, statistics to gather."""
+    def obstacle(self, loop: Loop) -> str:
+        """What would make one replay differ from the next: the number of the step, statistics to gather."""
         if loop.x.device.type != self.device:
             return "not on a CUDA device"
-        if not loop.learns:
-            return "nothing learns"
+        if not loop.needs_gradient:
+            return "no gradient is needed"
         for norm in filter(None, loop.norms):
             if norm.collecting:
                 return "statistics are gathered"
-            if norm.live == "nothing" and norm.slots > 1:
+            if norm.statistics == "nothing" and norm.slots > 1:
                 return "the norm changes from step to step"
         return f"{SHAPES} shapes are captured" if _key(loop) not in _graphs and len(_graphs) >= SHAPES else ""
 
     def run(self, loop: Loop) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Replays a graph that waits for no way back, or captures one."""
-        made = _graphs.setdefault(_key(loop), [])
-        graph = next((each for each in made if each.idle), None)
+        """Replays a graph that no backward pass will read, or captures one."""
+        graphs = _graphs.setdefault(_key(loop), [])
+        graph = next((graph for graph in graphs if graph.idle), None)
         if graph is None:
             graph = Graph(loop)
-            made.append(graph)
-        out, *last = graph(loop.given)
+            graphs.append(graph)
+        out, *last = graph(loop.tensors)
         return out, tuple(last)
 
 
@@ -62,46 +62,49 @@ class Steps(nn.Module):
     def __init__(self, loop: Loop):
         super().__init__()
         self.norms = nn.ModuleList(filter(None, loop.norms))
-        self.present = [each is not None for each in _tensors(loop)]
-        self.frame = _filled(loop, [None] * len(self.present))
+        self.loop = loop._replace(x=None, weights=None, bias_c=None, values=())
+        self.present = [tensor is not None for tensor in (*loop.weights, loop.bias_c)]
+        self.size = len(loop.tensors) - len(self.norms)
 
-    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Outputs (time batch hidden) and the values of the last state."""
-        found = iter(tensors)
-        out, last = Reference().run(_filled(self.frame, [next(found) if here else None for here in self.present]))
+        rest = iter(tensors)
+        *weights, bias_c = (next(rest) if present else None for present in self.present)
+        loop = self.loop._replace(x=x, weights=Weights(*weights), bias_c=bias_c, values=tuple(rest))
+        out, last = Reference().run(loop)
         return out, *last
 
-    def call(self, *given: Tensor) -> tuple[Tensor, ...]:
+    def call(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The same with the gains of the norms, in their order, after the tensors."""
-        gains = {f"norms.{number}.gain": gain for number, gain in enumerate(given[sum(self.present) :])}
-        return torch.func.functional_call(self, gains, given[: sum(self.present)])
+        gains = {f"norms.{number}.gain": gain for number, gain in enumerate(tensors[self.size :])}
+        return torch.func.functional_call(self, gains, tensors[: self.size])
 
 
 class Graph:
-    """One captured loop; what its way back reads stays until that is done, so it has one user at a time."""
+    """One captured loop; its backward pass reads its buffers, so it has one user at a time."""
 
     def __init__(self, loop: Loop):
-        samples = tuple(each.detach().clone().requires_grad_(each.requires_grad) for each in loop.given)
+        samples = tuple(tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in loop.tensors)
         self.replay = torch.cuda.make_graphed_callables(Steps(loop).call, samples, allow_unused_input=True)
         self.node = lambda: None
-        self.done = True
+        self.complete = True
 
     @property
     def idle(self) -> bool:
         """Whether the gradients of its last run have been taken, or can no longer be asked for."""
-        return self.done or self.node() is None
+        return self.complete or self.node() is None
 
-    def __call__(self, given: list[Tensor]) -> tuple[Tensor, ...]:
+    def __call__(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
         """Outputs and last values in memory of their own: a graph writes to the same places each time."""
-        results = self.replay(*(Apart.apply(each) if each.requires_grad else each for each in given))
-        node = next(each.grad_fn for each in results if each.grad_fn is not None)
-        self.node, self.done = weakref.ref(node), False
-        node.register_hook(lambda *_: setattr(self, "done", True))
-        return tuple(each.clone() for each in results)
+        results = self.replay(*(CopiedGradient.apply(tensor) if tensor.requires_grad else tensor for tensor in tensors))
+        node = next(result.grad_fn for result in results if result.grad_fn is not None)
+        self.node, self.complete = weakref.ref(node), False
+        node.register_hook(lambda *_: setattr(self, "complete", True))
+        return tuple(result.clone() for result in results)
 
 
-class Apart(torch.autograd.Function):
-    """The same tensor, whose gradient gets memory of its own."""
+class CopiedGradient(torch.autograd.Function):
+    """The same tensor, whose gradient is a copy."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -110,9 +113,9 @@ class Apart(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx, up: Tensor | None) -> Tensor | None:
+    def backward(ctx, gradient: Tensor | None) -> Tensor | None:
         """A copy."""
-        return None if up is None else up.clone()
+        return None if gradient is None else gradient.clone()
 
 
 _graphs: dict[tuple, list[Graph]] = {}
@@ -120,14 +123,5 @@ _graphs: dict[tuple, list[Graph]] = {}
 
 def _key(loop: Loop) -> tuple:
     modes = tuple(norm is not None and norm.training for norm in loop.norms)
-    kinds = tuple((each.shape, each.dtype, each.requires_grad) for each in loop.given)
+    kinds = tuple((tensor.shape, tensor.dtype, tensor.requires_grad) for tensor in loop.tensors)
     return loop.cell, loop.activations, loop.norms, modes, kinds
-
-
-def _tensors(loop: Loop) -> list[Tensor | None]:
-    return [loop.x, *loop.weights, loop.bias_c, *loop.values]
-
-
-def _filled(loop: Loop, tensors: list[Tensor | None]) -> Loop:
-    x, w_x, w_h, bias_x, bias_h, bias_c, *values = tensors
-    return loop._replace(x=x, weights=Weights(w_x, w_h, bias_x, bias_h), bias_c=bias_c, values=tuple(values))

@@ -1,1 +1,1 @@
-"""Time loops that numba compiled, for those who hand them arrays; the sources of the loops are in `native`."""
+"""Compiled time loops and the autograd function that calls them; the sources of the loops are in `native`."""

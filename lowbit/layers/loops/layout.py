@@ -1,4 +1,4 @@
-"""What loops read and write: named tuples of numbers and arrays, alike on both sides of the compiler."""
+"""The arguments of compiled loops: named tuples of numbers and arrays, alike on both sides of the compiler."""
 
 from typing import NamedTuple
 
@@ -13,49 +13,48 @@ ROW_MAJOR, AS_IS, TRANSPOSED, PACK, B_MATRIX = (np.int32(number) for number in (
 
 
 class Product(NamedTuple):
-    """A matrix `w` (inputs outputs) ready to be multiplied by rows; only what `kind` needs is filled."""
+    """A matrix (inputs outputs) ready to be multiplied by rows; `kind` says which fields are filled."""
 
     kind: int
-    function: int  # the address of what multiplies
+    function: int  # the address of the library's product
     inputs: int
     outputs: int
-    plain: np.ndarray  # (inputs outputs)
-    packed: np.ndarray  # what MKL made of it
-    half: np.ndarray  # (inputs outputs) or, where `turn` says so, (outputs inputs): bfloat16, at scale 1
+    matrix: np.ndarray  # float32 in one row: the numbers as they are, or packed by MKL
+    half: np.ndarray  # (inputs outputs), or with `turn` (outputs inputs): bfloat16, at scale 1
     turn: np.int32
     scale: np.float32
-    rounded: np.ndarray  # (slots batch inputs), bfloat16: what is multiplied, of each step or of the last
+    rounded: np.ndarray  # (slots batch inputs), bfloat16: the operand of each step, or of the last
 
 
 class Normed(NamedTuple):
-    """One norm of a loop: what it needs forwards, what it keeps, and where its gradients go."""
+    """One norm of a loop: its parameters, the statistics of the forward pass, its gradients, and work memory."""
 
     kind: int
     gain: np.ndarray  # (slots rows)
     bias: np.ndarray  # (slots rows)
-    tiny: np.float32  # what is added to a variance
+    epsilon: np.float32  # added to a variance
     mean: np.ndarray  # (time rows), of the batch
     variance: np.ndarray  # (time rows)
     inverse: np.ndarray  # (time batch): one over the deviation of each row
     d_gain: np.ndarray  # (rows)
     d_bias: np.ndarray  # (rows)
-    scale: np.ndarray  # (rows), of the step that runs
+    scale: np.ndarray  # (rows), of the current step
     offset: np.ndarray  # (rows)
-    work: np.ndarray  # (4 rows), of the way back
+    work: np.ndarray  # (4 rows), of the backward pass
 
 
-class Room(NamedTuple):
-    """What the steps of a loop leave behind, each (time batch ...); fewer steps where there is no way back.
+class Workspace(NamedTuple):
+    """What the forward pass stores, each (time batch ...), with fewer steps where no backward pass follows.
 
-    The last three are work of one step of the way back.
+    The last three are work memory of one step of the backward pass.
     """
 
     a: np.ndarray  # (time batch rows): recurrent products
     g: np.ndarray  # (time batch rows): gates
-    c: np.ndarray  # (time batch hidden): the second value of a state, where there is one
-    seen: np.ndarray  # (time batch hidden): what N(c) is computed from
-    own: np.ndarray  # (batch): the numbers of the rows of a batch
-    bounded: bool  # the activation of a vanilla RNN is tanh, not relu
-    through: np.ndarray  # (batch hidden)
-    d: np.ndarray  # (batch hidden)
-    gates: np.ndarray  # (batch rows of a)
+    c: np.ndarray  # (time batch hidden): the second value of a state; with the reset before, the candidate's product
+    operand: np.ndarray  # (time batch hidden): what N(c) is computed from; with the reset before, r h
+    batch: np.ndarray  # (batch): the row numbers of a batch
+    use_tanh: bool  # the activation of a vanilla RNN is tanh, not relu
+    d_product: np.ndarray  # (batch hidden)
+    d_c: np.ndarray  # (batch hidden)
+    d_gates: np.ndarray  # (batch rows of a)

@@ -1,6 +1,6 @@
-"""Networks by the task they answer: one file each beside the one that most tasks share."""
+"""Networks by task: one file each, and `base` for most tasks."""
 
-from lowbit.layers.networks.base import Drawn, Network, detach
+from lowbit.layers.networks.base import Network, NetworkWeights, detach
 from lowbit.registry import Registry
 
 registry = Registry("task", __name__)
@@ -9,4 +9,4 @@ names = registry.names
 for task in ("char-lm", "word-lm", "ctc", "copy", "music"):
     registry.register_as(task)(Network)
 
-__all__ = ["Drawn", "Network", "detach", "names", "registry"]
+__all__ = ["Network", "NetworkWeights", "detach", "names", "registry"]

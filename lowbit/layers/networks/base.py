@@ -9,15 +9,18 @@ from torch import Tensor, nn
 
 from lowbit.datasets import Recipe
 from lowbit.layers.cells import State
+from lowbit.layers.kernels import Inputs, Weights
 from lowbit.layers.norm import Norm
-from lowbit.layers.recurrent import Design, Recurrent, Weights
+from lowbit.layers.recurrent import Design, Recurrent
 from lowbit.quantizers import Site
 
 Lengths = Int[Tensor, " batch"] | None  # steps of each sequence; none: all are whole
+Pair = tuple[Weights | None, Weights | None]  # of both directions; none of one that an engine of lowbit.hardware runs
+States = list[State | None] | None  # of each layer
 
 
 def backwards(x: Tensor, lengths: Lengths) -> Tensor:
-    """Each sequence from its end to its beginning, padding left where it is."""
+    """Each sequence from its end to its beginning; padding stays at the end."""
     if lengths is None:
         return x.flip(0)
     steps = torch.arange(len(x), device=x.device)[:, None]
@@ -26,7 +29,7 @@ def backwards(x: Tensor, lengths: Lengths) -> Tensor:
 
 
 def last(x: Tensor, lengths: Lengths) -> Tensor:
-    """What is at the last step of each sequence."""
+    """The values at the last step of each sequence."""
     if lengths is None:
         return x[-1]
     return x[lengths - 1, torch.arange(len(lengths), device=x.device)]
@@ -39,30 +42,26 @@ class Bidirectional(nn.Module):
         super().__init__()
         self.forwards, self.backwards = forwards, backwards
 
-    def round(self, sample: bool | None = None) -> tuple[Weights | None, Weights | None]:
-        """The weights of both directions; a direction that a machine runs has them already."""
+    def round(self, sample: bool | None = None) -> Pair:
+        """The weights of both directions."""
         return self.forwards.round(sample), self.backwards.round(sample)
 
     def forward(
-        self,
-        x: Float[Tensor, "time batch inputs"] | Int[Tensor, "time batch"],
-        state: None = None,
-        weights: tuple[Weights | None, Weights | None] | None = None,
-        lengths: Lengths = None,
+        self, x: Inputs, state: None = None, weights: Pair | None = None, lengths: Lengths = None
     ) -> tuple[Float[Tensor, "time batch outputs"], State]:
-        """Outputs of all steps, and a state that joins what each direction ends with."""
-        w, v = weights or self.round()
-        ahead, _ = self.forwards(x, None, w)
-        behind, _ = self.backwards(backwards(x, lengths), None, v)
-        joined = torch.cat((last(ahead, lengths), last(behind, lengths)), dim=1)
-        return torch.cat((ahead, backwards(behind, lengths)), dim=2), State((joined,), len(x))
+        """Outputs of all steps, and the last outputs of both directions as one state."""
+        w_forwards, w_backwards = weights or self.round()
+        ahead, _ = self.forwards(x, None, w_forwards)
+        behind, _ = self.backwards(backwards(x, lengths), None, w_backwards)
+        end = torch.cat((last(ahead, lengths), last(behind, lengths)), dim=1)
+        return torch.cat((ahead, backwards(behind, lengths)), dim=2), State((end,), len(x))
 
 
-class Drawn(NamedTuple):
+class NetworkWeights(NamedTuple):
     """The weights of one sequence: quantized or not, drawn once."""
 
     embedding: Tensor | None
-    layers: list  # Weights of each layer, a pair where it reads both ways
+    layers: list  # Weights of each layer, a pair of a bidirectional one
     readout: Tensor
 
 
@@ -88,27 +87,23 @@ class Network(nn.Module):
         )
         self.readout = nn.Linear(width, outputs)
 
-    def round(self, sample: bool | None = None) -> Drawn:
+    def round(self, sample: bool | None = None) -> NetworkWeights:
         """The weights of one sequence."""
         embedding = None if self.embedding is None else self._round("embedding", self.embedding.weight, sample)
         layers = [layer.round(sample) for layer in self.layers]
-        return Drawn(embedding, layers, self._round("readout", self.readout.weight, sample))
+        return NetworkWeights(embedding, layers, self._round("readout", self.readout.weight, sample))
 
     def forward(
-        self,
-        x: Float[Tensor, "time batch inputs"] | Int[Tensor, "time batch"],
-        states: list[State | None] | None = None,
-        weights: Drawn | None = None,
-        lengths: Lengths = None,
+        self, x: Inputs, states: States = None, weights: NetworkWeights | None = None, lengths: Lengths = None
     ) -> tuple[Tensor, list[State]]:
         """Logits, (time batch outputs) or (batch outputs), and the last state of each layer."""
-        drawn = weights or self.round()
-        if drawn.embedding is not None:
-            x = F.embedding(x, drawn.embedding)
-        x, ends = self.run(x, states, drawn.layers, lengths)
-        return F.linear(self.read(x, lengths), drawn.readout, self.readout.bias), ends
+        weights = weights or self.round()
+        if weights.embedding is not None:
+            x = F.embedding(x, weights.embedding)
+        x, ends = self.run(x, states, weights.layers, lengths)
+        return F.linear(self.read(x, lengths), weights.readout, self.readout.bias), ends
 
-    def run(self, x: Tensor, states: list | None, weights: list, lengths: Lengths) -> tuple[Tensor, list[State]]:
+    def run(self, x: Tensor, states: States, weights: list, lengths: Lengths) -> tuple[Tensor, list[State]]:
         """Outputs of the last layer for all steps, and the last state of each layer."""
         ends = []
         for layer, state, w in zip(self.layers, states or [None] * len(self.layers), weights, strict=True):
@@ -118,15 +113,15 @@ class Network(nn.Module):
         return self.dropout(x), ends
 
     def read(self, x: Float[Tensor, "time batch width"], lengths: Lengths) -> Tensor:
-        """What the readout sees of the last layer: all of it."""
+        """The input of the readout: all outputs of the last layer."""
         return x
 
     def norms(self) -> list[Norm]:
-        """Every norm in it."""
+        """All norms of the network."""
         return [module for module in self.modules() if isinstance(module, Norm)]
 
     def recurrent(self) -> dict[str, Recurrent]:
-        """Every recurrent layer by its name."""
+        """All recurrent layers by their names."""
         return {name: module for name, module in self.named_modules() if isinstance(module, Recurrent)}
 
     def _round(self, part: str, w: Tensor, sample: bool | None) -> Tensor:
@@ -134,5 +129,5 @@ class Network(nn.Module):
 
 
 def detach(states: list[State]) -> list[State]:
-    """The same states, cut off from how they came about."""
+    """The same states without their autograd history."""
     return [State(tuple(value.detach() for value in state.values), state.t) for state in states]

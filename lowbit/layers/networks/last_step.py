@@ -1,4 +1,4 @@
-"""The network of tasks with one answer a sequence."""
+"""The network of tasks with one output a sequence."""
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from lowbit.layers.networks.base import Bidirectional, Lengths, Network, last
 @networks.registry.register_as("classify")
 @networks.registry.register_as("regress")
 class LastStep(Network):
-    """Layers under a readout of the last step; of both last states where it reads both ways."""
+    """Layers under a readout of the last step; of both last states where they are bidirectional."""
 
     def read(self, x: Float[Tensor, "time batch width"], lengths: Lengths) -> Float[Tensor, "batch width"]:
         """The last output of the forward direction, and of the backward direction its last: at the first step."""

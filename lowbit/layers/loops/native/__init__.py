@@ -1,6 +1,7 @@
-"""What numba compiles for time loops; only its compiler imports these files, where no machine code is kept.
+"""The sources of compiled time loops; only the process that compiles them imports these files.
 
-`forward` of each file fills the outputs (time batch hidden) and as many steps of the room as it has. `backward` turns
-the recurrent products that the room keeps into the gradients to them, and the gates into the gradients to the input
-products; `up` is the gradient to the outputs. All memory is the caller's.
+`forward` of each file fills the outputs (time batch hidden) and as many steps of the workspace as it has. The product
+with the first state is computed where that is `nonzero`. `backward` turns the recurrent products of the workspace into
+the gradients to them, and the gates into the gradients to the input products; `d_out` is the gradient to the outputs,
+and `d_state` holds the gradients to the last state, afterwards those to the first. The caller allocates all memory.
 """

@@ -1,4 +1,4 @@
-"""Activations of one number, compiled so that loops over rows become vector instructions."""
+"""Activations of one number and of a row of gates; loops over rows become vector instructions."""
 
 import numpy as np
 
@@ -20,3 +20,15 @@ def tanh(x):
 def sigmoid(x):
     """1 / (1 + exp(-x))."""
     return HALF + HALF * tanh(HALF * x)
+
+
+def sigmoid_row(g, a, x, scale_h, scale_x, offset):
+    """The sigmoid of the normalized products of a row."""
+    for j in range(len(g)):
+        g[j] = sigmoid(a[j] * scale_h[j] + x[j] * scale_x[j] + offset[j])
+
+
+def tanh_row(g, a, x, scale_h, scale_x, offset):
+    """The hyperbolic tangent of the normalized products of a row."""
+    for j in range(len(g)):
+        g[j] = tanh(a[j] * scale_h[j] + x[j] * scale_x[j] + offset[j])

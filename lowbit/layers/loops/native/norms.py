@@ -1,13 +1,14 @@
-"""Norms of the products of one step, forwards and backwards."""
+"""The recurrent product of one step and its norms, forwards and backwards."""
 
 import numpy as np
 
 from lowbit.layers.loops.layout import BATCH, FIXED, ROWS
 from lowbit.layers.loops.native.activations import ONE
+from lowbit.layers.loops.native.products import multiply
 
 
 def copy_row(z, source):
-    """Copies one row; an assignment of slices would compile the message of its error too."""
+    """Copies one row; an assignment of slices would also compile the text of its error."""
     for j in range(len(z)):
         z[j] = source[j]
 
@@ -26,7 +27,7 @@ def add_squares(total, z, mean):
 
 
 def moments(z, rows, mean, variance):
-    """Mean and variance of the chosen rows, in two passes."""
+    """Mean and variance of the rows `rows`, in two passes."""
     share = ONE / np.float32(len(rows))
     mean[:] = 0
     variance[:] = 0
@@ -40,8 +41,8 @@ def moments(z, rows, mean, variance):
         variance[j] *= share
 
 
-def standardize(z, centred, tiny):
-    """Turns a row into its distance from its mean (0 unless centred) over its deviation; one over that."""
+def standardize(z, centred, epsilon):
+    """Divides the distance of a row from its mean (0 unless centred) by its deviation; returns one over that."""
     share = ONE / np.float32(len(z))
     mean = np.float32(0)
     if centred:
@@ -52,35 +53,46 @@ def standardize(z, centred, tiny):
     for j in range(len(z)):
         d = z[j] - mean
         square += d * d
-    inverse = ONE / np.sqrt(square * share + tiny)
+    inverse = ONE / np.sqrt(square * share + epsilon)
     for j in range(len(z)):
         z[j] = (z[j] - mean) * inverse
     return inverse
 
 
-def prepare(norm, z, rows, t):
-    """What must be known of the products of a step before their scale and offset are."""
+def set_moments(norm, z, rows, t):
+    """Computes the moments of the products of a step, on which their scale and offset depend."""
     if norm.kind == BATCH:
         moments(z, rows, norm.mean[t], norm.variance[t])
     elif norm.kind != FIXED:
         for b in range(len(rows)):
-            norm.inverse[t % len(norm.inverse), b] = standardize(z[b], norm.kind == ROWS, norm.tiny)
+            norm.inverse[t % len(norm.inverse), b] = standardize(z[b], norm.kind == ROWS, norm.epsilon)
 
 
-def affine(norm, first, t):
-    """The scale and offset of each row that make the norm of a step."""
+def set_scale(norm, first, t):
+    """Computes the scale and offset of each row that are the norm of a step."""
     slot = min(first + t, len(norm.gain) - 1)
     gain, bias, scale, offset = norm.gain[slot], norm.bias[slot], norm.scale, norm.offset
     if norm.kind == BATCH:
         mean, variance = norm.mean[t], norm.variance[t]
         for j in range(len(scale)):
-            s = gain[j] / np.sqrt(variance[j] + norm.tiny)
+            s = gain[j] / np.sqrt(variance[j] + norm.epsilon)
             scale[j] = s
             offset[j] = bias[j] - mean[j] * s
     else:
-        for j in range(len(scale)):
-            scale[j] = gain[j]
-            offset[j] = bias[j]
+        copy_row(scale, gain)
+        copy_row(offset, bias)
+
+
+def advance(t, first, nonzero, h, w, a, batch, table, rows, norm_h, norm_x):
+    """Computes the recurrent product of a step, and the scales and offsets of both norms."""
+    if nonzero:
+        multiply(h, w, a, t)
+    else:
+        a[:] = 0
+    set_moments(norm_h, a, batch, t)
+    set_moments(norm_x, table, rows, t)
+    set_scale(norm_h, first, t)
+    set_scale(norm_x, first, t)
 
 
 def add_two_sums(first, second, d, z, mean):
@@ -90,26 +102,20 @@ def add_two_sums(first, second, d, z, mean):
         second[j] += d[j] * (z[j] - mean[j])
 
 
-def into_value(z, d, mean, k, p, q):
-    """The gradient to a product, in its place."""
-    for j in range(len(z)):
-        z[j] = k[j] * (d[j] - p[j] - (z[j] - mean[j]) * q[j])
-
-
-def into_gradient(d, z, mean, k, p, q):
-    """The gradient to a product, in the place of the gradient to its norm."""
+def through_batch(out, d, z, mean, k, p, q):
+    """The gradient to a product; `out` may be `d` or `z`."""
     for j in range(len(d)):
-        d[j] = k[j] * (d[j] - p[j] - (z[j] - mean[j]) * q[j])
+        out[j] = k[j] * (d[j] - p[j] - (z[j] - mean[j]) * q[j])
 
 
-def onto(total, d, z, mean, k, p, q):
-    """The gradient to a product, added to a total."""
+def add_through_batch(total, d, z, mean, k, p, q):
+    """Adds the gradient to a product to a total."""
     for j in range(len(d)):
         total[j] += k[j] * (d[j] - p[j] - (z[j] - mean[j]) * q[j])
 
 
 def coefficients(norm, d, z, rows, first, t, mean, k, p, q):
-    """The rows of `k (d - p - (z - mean) q)`, the gradient through a norm over the batch; adds to the norm's own."""
+    """Computes `mean`, `k`, `p`, `q` of `k (d - p - (z - mean) q)`, the gradient through a norm; adds to its own."""
     p[:] = 0
     q[:] = 0
     if norm.kind == BATCH:
@@ -123,7 +129,7 @@ def coefficients(norm, d, z, rows, first, t, mean, k, p, q):
     for j in range(len(p)):
         norm.d_bias[j] += p[j]
         if norm.kind == BATCH:
-            inverse = ONE / np.sqrt(norm.variance[t, j] + norm.tiny)
+            inverse = ONE / np.sqrt(norm.variance[t, j] + norm.epsilon)
             norm.d_gain[j] += q[j] * inverse
             k[j] = gain[j] * inverse
             p[j] *= share
@@ -149,36 +155,24 @@ def through_row(out, d, z, gain, inverse, centred):
         out[j] = inverse * (d[j] * gain[j] - first - z[j] * second)
 
 
-def back_value(norm, z, d, own, first, t):
-    """Turns products into the gradients to them; `d` is the gradient to what the norm made of them."""
+def back_norm(norm, z, d, rows, first, t, out):
+    """The gradients to products `z[rows]`, from those to their norm; `out` may be `d`, or `z` where `rows` are all."""
     mean, k, p, q = norm.work[0], norm.work[1], norm.work[2], norm.work[3]
-    coefficients(norm, d, z, own, first, t, mean, k, p, q)
+    coefficients(norm, d, z, rows, first, t, mean, k, p, q)
     for b in range(len(d)):
         if norm.kind == FIXED or norm.kind == BATCH:
-            into_value(z[b], d[b], mean, k, p, q)
+            through_batch(out[b], d[b], z[rows[b]], mean, k, p, q)
         else:
-            through_row(q, d[b], z[b], k, norm.inverse[t, b], norm.kind == ROWS)
-            copy_row(z[b], q)
-
-
-def back_gradient(norm, z, d, own, first, t):
-    """Turns the gradients to what the norm made of products into the gradients to these."""
-    mean, k, p, q = norm.work[0], norm.work[1], norm.work[2], norm.work[3]
-    coefficients(norm, d, z, own, first, t, mean, k, p, q)
-    for b in range(len(d)):
-        if norm.kind == FIXED or norm.kind == BATCH:
-            into_gradient(d[b], z[own[b]], mean, k, p, q)
-        else:
-            through_row(q, d[b], z[b], k, norm.inverse[t, b], norm.kind == ROWS)
-            copy_row(d[b], q)
+            through_row(q, d[b], z[rows[b]], k, norm.inverse[t, b], norm.kind == ROWS)
+            copy_row(out[b], q)
 
 
 def back_table(norm, table, d, rows, first, t, d_table):
     """The gradients to rows of the table: added to `d_table`, or in the place of `d` where that is empty."""
     if len(d_table) == 0:
-        back_gradient(norm, table, d, rows, first, t)
+        back_norm(norm, table, d, rows, first, t, d)
     else:
         mean, k, p, q = norm.work[0], norm.work[1], norm.work[2], norm.work[3]
         coefficients(norm, d, table, rows, first, t, mean, k, p, q)
         for b in range(len(d)):
-            onto(d_table[rows[b]], d[b], table[rows[b]], mean, k, p, q)
+            add_through_batch(d_table[rows[b]], d[b], table[rows[b]], mean, k, p, q)

@@ -1,4 +1,4 @@
-"""The matrix product of one step: a library's, at the address that comes with the matrix."""
+"""The matrix product of one step, by the function of a library at the address in `Product`."""
 
 import numpy as np
 from llvmlite import ir
@@ -12,28 +12,26 @@ ONE, ZERO, LETTER = np.float32(1), np.float32(0), np.uint8(ord("n"))
 
 
 @intrinsic
-def call(context, address, given):
+def call(context, address, arguments):
     """Calls the function of C at an address with a tuple of numbers."""
 
-    def generate(target, builder, signature, arguments):
-        _call(builder, arguments[0], cgutils.unpack_tuple(builder, arguments[1]))
+    def generate(target, builder, signature, values):
+        _call(builder, values[0], cgutils.unpack_tuple(builder, values[1]))
         return target.get_dummy_value()
 
-    return types.void(address, given), generate
+    return types.void(address, arguments), generate
 
 
 @intrinsic
-def refer(context, address, given):
-    """Calls the function of Fortran at an address, which takes the places of numbers; words are places already."""
+def call_fortran(context, address, arguments):
+    """Calls the function of Fortran at an address, which takes numbers by reference; 64-bit words are addresses."""
 
-    def generate(target, builder, signature, arguments):
-        values = cgutils.unpack_tuple(builder, arguments[1])
-        word = ir.IntType(64)
-        places = [v if v.type == word else cgutils.alloca_once_value(builder, v) for v in values]
-        _call(builder, arguments[0], places)
+    def generate(target, builder, signature, values):
+        word, numbers = ir.IntType(64), cgutils.unpack_tuple(builder, values[1])
+        _call(builder, values[0], [v if v.type == word else cgutils.alloca_once_value(builder, v) for v in numbers])
         return target.get_dummy_value()
 
-    return types.void(address, given), generate
+    return types.void(address, arguments), generate
 
 
 def _call(builder, address, values):
@@ -43,10 +41,10 @@ def _call(builder, address, values):
 
 @intrinsic
 def bits(context, number):
-    """Those of a float32."""
+    """The 32 bits of a float32, as a whole number."""
 
-    def generate(target, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(32))
+    def generate(target, builder, signature, values):
+        return builder.bitcast(values[0], ir.IntType(32))
 
     return types.uint32(types.float32), generate
 
@@ -54,18 +52,16 @@ def bits(context, number):
 def multiply(x, w, out, t):
     """`out` = `x` @ `w`, (batch outputs), in step `t`."""
     m, n, k = np.int32(len(x)), np.int32(w.outputs), np.int32(w.inputs)
-    source, target = x.ctypes.data, out.ctypes.data
+    source, target, matrix = x.ctypes.data, out.ctypes.data, w.matrix.ctypes.data
     if w.kind == PACKED:
-        packed = w.packed.ctypes.data
-        call(w.function, (ROW_MAJOR, AS_IS, PACK, m, n, k, source, k, packed, n, ZERO, target, n))
+        call(w.function, (ROW_MAJOR, AS_IS, PACK, m, n, k, source, k, matrix, n, ZERO, target, n))
     elif w.kind == HALF:
         to_half(x, w.rounded[t % len(w.rounded)])
         rounded, half = w.rounded[t % len(w.rounded)].ctypes.data, w.half.ctypes.data
         stride = np.int32(w.half.shape[1])
         call(w.function, (ROW_MAJOR, AS_IS, w.turn, m, n, k, w.scale, rounded, k, half, stride, ZERO, target, n))
     else:  # Fortran reads the rows of C as columns
-        plain = w.plain.ctypes.data
-        refer(w.function, (LETTER, LETTER, n, m, k, ONE, plain, n, source, k, ZERO, target, n))
+        call_fortran(w.function, (LETTER, LETTER, n, m, k, ONE, matrix, n, source, k, ZERO, target, n))
 
 
 def to_half(x, rounded):

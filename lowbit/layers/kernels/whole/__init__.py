@@ -1,1 +1,0 @@
-"""A whole time loop as one function of autograd."""
