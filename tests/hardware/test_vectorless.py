@@ -28,11 +28,11 @@ BOOK = {name: gate(name) for name in FUNCTIONS} | {
 
 
 def wired(ports, *cells):
-    told = {
+    module_cells = {
         str(at): {"type": kind, "connections": {pin: [net] for pin, net in pins.items()}}
         for at, (kind, pins) in enumerate(cells)
     }
-    return Netlist({"ports": {name: {"bits": bits} for name, bits in ports.items()}, "cells": told}, BOOK)
+    return Netlist({"ports": {name: {"bits": bits} for name, bits in ports.items()}, "cells": module_cells}, BOOK)
 
 
 def tree(seed, kinds):
@@ -86,8 +86,8 @@ def test_a_tree_whose_inputs_turn_one_at_a_time_does_what_is_assumed(seed):
 
 def test_a_register_has_what_it_takes_but_turns_once_a_cycle():
     delayed = wired({"x": [0]}, ("flop", {"D": 0, "C": 9, "Q": 1}), ("flop", {"D": 1, "C": 9, "N": 2}))
-    found = vectorless.assumed(delayed, {"x": 0})
-    assert (found[1], found[2]) == (Signal(0.0, 0.0), Signal(1.0, 0.0))
+    signals = vectorless.assumed(delayed, {"x": 0})
+    assert (signals[1], signals[2]) == (Signal(0.0, 0.0), Signal(1.0, 0.0))
     assert vectorless.assumed(delayed, {})[2] == pytest.approx(ASSUMED)
     counting = wired({"x": [0]}, ("xor", {"A": 0, "B": 1, "Y": 2}), ("flop", {"D": 2, "C": 9, "Q": 1}))
     assert vectorless.assumed(counting, {})[1] == pytest.approx((0.5, 1.0))

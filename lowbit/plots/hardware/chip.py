@@ -110,7 +110,7 @@ def points(pair: Pair) -> list[Point]:
         if record.diverged or record.spec["dataset"] != dataset or record.spec["cell"] != pair.work().cell:
             continue
         quantizer = quantizers.build(record.spec["quantizer"])
-        machine = accelerator.carrying(pair.built, quantizer)
+        machine = accelerator.with_lane_for(pair.built, quantizer)
         work = pair.work()._replace(hidden=record.recipe["hidden"], planes=_planes(quantizer))
         try:
             spent = cost.energy(machine, work).total_pj.times(1e-3)

@@ -18,8 +18,8 @@ def ledger(library: str, machine: Machine) -> Ledger:
     found: Ledger = {}
     for row in technology.prices():
         if row.item.startswith("lane ") and row.library == library:
-            built = accelerator.around(row.item.removeprefix("lane "))
-            if accelerator.alike(built, machine):
+            built = accelerator.lane_machine(row.item.removeprefix("lane "))
+            if accelerator.same_widths(built, machine):
                 found.setdefault(built.lane, {})[row.quantity] = row.value
     return {name: told for name, told in found.items() if set(told) >= NEEDED}
 
