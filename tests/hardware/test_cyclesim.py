@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 
 import numpy as np
 import pytest
@@ -133,16 +132,3 @@ def test_zero_weights_and_quiet_words_are_counted():
     run = cyclesim.simulate(program, x)
     assert run.skipped == sum(int((sweep.weights == 0).sum()) for sweep in program.passes)
     assert run.quiet == len(cycles.groups(program.machine, "rnn", 7))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif("CI" in os.environ, reason="timings are for a quiet machine")
-def test_ten_thousand_characters_pass_a_layer_of_512_in_under_a_minute():
-    import time
-
-    program = synthetic.program(Machine(), "lstm", 50, 512, symbols=True)
-    x = synthetic.stimulus(program, 10_000)[:, 0]
-    cyclesim.simulate(program, x[:2])
-    began = time.perf_counter()
-    cyclesim.simulate(program, x)
-    assert time.perf_counter() - began < 60

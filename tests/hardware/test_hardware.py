@@ -68,7 +68,7 @@ def test_a_table_is_within_half_a_spacing_of_its_function(bits, reach):
 @pytest.mark.parametrize("name", LANES)
 def test_lane_codes_have_their_width_and_decode_to_their_weights(name):
     lane = lanes.build(name)
-    assert len(lane.values) == 2**lane.weight_bits
+    assert set(lane.encode(lane.values)) <= set(range(2**lane.weight_bits))
     weights = np.unique(lane.values)
     codes = lane.encode(weights)
     assert np.array_equal(lane.decode(codes), weights)

@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowbit.hardware import cellbook, leakage, liberty, libraries
@@ -219,6 +219,7 @@ def leaking(groups, pins="AB", more=""):
     return leakage.leakage(cell, 0.25)
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.floats(0, 1e3), min_size=4, max_size=4), rest=st.floats(0, 1e3), count=st.integers(0, 4))
 def test_leakage_is_the_mean_over_the_states_and_the_rest_is_of_those_not_given(values, rest, count):
     states = ["!A&!B", "!A&B", "A&!B", "A&B"]

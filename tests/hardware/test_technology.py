@@ -10,18 +10,14 @@ from hypothesis import strategies as st
 
 from lowbit import paths
 from lowbit.__main__ import main
-from lowbit.hardware import accelerator, activity, ledger, liberty, libraries, memory, rtl, technology
+from lowbit.hardware import accelerator, ledger, liberty, libraries, memory, rtl, technology
 from lowbit.hardware.accelerator import Machine
-from lowbit.hardware.activity import Netlist
-from lowbit.hardware.cellbook import Cell, Output
 from lowbit.registry import InputError
 
 UNITS = {
     *("um2", "mm2", "NAND2", "cells", "bits", "pJ", "pJ a cycle", "nW", "mW", "MHz", "TOPS/W"),
     *("over 130 nm", "1/V2", "1/V", "1"),
 }
-INVERTER = Cell("inv", 1.0, 0.0, {"A": 1e-15}, {"A": 0.0}, {"Y": Output("!A", (), ())}, None)
-NAND = Cell("nand", 1.0, 0.0, {"A": 1e-15, "B": 1e-15}, {"A": 0.0, "B": 0.0}, {"Y": Output("!(A*B)", (), ())}, None)
 
 on_every_library = pytest.mark.parametrize("library", ["sg13g2", "sky130", "gf180"])
 
@@ -202,51 +198,6 @@ def test_a_bank_is_large_enough_and_a_wider_word_costs_more(words, bits):
     assert best.deep * best.macro.words >= words
     twice = memory.banks(words, 2 * bits + 64)[0]
     assert twice.area_um2 > best.area_um2
-
-
-def wired(*gates):
-    cells = {
-        str(at): {"type": kind, "connections": {pin: [net] for pin, net in pins.items()}}
-        for at, (kind, pins) in enumerate(gates)
-    }
-    return Netlist({"ports": {}, "cells": cells}, {"inv": INVERTER, "nand": NAND})
-
-
-@given(seed=st.integers(0, 999))
-@settings(deadline=None, max_examples=20)
-def test_gates_settle_to_their_functions_in_whatever_order_they_are_written(seed):
-    random = np.random.default_rng(seed)
-    gates = [
-        ("nand", {"A": 0, "B": 1, "Y": 2}),
-        ("inv", {"A": 2, "Y": 3}),
-        ("nand", {"A": 3, "B": 4, "Y": 5}),
-        ("inv", {"A": 1, "Y": 4}),
-    ]
-    netlist = wired(*(gates[at] for at in random.permutation(4)))
-    bits = random.random((2, 100)) < 0.5
-    nets = netlist.settle({net: activity.pack(row) for net, row in enumerate(bits)})
-    expected = ~((bits[0] & bits[1]) & ~bits[1])
-    assert np.array_equal(np.unpackbits(nets[5].view(np.uint8), bitorder="little")[:100], expected)
-
-
-def events(raw, old, ticks):
-    """A gate with an inertial delay, bit by bit: an edge goes through if the input stays for the delay."""
-    value, out = old, []
-    history = [old] * ticks + list(raw) + [raw[-1]] * ticks
-    for now in range(len(raw) + ticks):
-        window = history[now : now + ticks]
-        value = window[0] if len(set(window)) == 1 else value
-        out.append(value)
-    return out
-
-
-@given(raw=st.lists(st.integers(0, 1), min_size=1, max_size=12), old=st.integers(0, 1), ticks=st.integers(1, 4))
-@settings(deadline=None, max_examples=60)
-def test_a_delay_swallows_pulses_that_are_shorter(raw, old, ticks):
-    words = np.array(raw, np.uint64)[:, None]
-    out = np.empty((len(raw) + ticks, 1), np.uint64)
-    activity.delay(words, np.array([old], np.uint64), ticks, out)
-    assert (out[:, 0] & np.uint64(1)).tolist() == events(raw, old, ticks)
 
 
 @pytest.mark.slow  # Yosys is compiled at its first call on a machine
