@@ -55,7 +55,7 @@ def _scores(pair: Pair, packed: model.Model, text: Int64[np.ndarray, " time"]) -
     real = stages.Real.of(pair.file).run(text[:-1, None])
     scores = {"real": _bits(packed, np.concatenate([step["hidden"] for step in real]), text[1:])}
     for bits in SCORED:
-        machine = dataclasses.replace(pair.built, act_bits=bits)
+        machine = dataclasses.replace(pair.accelerator, act_bits=bits)
         outputs, _ = golden.run(pair.program(machine), text[:-1, None])
         scores[str(bits)] = _bits(packed, machine.activation.real(outputs[:, 0]), text[1:])
     return scores
@@ -73,7 +73,7 @@ def _errors(pair: Pair, streams: Int64[np.ndarray, "time batch"]) -> dict[str, d
     """Errors by bits of activations, then by stage."""
     errors = {}
     for bits in COMPARED:
-        program = pair.program(dataclasses.replace(pair.built, act_bits=bits))
+        program = pair.program(dataclasses.replace(pair.accelerator, act_bits=bits))
         by_stage = stages.errors(stages.Real.of(pair.file).run(streams), stages.whole(program, streams))
         errors[str(bits)] = {stage: error._asdict() for stage, error in by_stage.items()}
     return errors
@@ -103,8 +103,8 @@ def _simulated(pair: Pair, text: Int64[np.ndarray, " time"]) -> tuple[list[dict]
     from lowbit.hardware.rtl import system
 
     checks, rows = [], []
-    for lanes, steps in (SIMULATED | {pair.built.lanes: SIMULATED[100]}).items():
-        machine = dataclasses.replace(pair.built, lanes=lanes)
+    for lanes, steps in (SIMULATED | {pair.accelerator.lanes: SIMULATED[100]}).items():
+        machine = dataclasses.replace(pair.accelerator, lanes=lanes)
         program = pair.program(machine)
         outputs, count = system.run(system.load(program, text[:steps]))
         expected = golden.run(program, text[:steps, None])[0][:, 0]

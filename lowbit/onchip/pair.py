@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from lowbit import paths
-from lowbit.hardware import accelerator
-from lowbit.hardware.accelerator import Machine
+from lowbit.hardware.accelerator import Machine, build
 from lowbit.hardware.cycles import Workload
 from lowbit.hardware.program import Program
 from lowbit.inference import model, programs
@@ -45,25 +44,25 @@ class Pair:
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
 
     @property
-    def built(self) -> Machine:
+    def accelerator(self) -> Machine:
         """The machine as an object."""
-        return accelerator.build(self.machine)
+        return build(self.machine)
 
     @property
     def lane(self) -> str:
         """The machine's lane without its widths."""
-        lane = self.built.arithmetic
+        lane = self.accelerator.arithmetic
         return canonical(lane.title, lane)
 
     def program(self, machine: Machine | None = None) -> Program:
         """The program of the network's first layer for the machine, or for another; raises `InputError`."""
-        return programs.compiled(self.file, machine or self.built)[0]
+        return programs.compiled(self.file, machine or self.accelerator)[0]
 
     def work(self) -> Workload:
         """The workload of the program."""
         return Workload.of(self.program())
 
-    def written(self, steps: int) -> Int64[np.ndarray, " time"]:
+    def generated(self, steps: int) -> Int64[np.ndarray, " time"]:
         """Symbols that the network generates, so that figures need no dataset; raises `InputError`."""
         network = model.load(self.file, 32)
         if not network.about["symbols"]:

@@ -58,7 +58,7 @@ def recall(pair: Pair) -> Findings:
     return findings
 
 
-def on_file() -> list[Pair]:
+def pairs() -> list[Pair]:
     """The pairs of all records."""
     return [Pair(findings.network, findings.machine) for findings in scan().found]
 
@@ -77,7 +77,7 @@ def _read(file: Path) -> Findings | str:
         schema.check(content, Findings)
         findings = Findings(**content)
         pair = Pair(findings.network, findings.machine)
-        if not pair.built or path(pair) != file:  # `built` raises InputError for an unknown machine
+        if not pair.accelerator or path(pair) != file:  # `accelerator` raises InputError for an unknown machine
             return f"{file}: holds a record of {findings.network} on {findings.machine}"
         return findings
     except Exception as error:  # files of others can raise anything

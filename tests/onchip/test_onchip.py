@@ -44,7 +44,7 @@ def symbols(steps=20, batch=3):
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 def test_a_packed_model_has_the_program_of_its_network(cell, quantizer, bits):
     pair, network = packed(cell, quantizer, bits)
-    ours, theirs = pair.program(), program.assemble(network.layers[0], pair.built, None)
+    ours, theirs = pair.program(), program.assemble(network.layers[0], pair.accelerator, None)
     assert np.array_equal(ours.start, theirs.start)
     for a, b in zip(ours.passes, theirs.passes, strict=True):
         assert np.array_equal(a.weights, b.weights)
@@ -71,7 +71,7 @@ def test_stages_in_whole_numbers_are_golden_and_close_in_with_every_bit(cell):
     pair, _ = packed(cell)
     x, errors = symbols(), []
     for bits in (6, 9, 12):
-        machine = dataclasses.replace(pair.built, act_bits=bits, table_bits=16)
+        machine = dataclasses.replace(pair.accelerator, act_bits=bits, table_bits=16)
         engine = pair.program(machine)
         hidden = np.stack([step["hidden"] for step in stages.whole(engine, x)])
         assert np.array_equal(hidden, machine.activation.real(golden.run(engine, x)[0]))
@@ -88,9 +88,9 @@ def test_findings_are_written_and_read_back(monkeypatch):
     findings = measure.measure(pair, 300)
     store.write(record.path(pair), record.text(findings))
     assert record.recall(pair) == findings
-    assert record.on_file() == [pair]
+    assert record.pairs() == [pair]
     assert not store.scan().problems
-    assert findings.activity["cycles"] == cycles.count(pair.built, pair.work(), 300).cycles
+    assert findings.activity["cycles"] == cycles.count(pair.accelerator, pair.work(), 300).cycles
     assert abs(findings.score["12"] - findings.score["real"]) < abs(findings.score["6"] - findings.score["real"]) + 0.01
     assert findings.faults["noticed"] > 5
     other, _ = packed(quantizer="binary")
@@ -126,8 +126,8 @@ def test_a_committed_record_is_of_its_packed_model_and_its_cycles_are_those_of_t
     assert pair.key == name
     findings = record.recall(pair)
     work = pair.work()
-    counts = cycles.count(pair.built, work, findings.activity["symbols"])._asdict()
+    counts = cycles.count(pair.accelerator, work, findings.activity["symbols"])._asdict()
     assert {key: findings.activity[key] for key in counts} == counts
     for row in findings.hardware:
-        machine = dataclasses.replace(pair.built, lanes=row["lanes"])
+        machine = dataclasses.replace(pair.accelerator, lanes=row["lanes"])
         assert row["cycles"] == cycles.count(machine, work, row["steps"]).cycles
