@@ -20,12 +20,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import rtl_simulators
 
 from lowbit import datasets
 from lowbit.hardware import cycles, cyclesim, golden
 from lowbit.hardware.cycles import Workload
 from lowbit.hardware.program import Program
-from lowbit.hardware.rtl import simulators, system
+from lowbit.hardware.rtl import system
 from lowbit.inference import model
 from lowbit.onchip.pair import Pair
 from lowbit.speed import benchmarks
@@ -64,10 +65,10 @@ def contestants(engine: Program, text: np.ndarray, folder: Path) -> dict[str, Ca
         "golden": lambda: (golden.run(engine, batch)[0][:, 0], steps("golden") * each * BATCH),
         "cycle-stepped": stepped,
     }
-    for name in simulators.SIMULATORS:
-        if not simulators.lack(name):
+    for name in rtl_simulators.SIMULATORS:
+        if not rtl_simulators.lack(name):
             (folder / name).mkdir()
-            found[name] = simulators.build(name, system.load(engine, text[: steps(name), 0]), folder / name)
+            found[name] = rtl_simulators.build(name, system.load(engine, text[: steps(name), 0]), folder / name)
             print(f"built: {name}", flush=True)
     return found
 
@@ -124,7 +125,7 @@ def main() -> None:
         ratio = case.ratio(name, "verilator")
         told = f"{ratio.median:9.2f} x verilator" if ratio else ""
         print(f"{1 / case.time(name).median:14,.0f} cycles/s {told}  {name}", flush=True)
-    absent = [f"{name}: {reason}" for name in simulators.SIMULATORS if (reason := simulators.lack(name))]
+    absent = [f"{name}: {reason}" for name in rtl_simulators.SIMULATORS if (reason := rtl_simulators.lack(name))]
     row = reading(engine, text)
     print(row)
     settings = {"rounds": options.rounds}

@@ -159,16 +159,16 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _rtl(options: argparse.Namespace) -> int:
-    from lowbit.hardware import workbench
+    from lowbit.hardware import rtl
 
-    print(workbench.verilog(options.machine, options.cell, options.inputs, options.hidden), end="")
+    print(rtl.verilog(options.machine, options.cell, options.inputs, options.hidden), end="")
     return 0
 
 
 def _synthesize(options: argparse.Namespace) -> int:
-    from lowbit.hardware import workbench
+    from lowbit.hardware import ledger
 
-    for line in workbench.synthesize(options.library, options.part):
+    for line in ledger.synthesize(options.library, options.part):
         print(line, flush=True)
     return 0
 

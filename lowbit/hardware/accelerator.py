@@ -1,65 +1,54 @@
-"""Machines as data: lanes, clock, bit widths and ports of an engine; A's five among them."""
+"""Accelerators as data: lanes, clock, bit widths and ports of an engine; A's five are among them."""
 
-import csv
 import dataclasses
 import functools
 import math
 
-from lowbit import paths
-from lowbit.hardware import lanes
+from lowbit.hardware import lanes, technology
 from lowbit.hardware.fixed import Format
 from lowbit.hardware.lanes import Lane
 from lowbit.quantizers import Quantizer
-from lowbit.registry import InputError, canonical, checked, parse, written
+from lowbit.registry import InputError, bounded, canonical, checked, parse, written
 
-LANE_WIDTHS = ("act_bits", "acc_bits", "depth")  # of a machine, on which the hardware of a lane depends
-HEADROOM = 4  # bits before the point of pre-activations and cells, the sign among them: up to 16
+LANE_WIDTHS = ("act_bits", "acc_bits", "depth")  # fields of a machine that the hardware of a lane depends on
+HEADROOM = 4  # bits before the point of pre-activations and cells, the sign included: up to 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
     """Lanes that each add up one row, and one unit behind them that finishes one hidden unit a cycle.
 
-    A matrix is worked through in groups of rows, a row a lane; every cycle one activation goes to all lanes and one
-    word of weights comes from memory. What the engine computes: lowbit.hardware.golden; when: lowbit.hardware.cycles.
+    A matrix is processed in groups of rows, one row a lane. In every cycle all lanes get one activation and one word
+    of weights from memory. lowbit.hardware.golden defines what the engine computes, lowbit.hardware.cycles when.
     """
 
     lane: str = "ternary"  # see lowbit.hardware.lanes
     lanes: int = 100
     clock_hz: int = 400_000_000
     act_bits: int = 12  # of inputs and outputs, all but the sign after the point
-    acc_bits: int = 0  # of an accumulator, which saturates; 0: as many as `depth` additions can need
+    acc_bits: int = 0  # of a saturating accumulator; 0: as many as `depth` additions can need
     depth: int = 1024  # additions in a row that an accumulator holds exactly
-    scale_bits: int = 12  # of the factor that each finished sum meets
+    scale_bits: int = 12  # of the factor that multiplies each finished sum
     table_bits: int = 10  # of the argument of sigmoid and tanh
-    off_chip_bits_per_s: int = 0  # at which weights arrive; 0: they are on the chip, a word a cycle
+    off_chip_bits_per_s: int = 0  # rate of the weights from DRAM; 0: they are on the chip, a word a cycle
     node_nm: int = 65
     source: str = ""
 
     def __post_init__(self):
-        for field, least, most in (
-            ("lanes", 4, 65536),
-            ("clock_hz", 1, 10**11),
-            ("act_bits", 4, 16),
-            ("depth", 1, 2**20),
-            ("scale_bits", 4, 16),
-            ("table_bits", 2, 16),
-            ("off_chip_bits_per_s", 0, 10**15),
-            ("node_nm", 1, 10**5),
-        ):
-            if not least <= getattr(self, field) <= most:
-                raise InputError(f"a machine takes {least} to {most} for {field}, not {getattr(self, field)}")
+        bounded(self, "a machine", lanes=(4, 65536), clock_hz=(1, 10**11), act_bits=(4, 16), depth=(1, 2**20))
+        bounded(self, "a machine", scale_bits=(4, 16), table_bits=(2, 16), off_chip_bits_per_s=(0, 10**15))
+        bounded(self, "a machine", node_nm=(1, 10**5))
         if self.acc_bits and not self.act_bits < self.acc_bits <= 64:
             raise InputError(f"accumulators have more bits than activations and at most 64, not {self.acc_bits}")
 
     @functools.cached_property
     def arithmetic(self) -> Lane:
-        """What stands before each accumulator."""
+        """The lane as an object."""
         return lanes.build(self.lane)
 
     @property
     def lane_choice(self) -> str:
-        """Its lane, and the widths of the machine that the lane's hardware depends on; `around` reads it.
+        """The lane with the widths of the machine that its hardware depends on; `lane_machine` parses it.
 
         >>> Machine(lane="multiply(bits=4)", act_bits=8).lane_choice
         'multiply(bits=4, act_bits=8)'
@@ -76,7 +65,7 @@ class Machine:
 
     @property
     def activation(self) -> Format:
-        """The format of outputs, gates and inputs: above -1 and below 1."""
+        """The format of outputs, gates and inputs, between -1 and 1."""
         return Format(self.act_bits, self.act_bits - 1)
 
     @property
@@ -86,12 +75,12 @@ class Machine:
 
     @property
     def symbol(self) -> Format:
-        """The format in which the input that a symbol sets is exactly 1."""
+        """The format in which the one-hot input of a symbol is exactly 1."""
         return Format(self.act_bits, self.act_bits - 2)
 
     @property
     def word_bits(self) -> int:
-        """Bits of a word of weights, one for each lane: the width of their memory's port."""
+        """Bits of a word of weights, one weight for each lane: the width of the port of their memory."""
         return self.lanes * self.arithmetic.weight_bits
 
     @property
@@ -102,15 +91,15 @@ class Machine:
         return math.ceil(self.word_bits * self.clock_hz / self.off_chip_bits_per_s)
 
 
-def alike(one: Machine, other: Machine) -> bool:
-    """Whether their lanes, if they had the same, would be the same hardware."""
+def same_widths(one: Machine, other: Machine) -> bool:
+    """Whether two machines have the same widths in LANE_WIDTHS, so that the same lane is the same hardware."""
     return all(getattr(one, width) == getattr(other, width) for width in LANE_WIDTHS)
 
 
-def around(choice: str) -> Machine:
-    """A machine around a lane, with A's widths where the choice says nothing else; raises `InputError`.
+def lane_machine(choice: str) -> Machine:
+    """The machine of a `lane_choice`, with A's widths where the choice gives none; raises `InputError`.
 
-    >>> around("ternary(act_bits=8, depth=512)").accumulator.bits
+    >>> lane_machine("ternary(act_bits=8, depth=512)").accumulator.bits
     18
     """
     name, options = parse(choice, "lane")
@@ -121,14 +110,12 @@ def around(choice: str) -> Machine:
 
 @functools.cache
 def catalogue() -> dict[str, Machine]:
-    """The machines of `data/machines.csv` by their names."""
-    rows = csv.DictReader((paths.SOURCE / "data" / "machines.csv").read_text().splitlines())
-    kinds = {field.name: field.type for field in dataclasses.fields(Machine)}
-    return {row.pop("name"): Machine(**{key: kinds[key](text) for key, text in row.items()}) for row in rows}
+    """The machines of `data/machines.csv` by name."""
+    return technology.catalogue("machines.csv", Machine)
 
 
-def carrying(machine: Machine, quantizer: Quantizer) -> Machine:
-    """The machine with the smallest lanes that a quantizer's weights fit exactly."""
+def with_lane_for(machine: Machine, quantizer: Quantizer) -> Machine:
+    """The machine with the smallest lanes that hold the weights of a quantizer exactly."""
     lane = lanes.lane_for(quantizer)
     return dataclasses.replace(machine, lane=canonical(lane.title, lane))
 

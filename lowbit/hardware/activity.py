@@ -1,8 +1,10 @@
-"""What a mapped netlist does with given operands: every net in every cycle, 64 cycles a word, and how often it turns.
+"""Activity of a mapped netlist with real operands: every net in every cycle, 64 cycles a word, and its toggles.
 
-Values of registers come from outside, so that all cycles are evaluated at once; what the netlist computes for the
-next edge is then compared with the registers a cycle later, which makes every run a proof of the netlist too.
+The values of registers are inputs, so that all cycles are evaluated at once. The caller compares what the netlist
+computes for the next edge with the registers a cycle later, so that every run also checks the netlist.
 """
+
+import graphlib
 
 import numpy as np
 from jaxtyping import Bool, UInt64
@@ -11,29 +13,29 @@ from lowbit.hardware import loader
 from lowbit.hardware.cellbook import Cell
 from lowbit.hardware.liberty import function
 
-Nets = dict[int, np.ndarray]  # a bit a cycle, in words
+Nets = dict[int, np.ndarray]  # by number of the net: a bit a cycle, in words
 ONES = ~np.uint64(0)
 
 
 def pack(bits: Bool[np.ndarray, " cycles"]) -> UInt64[np.ndarray, " words"]:
-    """A bit a cycle, the first cycle lowest, padded with zeros."""
+    """Bits in words, the first cycle lowest, padded with zeros."""
     octets = np.packbits(bits, bitorder="little")
     return np.pad(octets, (0, -len(octets) % 8)).view(np.uint64)
 
 
 def count(words: UInt64[np.ndarray, "..."]) -> int:
-    """How many bits are set."""
+    """The number of bits that are set."""
     return int(np.bitwise_count(words).sum())
 
 
 class Netlist:
     """A mapped design without its hierarchy; gates in the order in which they can be evaluated."""
 
-    def __init__(self, told: dict, book: dict[str, Cell]):
-        self.ports = {name: port["bits"] for name, port in told["ports"].items()}
+    def __init__(self, module: dict, book: dict[str, Cell]):
+        self.ports = {name: port["bits"] for name, port in module["ports"].items()}
         self.cells = [
             (book[cell["type"]], {pin: bits[0] for pin, bits in cell["connections"].items()})
-            for cell in told["cells"].values()
+            for cell in module["cells"].values()
         ]
         self.flops = [(cell, pins) for cell, pins in self.cells if cell.state]
         self.loads_f: dict[int, float] = {}
@@ -50,25 +52,14 @@ class Netlist:
             for pin in cell.outputs
             if pin in pins
         }
-        order, seen, stack = [], set(), [*drivers]
-        while stack:
-            net = stack[-1]
-            if net in seen or net not in drivers:
-                stack.pop()
-                continue
-            cell, pin, pins = drivers[net]
-            waiting = [pins[name] for name in cell.inputs if pins[name] in drivers and pins[name] not in seen]
-            if waiting:
-                stack += waiting
-            else:
-                seen.add(net)
-                order.append((cell, pin, pins, net))
-        return order
+        sources = {net: [pins[name] for name in cell.inputs] for net, (cell, _, pins) in drivers.items()}
+        order = graphlib.TopologicalSorter(sources).static_order()
+        return [(*drivers[net], net) for net in order if net in drivers]
 
-    def settle(self, given: Nets) -> Nets:
+    def settle(self, inputs: Nets) -> Nets:
         """Every net when all gates have settled."""
-        nets = dict(given)
-        shape = next(iter(given.values())).shape
+        nets = dict(inputs)
+        shape = next(iter(inputs.values())).shape
         nets |= {"0": np.zeros(shape, np.uint64), "1": np.full(shape, ONES), "x": np.zeros(shape, np.uint64)}
         for cell, pin, pins, net in self.gates:
             text = cell.outputs[pin].function
@@ -76,7 +67,7 @@ class Netlist:
         return nets
 
     def following(self, nets: Nets) -> Nets:
-        """What each flip-flop takes at the next edge, by the net that it drives with its value."""
+        """The value of each flip-flop after the next edge, by the net of its output."""
         return {
             pins[pin]: function(cell.next)({name: nets[pins[name]] for name in cell.inputs})
             for cell, pins in self.flops
@@ -86,15 +77,15 @@ class Netlist:
 
 
 def settled_toggles(netlist: Netlist, before: Nets, after: Nets, mask: UInt64[np.ndarray, " words"]) -> dict[int, int]:
-    """How often each net differs from the cycle before: no glitches."""
+    """Changes of each net from one cycle to the next, without glitches."""
     old, new = netlist.settle(before), netlist.settle(after)
     return {net: count((old[net] ^ new[net]) & mask) for net in new if isinstance(net, int)}
 
 
 def all_toggles(netlist: Netlist, before: Nets, after: Nets, mask: UInt64[np.ndarray, " words"]) -> dict[int, int]:
-    """How often each net turns when every gate has its delay and swallows pulses that are shorter.
+    """Changes of each net, glitches included: gates have inertial delays, which swallow shorter pulses.
 
-    Inputs and registers change at once after the edge; time goes in halves of the shortest delay.
+    Inputs and registers change at once after the edge. The time step is half of the shortest delay.
     """
     delays = {net: cell.outputs[pin].delay_s(netlist.loads_f.get(net, 0.0)) for cell, pin, _, net in netlist.gates}
     tick = min(delay for delay in delays.values() if delay > 0) / 2
@@ -107,8 +98,8 @@ def all_toggles(netlist: Netlist, before: Nets, after: Nets, mask: UInt64[np.nda
             continue
         ticks = max(1, round(delays[net] / tick))
         length = max(len(waves[pins[name]]) for name in cell.inputs)
-        held = {name: _lasting(waves[pins[name]], length) for name in cell.inputs}
-        raw = np.ascontiguousarray(function(cell.outputs[pin].function)(held))
+        values = {name: _extended(waves[pins[name]], length) for name in cell.inputs}
+        raw = np.ascontiguousarray(function(cell.outputs[pin].function)(values))
         waves[net] = np.empty((length + ticks, raw.shape[1]), np.uint64)
         loader.run("activity.delay", raw, old[net], ticks, waves[net])
         wave = np.concatenate((old[net][None], waves[net]))
@@ -116,16 +107,16 @@ def all_toggles(netlist: Netlist, before: Nets, after: Nets, mask: UInt64[np.nda
     return turns
 
 
-def _lasting(wave: np.ndarray, length: int) -> np.ndarray:
-    """A wave that keeps its last value."""
-    return np.concatenate((wave, np.repeat(wave[-1:], length - len(wave), axis=0))) if len(wave) < length else wave
+def _extended(wave: np.ndarray, length: int) -> np.ndarray:
+    """A wave of that length, its last value repeated."""
+    return np.pad(wave, ((0, length - len(wave)), (0, 0)), mode="edge")
 
 
 def delay(raw, old, ticks, out):
-    """Fills `out` with `raw` later by so many ticks, without what does not last as long; all was `old` before."""
+    """Fills `out` with `raw` delayed by `ticks`, without shorter pulses; `old` is the value before `raw`."""
     length, words = raw.shape
     for word in range(words):
-        held = old[word]
+        state = old[word]
         for now in range(len(out)):
             first = max(now - ticks, 0)
             ones = old[word] if now < ticks else raw[min(first, length - 1), word]
@@ -133,5 +124,5 @@ def delay(raw, old, ticks, out):
             for then in range(first, min(now, length)):
                 ones &= raw[then, word]
                 zeros &= ~raw[then, word]
-            held = (held & ~zeros) | ones
-            out[now, word] = held
+            state = (state & ~zeros) | ones
+            out[now, word] = state

@@ -1,7 +1,7 @@
 """The cells of a library as numbers: capacitances, leakage, and energy and delay at the load of a netlist.
 
-Energies and delays are means over the rising and falling edges and over all groups of a pin, at the slew of the
-library (lowbit.hardware.libraries). Leakage is the library's own figure of the cell, or else the mean over its states.
+Energies and delays are means over rising and falling edges and over all groups of a pin, at the slew of
+lowbit.hardware.libraries.
 """
 
 import dataclasses
@@ -16,23 +16,23 @@ from lowbit.hardware.liberty import Group, numbers
 from lowbit.hardware.libraries import Library
 from lowbit.registry import InputError
 
-TABLES = {  # of each kind of group: the template, and the tables that are read
+TABLES = {  # by kind of group: its template and the tables that count
     "timing": ("lu_table_template", {"cell_rise", "cell_fall"}),
     "internal_power": ("power_lut_template", {"rise_power", "fall_power", "power"}),
 }
 AXES = {"input_net_transition": "slew", "input_transition_time": "slew", "total_output_net_capacitance": "load"}
-RAMP = 20.0, 80.0  # percent of the swing between which a slew of `libraries` is measured
+RAMP = 20.0, 80.0  # percent of the swing: the ends of a slew of `libraries`
 
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """A table over slew and load, already at its slew."""
+    """A table over loads, at the slew of the library."""
 
-    loads: tuple[float, ...]  # empty where it does not depend on the load
+    loads: tuple[float, ...]  # empty: the one value is of every load
     values: tuple[float, ...]
 
     def at(self, load: float) -> float:
-        """The value at a load, held at both ends."""
+        """The value at a load, constant past both ends."""
         return float(np.interp(load, self.loads, self.values)) if self.loads else self.values[0]
 
 
@@ -45,12 +45,12 @@ class Output:
     delays: tuple[Grid, ...]  # s
 
     def energy_j(self, load_f: float) -> float:
-        """What the cell itself takes for an edge, the charge of the load apart."""
-        return float(np.mean([grid.at(load_f) for grid in self.energies])) if self.energies else 0.0
+        """The energy of an edge without the charge of the load."""
+        return _mean(self.energies, load_f)
 
     def delay_s(self, load_f: float) -> float:
-        """From input to output."""
-        return float(np.mean([grid.at(load_f) for grid in self.delays])) if self.delays else 0.0
+        """The delay from the inputs, the mean over them."""
+        return _mean(self.delays, load_f)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,18 +61,18 @@ class Cell:
     area_um2: float
     leakage_w: float
     inputs: dict[str, float]  # F of each pin
-    taps: dict[str, float]  # J an edge of an input that changes no output
+    taps: dict[str, float]  # J an edge of an input without a change of an output
     outputs: dict[str, Output]
     state: tuple[str, str] | None  # of a flip-flop: the names of its value and of its complement
-    next: str = ""  # what it takes
+    next: str = ""  # function of the value after an edge of the clock
     clock: str = ""
 
 
 @functools.cache
 def cells(library: Library) -> dict[str, Cell]:
-    """All cells of a library by name; raises `InputError` that names what cannot be read."""
+    """All cells of a library by name; raises `InputError` that names the part that cannot be read."""
     try:
-        reader = Reader.of(liberty.parse(library.text()), library.slew_ns)
+        reader = _reader(liberty.parse(library.text()), library.slew_ns)
         return {cell.name: cell for cell in map(reader.cell, reader.library.all("cell"))}
     except InputError as error:
         raise InputError(f"the cell library {library.name} cannot be read: {error}") from None
@@ -84,23 +84,10 @@ class Reader:
 
     library: Group
     templates: dict[tuple[str, str], Group]  # by kind and name
-    slew: float  # as the library measures it, in its unit of time
+    slew: float  # in the unit and with the thresholds of the library
     farad: float
     second: float
     joule: float
-
-    @classmethod
-    def of(cls, library: Group, slew_ns: float) -> "Reader":
-        """The reader of a library at a slew; raises `InputError`."""
-        if (model := library.attributes.get("delay_model", "table_lookup")) != "table_lookup":
-            raise InputError(f"delay_model is {model}, must be table_lookup")
-        names = [cell.args for cell in library.all("cell")]
-        if len(set(names)) < len(names) or any(len(name) != 1 for name in names):
-            raise InputError("a cell has no name of its own")
-        templates = {(group.name, *group.args): group for group in library.groups if group.name.endswith("_template")}
-        farad, second = library.unit("capacitive_load_unit", "F"), library.unit("time_unit", "s")
-        slew = slew_ns * 1e-9 / second * slew_scale(library)
-        return cls(library, templates, slew, farad, second, farad * library.unit("voltage_unit", "V") ** 2)
 
     def cell(self, group: Group) -> Cell:
         """One cell; raises `InputError`."""
@@ -126,12 +113,12 @@ class Reader:
             group.number("area"),
             leaks and leaks * self.library.unit("leakage_power_unit", "W"),
             {name: pin.number("capacitance", capacitance) * self.farad for name, pin in inputs.items()},
-            {name: _mean(self.grids(pin, "internal_power", self.joule)) for name, pin in inputs.items()},
+            {name: _mean(self._grids(pin, "internal_power", self.joule), 0.0) for name, pin in inputs.items()},
             {
                 name: Output(
                     pin.attributes.get("function", ""),
-                    self.grids(pin, "internal_power", self.joule),
-                    self.grids(pin, "timing", self.second),
+                    self._grids(pin, "internal_power", self.joule),
+                    self._grids(pin, "timing", self.second),
                 )
                 for name, pin in outputs.items()
             },
@@ -140,8 +127,8 @@ class Reader:
             *clocks,
         )
 
-    def grids(self, pin: Group, kind: str, unit: float) -> tuple[Grid, ...]:
-        """The tables of a pin in units of `unit`; raises `InputError`."""
+    def _grids(self, pin: Group, kind: str, unit: float) -> tuple[Grid, ...]:
+        """The tables of a pin, times `unit`; raises `InputError`."""
         template, names = TABLES[kind]
         groups = pin.all(kind)
         if len({group.attributes.get("related_pg_pin") for group in groups}) > 1:
@@ -183,8 +170,20 @@ class Reader:
         return axes
 
 
-def slew_scale(library: Group) -> float:
-    """The slew that a library has for a ramp, over the time of the ramp from 20 to 80 %; raises `InputError`."""
+def _reader(library: Group, slew_ns: float) -> Reader:
+    if (model := library.attributes.get("delay_model", "table_lookup")) != "table_lookup":
+        raise InputError(f"delay_model is {model}, must be table_lookup")
+    names = [cell.args for cell in library.all("cell")]
+    if len(set(names)) < len(names) or any(len(name) != 1 for name in names):
+        raise InputError("a cell has no name of its own")
+    templates = {(group.name, *group.args): group for group in library.groups if group.name.endswith("_template")}
+    farad, second = library.unit("capacitive_load_unit", "F"), library.unit("time_unit", "s")
+    slew = slew_ns * 1e-9 / second * _slew_scale(library)
+    return Reader(library, templates, slew, farad, second, farad * library.unit("voltage_unit", "V") ** 2)
+
+
+def _slew_scale(library: Group) -> float:
+    """The slew of a ramp as the library measures it, over the time of the ramp from 20 to 80 %."""
     spans = {
         library.number(f"slew_upper_threshold_pct_{edge}", RAMP[1])
         - library.number(f"slew_lower_threshold_pct_{edge}", RAMP[0])
@@ -203,5 +202,5 @@ def _pins(cell: Group, direction: str) -> dict[str, Group]:
     return {name: pin for name, pin in pins if pin.attributes.get("direction") == direction}
 
 
-def _mean(grids: tuple[Grid, ...]) -> float:
-    return float(np.mean([grid.at(0.0) for grid in grids])) if grids else 0.0
+def _mean(grids: tuple[Grid, ...], load: float) -> float:
+    return float(np.mean([grid.at(load) for grid in grids])) if grids else 0.0

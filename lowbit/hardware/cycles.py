@@ -1,11 +1,11 @@
-r"""When an engine does what, in closed form: cycles, accesses and stalls without stepping through them.
+r"""Cycles, accesses and stalls of an engine in closed form.
 
-A step is a row of passes, for each group of rows first over x, then over h. A pass of $K$ words of weights that
-come every $R$ cycles ends, and its sums move to the shadow registers at
+A step is a sequence of passes, for each group of rows first over x, then over h. A pass of $K$ words of weights, one
+every $R$ cycles, ends when its sums move to the shadow registers, at
 
-$X_p = \max(f_p + R (K_p - 1) + 1,\ X_{p-1} + D_{p-1})$ with its first word taken at $f_p$,
+$X_p = \max(f_p + R (K_p - 1) + 1,\ X_{p-1} + D_{p-1})$ where its first word is used at $f_p$,
 
-where $D$ is the number of cycles that the shadow registers need to shift their units out, one a cycle. With
+and $D$ is the number of cycles in which the shadow registers shift their units out, one a cycle. With
 $R = 1$ the passes of a step take $\sum_p \max(K_p, D_{p-1})$: a pass waits only for the one before it.
 """
 
@@ -19,18 +19,18 @@ LEAST = 2  # cycles from one pass of a unit to the next, so that its partial sum
 
 
 class Workload(NamedTuple):
-    """What cycles depend on of a layer."""
+    """The sizes of a layer that cycles depend on."""
 
     cell: str
     inputs: int
     hidden: int
-    symbols: bool = True  # one column of the input matrix is read, not all
+    symbols: bool = True  # only one column of the input matrix is read
     planes: tuple[int, int] = (1, 1)  # of the input and of the recurrent matrix
 
     @classmethod
     def of(cls, program: Program) -> "Workload":
-        """That of a program."""
-        recurrent = sum(each.recurrent for each in program.passes)
+        """The workload of a program."""
+        recurrent = sum(sweep.recurrent for sweep in program.passes)
         planes = (len(program.passes) - recurrent, recurrent)
         inputs = program.passes[0].weights.shape[1]
         return cls(program.cell, inputs, program.hidden, program.inputs is None, planes)
@@ -42,15 +42,15 @@ class Workload(NamedTuple):
 
     @property
     def weights(self) -> int:
-        """Weights of both matrices, planes counted apart."""
+        """Weights of all planes of both matrices."""
         return PLANS[self.cell].gates * self.hidden * (self.planes[0] * self.inputs + self.planes[1] * self.hidden)
 
 
 class Counts(NamedTuple):
-    """What happens in so many steps; every field counts, and a lane is used where its sum belongs to a row."""
+    """Counts of events in a number of steps; a lane is in use where its sum belongs to a row."""
 
     cycles: int
-    words: int  # of weights, a lane's worth each
+    words: int  # of weights, one weight a lane
     used: int  # additions by lanes that have a row
     starved: int  # cycles in which lanes wait for a word
     blocked: int  # cycles in which lanes wait for the shadow registers
@@ -65,31 +65,31 @@ class Counts(NamedTuple):
     lookups: int
 
     def plus(self, other: "Counts", times: int = 1) -> "Counts":
-        """The sum with another, taken so many times."""
+        """The sum with `times` times another."""
         return Counts(*(a + times * b for a, b in zip(self, other, strict=True)))
 
 
 def groups(machine: Machine, cell: str, hidden: int) -> list[int]:
     """Units in each group of rows."""
-    each = machine.lanes // PLANS[cell].gates
-    return [min(each, hidden - first) for first in range(0, hidden, each)]
+    size = machine.lanes // PLANS[cell].gates
+    return [min(size, hidden - first) for first in range(0, hidden, size)]
 
 
 def count(machine: Machine, work: Workload, steps: int) -> Counts:
     """The counts of a sequence of `steps`."""
     total, ready = Counts(*[0] * len(Counts._fields)), 0
-    for done in range(steps):
+    for number in range(steps):
         step, after = _step(machine, work, ready)
-        if after == ready:  # and so is every step to come
-            return total.plus(step, steps - done)
+        if after == ready:  # all further steps are alike
+            return total.plus(step, steps - number)
         total, ready = total.plus(step), after
     return total
 
 
 def _step(machine: Machine, work: Workload, ready: int) -> tuple[Counts, int]:
-    """One step whose first word is there in cycle `ready`, and when that of the next will be."""
+    """The counts of a step whose first word arrives in cycle `ready`, and that cycle of the next step."""
     plan, beat = PLANS[work.cell], machine.beat
-    moved, drain, free = FIRST, 0, FIRST  # the last transfer, its drain, and when lanes are done
+    moved, drain, free = FIRST, 0, FIRST  # cycle of the last transfer, its drain, end of the last addition
     words = used = starved = blocked = 0
     sizes = groups(machine, work.cell, work.hidden)
     for size in sizes:
@@ -105,12 +105,12 @@ def _step(machine: Machine, work: Workload, ready: int) -> tuple[Counts, int]:
     x, h = (p * n * len(sizes) for p, n in zip(work.planes, (work.lengths[0], work.hidden), strict=True))
     passes = sum(work.planes)
     unit = (passes, passes, passes - 1, int(plan.before != ""), int(plan.before == "c"), 1, plan.lookups)
-    counts = Counts(length, words, used, starved, blocked, x, h, *(each * work.hidden for each in unit))
+    counts = Counts(length, words, used, starved, blocked, x, h, *(count * work.hidden for count in unit))
     return counts, max(ready - length, 0)
 
 
 def seconds(machine: Machine, work: Workload, steps: int = 1) -> float:
-    """How long that takes."""
+    """Seconds of a sequence of `steps`."""
     return count(machine, work, steps).cycles / machine.clock_hz
 
 

@@ -1,7 +1,7 @@
-r"""Fixed point, stated once: a number of $b$ bits with $f$ of them after the point is an integer over $2^f$.
+r"""Fixed point: a number of $b$ bits with $f$ of them after the point is an integer over $2^f$.
 
-Rounding is to the nearest, halves up, and what does not fit saturates. Nothing here is ever a float on its way
-from integer to integer, except inside a matrix product whose every partial sum a float holds exactly.
+Rounding is to the nearest, halves up, and values out of range saturate. All arithmetic is on integers, except inside
+a matrix product whose partial sums a float holds exactly.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 
 from lowbit.registry import InputError
 
-EXACT = {np.float32: 2**24, np.float64: 2**53}  # whole numbers up to here are themselves (IEEE 754)
+EXACT = {np.float32: 2**24, np.float64: 2**53}  # whole numbers up to here are exact (IEEE 754)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Format:
 
     @property
     def one(self) -> int:
-        """The integer that would stand for 1, whether or not it fits."""
+        """The integer of 1, whether or not it is in range."""
         return 1 << self.fraction
 
     def quantize(self, real: Float[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
@@ -48,11 +48,11 @@ class Format:
         return np.clip(whole, self.low, self.high).astype(np.int64)
 
     def real(self, whole: Int64[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """What integers stand for."""
+        """The real numbers of integers."""
         return whole / 2.0**self.fraction
 
     def saturate(self, whole: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
-        """Integers kept within the format."""
+        """Integers clipped to the range of the format."""
         return np.clip(whole, self.low, self.high)
 
 
@@ -76,39 +76,36 @@ def product(
     for kind, exact in EXACT.items():
         if bound < exact:
             return (vectors.astype(kind) @ matrix.T.astype(kind)).astype(np.int64)
-    raise InputError(f"sums up to {bound:.1e} are past 2^53, where a float no longer tells whole numbers apart")
+    raise InputError(f"sums up to {bound:.1e} are past 2^53, where floats skip whole numbers")
 
 
 def saturating(
     vectors: Int64[np.ndarray, "batch cols"], matrix: Int64[np.ndarray, "rows cols"], bits: int
 ) -> Int64[np.ndarray, "batch rows"]:
     """Products added column by column in an accumulator of `bits` bits that saturates at every addition."""
-    held = Format(bits, 0)
+    accumulator = Format(bits, 0)
     total = np.zeros((len(vectors), len(matrix)), np.int64)
     for x, w in zip(vectors.T, matrix.T, strict=True):
-        total = held.saturate(total + x[:, None] * w)
+        total = accumulator.saturate(total + x[:, None] * w)
     return total
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A function by its values at evenly spaced points; the argument goes to the nearest point, or to the end."""
+    """A function as values at evenly spaced points; an argument takes the nearest point, or the last one."""
 
     entries: Int64[np.ndarray, " points"]  # from the least argument to the largest
     places: int  # bits of the argument below the spacing of the points
 
     @classmethod
     def of(
-        cls, function: Callable[[np.ndarray], np.ndarray], reach: int, bits: int, given: Format, out: Format
+        cls, function: Callable[[np.ndarray], np.ndarray], reach: int, bits: int, argument: Format, out: Format
     ) -> "Table":
-        """`function` from $-2^{reach}$ up to $2^{reach}$ at the points that `bits` bits tell apart.
-
-        Arguments of the format `given` whose step is wider than the spacing have their own points.
-        """
-        bits = min(bits, given.fraction + reach + 1)
-        places = given.fraction + reach + 1 - bits
+        """`function` from $-2^{reach}$ to $2^{reach}$ at $2^{bits}$ points, or fewer where `argument` is coarser."""
+        bits = min(bits, argument.fraction + reach + 1)
+        places = argument.fraction + reach + 1 - bits
         grid = np.arange(-(1 << (bits - 1)), 1 << (bits - 1))
-        return cls(out.quantize(function(grid * 2.0 ** (places - given.fraction))), places)
+        return cls(out.quantize(function(grid * 2.0 ** (places - argument.fraction))), places)
 
     def __call__(self, whole: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
         """The values at the nearest points."""

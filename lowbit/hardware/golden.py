@@ -1,4 +1,4 @@
-"""The golden model: what an engine computes, in whole numbers only, for many sequences at once."""
+"""The golden model: the values that an engine computes, in whole numbers only, for many sequences at once."""
 
 import functools
 
@@ -14,7 +14,7 @@ Values = tuple[Int64[np.ndarray, "batch hidden"], ...]  # h, and c of an LSTM
 
 @functools.lru_cache
 def tables(machine: Machine) -> tuple[Table, Table]:
-    """Sigmoid up to 8 and tanh up to 4 on either side."""
+    """The tables of sigmoid from -8 to 8 and of tanh from -4 to 4."""
     wide, bits, out = machine.wide, machine.table_bits, machine.activation
     return (
         Table.of(lambda v: 1 / (1 + np.exp(-v)), 3, bits, wide, out),
@@ -23,51 +23,48 @@ def tables(machine: Machine) -> tuple[Table, Table]:
 
 
 def step(program: Program, x: Int64[np.ndarray, "batch *inputs"], values: Values, t: int) -> Values:
-    """The state after one step; `x` are symbols or rows of inputs, `t` chooses the slot of the norms."""
+    """The state after step `t`, which selects the slot of the norms; `x` are symbols or rows of inputs."""
     return FINISH[program.cell](program.machine, preactivations(program, x, values, t), values)
 
 
 def preactivations(
     program: Program, x: Int64[np.ndarray, "batch *inputs"], values: Values, t: int
 ) -> Int64[np.ndarray, "batch fields hidden"]:
-    """What all passes of a step add up to, scaled and shifted, before tables see it."""
+    """The sums of all passes of a step, scaled and shifted: the arguments of the tables."""
     plan, wide = program.plan, program.machine.wide
     sums = np.zeros((len(x), plan.fields, program.hidden), np.int64)
-    for each in program.passes:
-        slot = min(t, len(each.scale) - 1)
-        added = wide.saturate(
-            (accumulate(program, each, x, values[0]) * each.scale[slot] + each.offset[slot]) >> each.places
-        )
-        for gate, field in enumerate(plan.h if each.recurrent else plan.x):
-            part = added[:, gate * program.hidden : (gate + 1) * program.hidden]
+    for sweep in program.passes:
+        slot = min(t, len(sweep.scale) - 1)
+        scaled = accumulate(program, sweep, x, values[0]) * sweep.scale[slot] + sweep.offset[slot]
+        parts = np.split(wide.saturate(scaled >> sweep.places), plan.gates, axis=1)
+        for part, field in zip(parts, plan.h if sweep.recurrent else plan.x, strict=True):
             sums[:, field] = wide.saturate(sums[:, field] + part)
     return sums
 
 
 def accumulate(
-    program: Program, each: Pass, x: Int64[np.ndarray, "batch *inputs"], h: Int64[np.ndarray, "batch hidden"]
+    program: Program, sweep: Pass, x: Int64[np.ndarray, "batch *inputs"], h: Int64[np.ndarray, "batch hidden"]
 ) -> Int64[np.ndarray, "batch rows"]:
-    """The sum of each row as the accumulator holds it."""
-    if not each.recurrent and program.inputs is None:
-        return program.machine.accumulator.saturate(each.weights.T[x] * program.machine.symbol.one)
-    vectors, largest = (h, program.machine.activation) if each.recurrent else (x, program.inputs)
-    bits = program.machine.accumulator.bits
-    if int(np.abs(each.weights).sum(axis=1).max()) * -largest.low < 1 << (bits - 1):
-        return product(vectors, each.weights, -largest.low)
-    return saturating(vectors, each.weights, bits)
+    """The sum of each row in its accumulator."""
+    machine, weights = program.machine, sweep.weights
+    if not sweep.recurrent and program.inputs is None:
+        return machine.accumulator.saturate(weights.T[x] * machine.symbol.one)
+    vectors, form = (h, machine.activation) if sweep.recurrent else (x, program.inputs)
+    if int(np.abs(weights).sum(axis=1).max()) * -form.low < 1 << (machine.accumulator.bits - 1):
+        return product(vectors, weights, -form.low)
+    return saturating(vectors, weights, machine.accumulator.bits)
 
 
 def run(
     program: Program, x: Int64[np.ndarray, "time batch *inputs"], values: Values | None = None, t: int = 0
 ) -> tuple[Int64[np.ndarray, "time batch hidden"], Values]:
-    """The outputs of all steps and the last state."""
+    """The outputs of all steps and the last state; the first step has number `t`."""
     if values is None:
         values = tuple(np.repeat(row[None], x.shape[1], axis=0) for row in program.start)
     outputs = []
-    for now in x:
-        values = step(program, now, values, t)
+    for number, row in enumerate(x, start=t):
+        values = step(program, row, values, number)
         outputs.append(values[0])
-        t += 1
     return np.stack(outputs), values
 
 

@@ -1,4 +1,4 @@
-"""What lies in an engine's memories: words of weight codes, a code for each lane, in the order of their use."""
+"""The memory of an engine: words of weight codes, a code for each lane, in the order of their use."""
 
 import numpy as np
 from jaxtyping import Int64
@@ -7,19 +7,19 @@ from lowbit.hardware.program import Program
 
 
 def units(program: Program) -> int:
-    """Units of a full group of rows."""
+    """Hidden units of a full group of rows."""
     return program.machine.lanes // program.plan.gates
 
 
 def words(program: Program) -> Int64[np.ndarray, "words lanes"]:
     """Codes by group, pass and column; lane $l$ of a group has gate $l \\bmod G$ of its unit $l / G$.
 
-    A lane without a row has code 0, and its sum is never looked at.
+    A lane without a row has code 0, and its sum is not used.
     """
-    gates, hidden, each = program.plan.gates, program.hidden, units(program)
+    gates, hidden, size = program.plan.gates, program.hidden, units(program)
     parts = []
-    for first in range(0, hidden, each):
-        members = np.arange(first, min(first + each, hidden))
+    for first in range(0, hidden, size):
+        members = np.arange(first, min(first + size, hidden))
         rows = (members[:, None] + hidden * np.arange(gates)).ravel()
         for sweep in program.passes:
             part = np.zeros((sweep.weights.shape[1], program.machine.lanes), np.int64)
@@ -36,9 +36,9 @@ def starts(program: Program) -> Int64[np.ndarray, "groups passes"]:
 
 
 def zeros(program: Program, codes: Int64[np.ndarray, "words lanes"]) -> Int64[np.ndarray, " words"]:
-    """How many lanes that have a row get a zero weight from each word."""
-    gates, hidden, each = program.plan.gates, program.hidden, units(program)
+    """Zero weights in each word, of lanes that have a row."""
+    gates, hidden, size = program.plan.gates, program.hidden, units(program)
     length = sum(sweep.weights.shape[1] for sweep in program.passes)
-    used = np.repeat([gates * min(each, hidden - first) for first in range(0, hidden, each)], length)
+    used = np.repeat([gates * min(size, hidden - first) for first in range(0, hidden, size)], length)
     idle = np.arange(program.machine.lanes) >= used[:, None]
     return ((program.machine.arithmetic.decode(codes) == 0) & ~idle).sum(axis=1)

@@ -1,7 +1,8 @@
-"""Lanes: what one weight does to one activation, how a weight is written in memory, and how wide the sum gets."""
+"""Lanes: what one weight does to one activation, how a weight is coded in memory, and how wide the sum gets."""
 
 import abc
 import dataclasses
+import functools
 import math
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from lowbit.quantizers import Quantizer, planes
-from lowbit.registry import InputError, Registry
+from lowbit.registry import InputError, Registry, bounded
 
 registry = Registry("lane")
 register, names, build = registry.register, registry.names, registry.build
@@ -17,19 +18,19 @@ register, names, build = registry.register, registry.names, registry.build
 
 @dataclasses.dataclass(frozen=True)
 class Lane(abc.ABC):
-    """One accumulator, and what stands before it; weights are whole numbers."""
+    """One accumulator and the arithmetic before it; weights are whole numbers."""
 
     title: ClassVar[str]
 
     @property
     @abc.abstractmethod
-    def weight_bits(self) -> int:
-        """Bits of a weight in memory."""
-
-    @property
-    @abc.abstractmethod
     def values(self) -> Int64[np.ndarray, " codes"]:
-        """The weight that each code stands for."""
+        """The weight of each code."""
+
+    @functools.cached_property
+    def weight_bits(self) -> int:
+        """Bits of a code in memory."""
+        return len(self.values).bit_length() - 1
 
     @property
     def largest(self) -> int:
@@ -37,7 +38,7 @@ class Lane(abc.ABC):
         return int(np.abs(self.values).max())
 
     def sum_bits(self, act_bits: int, additions: int = 1) -> int:
-        """Bits that hold any sum of so many products; of one: of the product itself.
+        """Bits that hold any sum of `additions` products.
 
         >>> build("binary").sum_bits(12, 1024), build("multiply").sum_bits(12, 1024)
         (23, 34)
@@ -45,16 +46,16 @@ class Lane(abc.ABC):
         return ((additions << (act_bits - 1)) * self.largest).bit_length() + 1
 
     def encode(self, weights: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
-        """The codes of weights; raises `InputError` for a weight that the lane has none for."""
+        """The codes of weights; raises `InputError` for a weight without a code."""
         values, codes = np.unique(self.values, return_index=True)
-        place = np.searchsorted(values, weights).clip(max=len(values) - 1)
-        if not np.array_equal(values[place], weights):
-            missing = np.unique(weights[values[place] != weights])[:4].tolist()
+        places = np.searchsorted(values, weights).clip(max=len(values) - 1)
+        if not np.array_equal(values[places], weights):
+            missing = np.unique(weights[values[places] != weights])[:4].tolist()
             raise InputError(f"a {self.title} lane has no weights {missing}")
-        return codes[place]
+        return codes[places]
 
     def decode(self, codes: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
-        """The weights that codes stand for."""
+        """The weights of codes."""
         return self.values[codes]
 
 
@@ -64,12 +65,7 @@ class Binary(Lane):
     """Adds or subtracts: code 1 is +1, code 0 is -1."""
 
     title: ClassVar[str] = "binary"
-    weight_bits: ClassVar[int] = 1
-
-    @property
-    def values(self) -> Int64[np.ndarray, " codes"]:
-        """-1 and +1."""
-        return np.array([-1, 1])
+    values: ClassVar[np.ndarray] = np.array([-1, 1])
 
 
 @register
@@ -78,40 +74,27 @@ class Ternary(Lane):
     """Adds, subtracts or skips: the low bit says whether, the high bit says subtract."""
 
     title: ClassVar[str] = "ternary"
-    weight_bits: ClassVar[int] = 2
-
-    @property
-    def values(self) -> Int64[np.ndarray, " codes"]:
-        """0, +1, 0 and -1."""
-        return np.array([0, 1, 0, -1])
+    values: ClassVar[np.ndarray] = np.array([0, 1, 0, -1])
 
 
 @register
 @dataclasses.dataclass(frozen=True)
 class Shift(Lane):
-    """Adds or subtracts the activation shifted: exponent field 0 is a zero weight, k is $2^{k-1}$; then the sign."""
+    """Adds or subtracts the activation shifted: exponent field 0 is a zero weight, k is $2^{k-1}$; then the sign.
+
+    Exponents past the span are zero weights too.
+    """
 
     title: ClassVar[str] = "shift"
     span: int = 8  # powers of two
 
     def __post_init__(self):
-        if not 1 <= self.span <= 40:
-            raise InputError(f"lane 'shift' takes a span of 1 to 40 powers, not {self.span}")
-
-    @property
-    def exponent_bits(self) -> int:
-        """Bits of the exponent field."""
-        return self.span.bit_length()
-
-    @property
-    def weight_bits(self) -> int:
-        """The exponent field and the sign."""
-        return self.exponent_bits + 1
+        bounded(self, "lane 'shift'", span=(1, 40))
 
     @property
     def values(self) -> Int64[np.ndarray, " codes"]:
-        """Zero and the powers, then their negatives; fields past the span are zero too."""
-        powers = np.zeros(1 << self.exponent_bits, np.int64)
+        """Zero and the powers, then their negatives."""
+        powers = np.zeros(1 << self.span.bit_length(), np.int64)
         powers[1 : self.span + 1] = 1 << np.arange(self.span)
         return np.concatenate((powers, -powers))
 
@@ -122,20 +105,14 @@ class Odd(Lane):
     """Multiplies by an odd number: the code is all of it but its last bit, which is 1."""
 
     title: ClassVar[str] = "odd"
-    bits: int = 3
+    bits: int = 3  # of the code
 
     def __post_init__(self):
-        if not 1 <= self.bits <= 12:
-            raise InputError(f"lane 'odd' takes 1 to 12 bits, not {self.bits}")
-
-    @property
-    def weight_bits(self) -> int:
-        """One less than the weight has."""
-        return self.bits
+        bounded(self, "lane 'odd'", bits=(1, 12))
 
     @property
     def values(self) -> Int64[np.ndarray, " codes"]:
-        """Twice the signed code and one."""
+        """The odd numbers."""
         return 2 * _signed(self.bits) + 1
 
 
@@ -149,19 +126,13 @@ class Multiply(Lane):
     multiplier: str = "booth"  # or "array": how synthesis builds it; the values are the same
 
     def __post_init__(self):
-        if not 2 <= self.bits <= 16:
-            raise InputError(f"lane 'multiply' takes 2 to 16 bits, not {self.bits}")
+        bounded(self, "lane 'multiply'", bits=(2, 16))
         if self.multiplier not in ("array", "booth"):
             raise InputError(f"lane 'multiply' has no multiplier {self.multiplier!r}; known: array, booth")
 
     @property
-    def weight_bits(self) -> int:
-        """All of them."""
-        return self.bits
-
-    @property
     def values(self) -> Int64[np.ndarray, " codes"]:
-        """The signed codes."""
+        """The signed numbers."""
         return _signed(self.bits)
 
 
@@ -171,7 +142,7 @@ def _signed(bits: int) -> Int64[np.ndarray, " codes"]:
 
 
 def lane_for(quantizer: Quantizer) -> Lane:
-    """The smallest lane that carries every weight of a quantizer exactly; full precision gets 12 bits, as in A.
+    """The smallest lane that holds every weight of a quantizer exactly; full precision gets 12 bits, as in A.
 
     >>> from lowbit import quantizers
     >>> [lane_for(quantizers.build(name)) for name in ("ternary", "exponential", "dorefa")]

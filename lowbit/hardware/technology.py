@@ -1,11 +1,13 @@
-"""What silicon costs: rows of `data/technology`, each a quantity with its unit, node, voltage, kind and source.
+"""Prices of silicon: rows of `data/technology`, each a quantity with its unit, node, voltage, kind and source.
 
-No price stands in code. A kind says how a value came about: `measured` here, by a tool on a file that the row
-names; `sourced` from what others publish; `fitted` to other rows.
+No price is a constant in code. The kind says how a value came about: `measured` by a tool on a file that the row
+names, `sourced` from publications, or `fitted` to other rows.
 """
 
 import csv
+import dataclasses
 import functools
+import io
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,62 +20,73 @@ KINDS = ("fitted", "measured", "sourced")
 class Price(NamedTuple):
     """One row."""
 
-    table: str  # the file that it stands in
+    table: str  # name of the file
     item: str
     quantity: str
     value: float
     unit: str
     node_nm: float
-    voltage_v: float | None  # none: not said
+    voltage_v: float | None  # none: the source gives none
     kind: str
     source: str
-    library: str = ""  # of cells, where one was mapped onto
+    library: str = ""  # of cells, for a design mapped to one
 
 
 def folder() -> Path:
-    """Where the tables are."""
+    """The folder of the tables."""
     return paths.SOURCE / "data" / "technology"
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file by column."""
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def catalogue(file: str, cls: type) -> dict[str, object]:
+    """Dataclass objects of a file in `data` by its column `name`, each column converted to the type of its field."""
+    types = {field.name: field.type for field in dataclasses.fields(cls)}
+    return {
+        row["name"]: cls(**{column: types[column](text) for column, text in row.items() if column in types})
+        for row in read(paths.SOURCE / "data" / file)
+    }
 
 
 @functools.cache
 def prices() -> tuple[Price, ...]:
-    """All rows of all tables; raises `InputError` for one that lacks something."""
-    found = []
+    """All rows of all tables; raises `InputError` for a row that lacks a column."""
+    rows = []
     for path in sorted(folder().glob("*.csv")):
-        for number, row in enumerate(csv.DictReader(path.read_text().splitlines()), start=2):
-            lacking = [name for name in Price._fields[1:-1] if not row.get(name) and name != "voltage_v"]
-            if lacking or row["kind"] not in KINDS:
-                raise InputError(f"line {number} of {path.name} lacks {', '.join(lacking) or 'a known kind'}")
+        for number, row in enumerate(read(path), start=2):
+            missing = [name for name in Price._fields[1:-1] if not row.get(name) and name != "voltage_v"]
+            if missing or row["kind"] not in KINDS:
+                raise InputError(f"line {number} of {path.name} lacks {', '.join(missing) or 'a known kind'}")
             row |= {"value": float(row["value"]), "node_nm": float(row["node_nm"])}
             row["voltage_v"] = float(row["voltage_v"]) if row["voltage_v"] else None
-            found.append(Price(path.stem, *(row.get(name, "") for name in Price._fields[1:])))
-    return tuple(found)
+            rows.append(Price(path.stem, *(row.get(name, "") for name in Price._fields[1:])))
+    return tuple(rows)
 
 
 def price(table: str, item: str, quantity: str, library: str = "") -> Price:
-    """The one row of an item and a quantity, of a library where there are several; raises `InputError`."""
-    asked = (table, item, quantity, library)
-    rows = [row for row in prices() if (row.table, row.item, row.quantity, row.library) == asked]
+    """The row of an item and a quantity, on a library where several have it; raises `InputError`."""
+    key = (table, item, quantity, library)
+    rows = [row for row in prices() if (row.table, row.item, row.quantity, row.library) == key]
     if len(rows) != 1:
         raise InputError(f"data/technology/{table}.csv has {len(rows)} rows for {quantity!r} of {item!r} {library}")
     return rows[0]
 
 
 def replaced(path: Path, rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The rows of a table with those of the same item and library exchanged for `rows`."""
-    old = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
-    new = {(row["library"], row["item"]) for row in rows}
-    kept = [row for row in old if (row["library"], row["item"]) not in new]
-    return sorted(kept + rows, key=lambda row: (row["library"], row["item"]))
+    """The rows of a table, in which `rows` replace those of the same item and library."""
+    keys = {(row["library"], row["item"]) for row in rows}
+    others = [row for row in (read(path) if path.exists() else []) if (row["library"], row["item"]) not in keys]
+    return sorted(others + rows, key=lambda row: (row["library"], row["item"]))
 
 
 def table(rows: list[dict[str, object]]) -> str:
-    """Rows as the text of a table, the common columns first."""
+    """Rows as CSV, the columns of `Price` first."""
     columns = [name for name in Price._fields if name in rows[0]]
-    columns += [name for name in rows[0] if name not in columns]
-    lines = [columns, *([row[name] for name in columns] for row in rows)]
-    return "".join(",".join(_cell(str(value)) for value in line) + "\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\n') else text
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys([*columns, *rows[0]])), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,14 +1,14 @@
-r"""What a mapped netlist does when nobody gives it operands, as tools for power assume it.
+r"""The activity of a mapped netlist without operands, as power tools assume it.
 
 Each net has a probability $P$ of being 1 and a density $D$ of transitions a cycle. Where the inputs of a gate are
-independent and no two turn at once, its output $y$ has (najm1993transition)
+independent and no two change at once, its output $y$ has (najm1993transition)
 
 $$D(y) = \sum_i P\Big(\frac{\partial y}{\partial x_i}\Big)\, D(x_i), \qquad
 \frac{\partial y}{\partial x_i} = y|_{x_i = 1} \oplus y|_{x_i = 0}.$$
 
-In a netlist neither holds: paths that part meet again, and all registers turn at one edge. A register has what it
-takes, but turns once a cycle at most, as in the open tool for open libraries (cherry2025opensta), whose inputs are 1
-half of the time and turn in one cycle of ten.
+In a netlist neither holds: paths reconverge, and all registers change at one edge. A register has the values of its
+input, but changes once a cycle at most, as in OpenSTA (cherry2025opensta), whose inputs are 1 half of the time and
+change in one cycle of ten.
 """
 
 import functools
@@ -22,12 +22,12 @@ from lowbit.hardware.activity import Netlist
 from lowbit.hardware.cellbook import Cell
 from lowbit.registry import InputError
 
-NEAR = 1e-6  # when a sweep changes nothing more
+TOLERANCE = 1e-6  # of a sweep that changes nothing more
 SWEEPS = 2000
 
 
 class Signal(NamedTuple):
-    """What is assumed of a net."""
+    """The assumed activity of a net."""
 
     ones: float  # probability of being 1
     density: float  # transitions a cycle
@@ -38,16 +38,16 @@ CONSTANTS = {"0": Signal(0.0, 0.0), "1": Signal(1.0, 0.0), "x": Signal(0.0, 0.0)
 Signals = dict[int | str, Signal]
 
 
-def assumed(netlist: Netlist, held: dict[str, int]) -> dict[int, Signal]:
-    """All nets when inputs are as assumed, but for ports that are `held` at a value; raises `InputError`.
+def assumed(netlist: Netlist, constants: dict[str, int]) -> dict[int, Signal]:
+    """All nets with inputs as assumed, except ports that are `constants`; raises `InputError`.
 
-    Registers start at even odds and without transitions; the netlist is swept until they stay as they are.
+    Registers start at even odds and without transitions; sweeps over the netlist go on until they converge.
     """
     driven = {net for *_, net in netlist.gates} | {net for *_, net in _registers(netlist)}
     signals: Signals = dict(CONSTANTS)
     for port, nets in netlist.ports.items():
-        given = CONSTANTS[str(held[port])] if port in held else ASSUMED
-        signals |= {net: given for net in nets if net not in driven and isinstance(net, int)}
+        signal = CONSTANTS[str(constants[port])] if port in constants else ASSUMED
+        signals |= {net: signal for net in nets if net not in driven and isinstance(net, int)}
     signals |= {net: Signal(0.5, 0.0) for *_, net in _registers(netlist)}
     for _ in range(SWEEPS):
         for cell, pin, pins, net in netlist.gates:
@@ -58,9 +58,9 @@ def assumed(netlist: Netlist, held: dict[str, int]) -> dict[int, Signal]:
             new = Signal(1 - ones if inverted else ones, min(density, 1.0))
             change = max(change, *(abs(a - b) for a, b in zip(new, signals[net], strict=True)))
             signals[net] = new
-        if change < NEAR:
+        if change < TOLERANCE:
             return {net: signal for net, signal in signals.items() if isinstance(net, int)}
-    raise InputError(f"densities of transitions do not settle within {SWEEPS} sweeps")
+    raise InputError(f"densities of transitions do not converge within {SWEEPS} sweeps")
 
 
 def _registers(netlist: Netlist) -> list[tuple[Cell, bool, dict, int]]:
@@ -74,19 +74,19 @@ def _registers(netlist: Netlist) -> list[tuple[Cell, bool, dict, int]]:
 
 
 def through(text: str, pins: dict[str, int | str], signals: Signals) -> Signal:
-    """What a Liberty function of independent pins gives."""
+    """The signal of a Liberty function of independent pins."""
     names, table = _sensitivity(text)
-    given = [signals[pins[name]] for name in names]
+    inputs = [signals[pins[name]] for name in names]
     odds = np.ones(1)
-    for signal in given:
+    for signal in inputs:
         odds = np.outer(odds, (1 - signal.ones, signal.ones)).ravel()
-    ones, *passed = (table @ odds).tolist()
-    return Signal(ones, sum(share * signal.density for share, signal in zip(passed, given, strict=True)))
+    ones, *shares = (table @ odds).tolist()
+    return Signal(ones, sum(share * signal.density for share, signal in zip(shares, inputs, strict=True)))
 
 
 @functools.cache
 def _sensitivity(text: str) -> tuple[list[str], Float[np.ndarray, "rows minterms"]]:
-    """The pins of a function, its truth table, and for each pin in which minterms the pin decides.
+    """The pins of a function, its truth table, and a row for each pin: the minterms in which the pin decides.
 
     >>> _sensitivity("A*B")[1].tolist()
     [[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]]

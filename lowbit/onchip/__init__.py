@@ -1,1 +1,1 @@
-"""Packed networks on machines: what was found on real text is kept in `results/hardware`, so that pages need none."""
+"""Packed networks on accelerators, and their records in `results/hardware`."""

@@ -1,4 +1,4 @@
-"""A packed network on a machine: what the pages on hardware are made for."""
+"""A packed network on a machine: the subject of a hardware page."""
 
 import dataclasses
 import hashlib
@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from lowbit import paths
-from lowbit.hardware import accelerator
-from lowbit.hardware.accelerator import Machine
+from lowbit.hardware.accelerator import Machine, build
 from lowbit.hardware.cycles import Workload
 from lowbit.hardware.program import Program
 from lowbit.inference import model, programs
@@ -19,14 +18,14 @@ from lowbit.studies.spec import slug
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Two names and nothing else: the parameters of a page."""
+    """The names of a network and a machine: the parameters of a page."""
 
     network: str = "ptb_char-lstm-ternary"  # a file of `results/packed`
     machine: str = "ternary"  # of `data/machines.csv`, with options as in ternary(lanes=20)
 
     @property
     def folder(self) -> str:
-        """Where its record lies, and what its pages may take."""
+        """The folder of its record in `results`."""
         return "hardware"
 
     @property
@@ -41,36 +40,36 @@ class Pair:
 
     @property
     def digest(self) -> str:
-        """sha256 of the packed model."""
+        """The sha256 of the packed model."""
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
 
     @property
-    def built(self) -> Machine:
-        """The machine."""
-        return accelerator.build(self.machine)
+    def accelerator(self) -> Machine:
+        """The machine as an object."""
+        return build(self.machine)
 
     @property
     def lane(self) -> str:
-        """The machine's lane, its widths apart."""
-        lane = self.built.arithmetic
+        """The machine's lane without its widths."""
+        lane = self.accelerator.arithmetic
         return canonical(lane.title, lane)
 
     def program(self, machine: Machine | None = None) -> Program:
-        """The first layer of the network for the machine, or for another; raises `InputError`."""
-        return programs.build(self.file, machine or self.built)[0]
+        """The program of the network's first layer for the machine, or for another; raises `InputError`."""
+        return programs.build(self.file, machine or self.accelerator)[0]
 
     def work(self) -> Workload:
-        """What cycles depend on."""
+        """The workload of the program."""
         return Workload.of(self.program())
 
-    def written(self, steps: int) -> Int64[np.ndarray, " time"]:
-        """Symbols that the network writes by itself, so that it can be watched at work without any text."""
+    def generated(self, steps: int) -> Int64[np.ndarray, " time"]:
+        """Symbols that the network generates, so that figures need no dataset; raises `InputError`."""
         network = model.load(self.file, 32)
         if not network.about["symbols"]:
-            raise InputError(f"{self.network} reads numbers, so it cannot read what it writes")
+            raise InputError(f"{self.network} reads numbers, so it cannot read its own outputs")
         return network.generate(np.zeros(1, np.int64), steps).astype(np.int64)
 
 
 def folder() -> Path:
-    """Where packed models are."""
+    """The folder of packed models."""
     return paths.results() / "packed"

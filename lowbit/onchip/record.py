@@ -1,4 +1,4 @@
-"""What was found of a network on a machine on real text: kept, so that nobody needs the text to read of it."""
+"""Records of networks on machines on real text, in `results/hardware`, so that pages need no dataset."""
 
 import dataclasses
 import json
@@ -12,19 +12,8 @@ from lowbit.studies import schema
 
 
 @dataclasses.dataclass(frozen=True)
-class Check:
-    """Two tellings of one engine, compared value by value; a record exists only where all were equal."""
-
-    what: str
-    against: str
-    steps: int
-    values: int  # outputs that were compared
-    cycles: int  # that the engine took, counted by both
-
-
-@dataclasses.dataclass(frozen=True)
 class Findings:
-    """What `measure` gives."""
+    """The result of `measure`."""
 
     network: str
     machine: str
@@ -32,67 +21,69 @@ class Findings:
     text: dict[str, str]  # dataset, split, sha256 of the dataset's arrays
     score: dict[str, str | float]  # unit, symbols; by bits of activations, and as `real` of the same model in float64
     errors: dict[str, dict[str, dict[str, float]]]  # by bits of activations, then by stage: rms and largest
-    activity: dict[str, float]  # symbols, counts of what happened; additions skipped, words that met a zero
-    checks: list[dict[str, str | int]]  # of Check
+    activity: dict[str, float]  # symbols, counts of events; additions skipped, words with a zero activation
+    checks: list[dict[str, str | int]]  # pairs of models with equal values: names, steps, values and cycles
     hardware: list[dict[str, int]]  # lanes, steps and cycles of the engine in a simulator of hardware
-    faults: dict[str, int]  # weight codes changed on purpose, and how many were noticed
-    made: dict  # seconds, and on what
+    faults: dict[str, int]  # weight codes changed on purpose, and those that changed outputs
+    made: dict  # seconds, and the computer
 
     @property
     def bits(self) -> list[int]:
-        """Widths of activations that were scored."""
-        return sorted(int(each) for each in self.score if each.isdigit())
+        """Widths of activations with a score."""
+        return sorted(int(name) for name in self.score if name.isdigit())
 
 
 class Scan(NamedTuple):
-    """Records, and what was wrong with files that are none."""
+    """Records, and messages about other files."""
 
     found: list[Findings]
     problems: list[str]
 
 
 def path(pair: Pair) -> Path:
-    """Where the record is, or would be."""
+    """The file of a record."""
     return paths.results() / pair.folder / f"{pair.key}.json"
 
 
 def recall(pair: Pair) -> Findings:
-    """The record; raises `InputError` where there is none or it is of another packed model."""
+    """The record of a pair; raises `InputError` where there is none or it is of another packed model."""
     file = path(pair)
     if not file.exists():
-        raise InputError(f"nothing is on file of {pair.network} on {pair.machine}; `benchmarks/onchip.py` measures it")
-    found, problem = _read(file)
-    if found is None:
-        raise InputError(problem)
-    if found.model_sha256 != pair.digest:
+        raise InputError(f"there is no record of {pair.network} on {pair.machine}; `benchmarks/onchip.py` measures it")
+    findings = _read(file)
+    if isinstance(findings, str):
+        raise InputError(findings)
+    if findings.model_sha256 != pair.digest:
         raise InputError(f"{file.name} is of another packed model; `benchmarks/onchip.py` measures it again")
-    return found
+    return findings
 
 
-def on_file() -> list[Pair]:
-    """Every pair that has a record that can be read."""
-    return [Pair(found.network, found.machine) for found in scan().found]
+def pairs() -> list[Pair]:
+    """The pairs of all records."""
+    return [Pair(findings.network, findings.machine) for findings in scan().found]
 
 
 def scan() -> Scan:
-    """All records; broken files are named among the problems."""
-    read = [_read(file) for file in sorted((paths.results() / Pair().folder).glob("*.json"))]
-    return Scan([found for found, _ in read if found is not None], [problem for found, problem in read if not found])
+    """All records, and the problems of other files in their folder."""
+    results = [_read(file) for file in sorted((paths.results() / Pair().folder).glob("*.json"))]
+    problems = [result for result in results if isinstance(result, str)]
+    return Scan([result for result in results if not isinstance(result, str)], problems)
 
 
-def _read(file: Path) -> tuple[Findings | None, str]:
+def _read(file: Path) -> Findings | str:
+    """A record, or the problem of the file."""
     try:
         content = schema.parse(file)
         schema.check(content, Findings)
-        found = Findings(**content)
-        pair = Pair(found.network, found.machine)
-        if not pair.built or path(pair) != file:  # `built` raises where no such machine is known
-            return None, f"{file}: holds what was measured of {found.network} on {found.machine}"
-        return found, ""
-    except Exception as error:  # what somebody else wrote can raise anything
-        return None, f"{file}: no record ({schema.reason(error)}); `benchmarks/onchip.py` measures it again"
+        findings = Findings(**content)
+        pair = Pair(findings.network, findings.machine)
+        if not pair.accelerator or path(pair) != file:  # `accelerator` raises InputError for an unknown machine
+            return f"{file}: holds a record of {findings.network} on {findings.machine}"
+        return findings
+    except Exception as error:  # files of others can raise anything
+        return f"{file}: no record ({schema.reason(error)}); `benchmarks/onchip.py` measures it again"
 
 
-def text(found: Findings) -> str:
-    """A record as it is filed."""
-    return json.dumps(dataclasses.asdict(found), indent=1) + "\n"
+def text(findings: Findings) -> str:
+    """A record as JSON."""
+    return json.dumps(dataclasses.asdict(findings), indent=1) + "\n"

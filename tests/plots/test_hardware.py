@@ -97,14 +97,14 @@ def test_widths_cost_what_the_closed_form_says_of_them(pair):
     for line in logic.lines[: len(chip.FAMILIES)]:
         assert {8, 12} < set(line.get_xdata())
         assert (np.diff(line.get_ydata()) > 0).all()
-    area = cost.area(pair.built, pair.work())
+    area = cost.area(pair.accelerator, pair.work())
     own = next(line for line in logic.lines if line.get_label() == chip.NAMES[pair.lane])
-    at = dict(zip(*own.get_data(), strict=True))[pair.built.act_bits]
+    at = dict(zip(*own.get_data(), strict=True))[pair.accelerator.act_bits]
     assert at == pytest.approx((area.lanes_um2 + area.unit_um2) / 1e6)
 
 
 def test_an_estimate_without_operands_is_told_beside_what_operands_give(pair):
-    told = gates.ledger("sg13g2", pair.built)
+    told = gates.ledger("sg13g2", pair.accelerator)
     ratio = told["multiply"]["energy_vectorless"] / told[pair.lane]["energy_vectorless"]
     assert f"would be {ratio:.1f};" in cards.blind(pair).data
     crosses = next(line for line in gates.split(pair).axes[0].lines if line.get_label() == "without operands")
@@ -112,7 +112,7 @@ def test_an_estimate_without_operands_is_told_beside_what_operands_give(pair):
 
 
 def test_energy_splits_into_what_the_ledger_says(pair):
-    told = gates.ledger("sg13g2", pair.built)
+    told = gates.ledger("sg13g2", pair.accelerator)
     (ax,) = gates.split(pair).axes
     ends = {}
     for bar in ax.patches:
@@ -134,12 +134,12 @@ def test_the_front_has_no_point_below_and_left_of_it(pair):
 def test_the_explorer_is_handed_closed_forms_times_prices(pair):
     told = explorer.told(pair)
     assert [name for name, _ in told["axes"]["lane"]] == sorted(
-        gates.ledger("sg13g2", pair.built),
+        gates.ledger("sg13g2", pair.accelerator),
         key=lambda name: technology.price("synthesis", f"lane {name}", "area", "sg13g2").value,
     )
     for key in list(told["rows"])[::5]:
         lane, lanes, hidden = key.split("|")
-        machine, work = explorer.like(pair.built, lane, int(lanes)), pair.work()._replace(hidden=int(hidden))
+        machine, work = explorer.like(pair.accelerator, lane, int(lanes)), pair.work()._replace(hidden=int(hidden))
         row = dict(zip(told["columns"], told["rows"][key], strict=True))
         assert row["cycles"] == cycles.count(machine, work, 1).cycles
         assert row["lanes_mm2"] + row["unit_mm2"] + row["weights_mm2"] == pytest.approx(

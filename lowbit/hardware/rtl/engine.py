@@ -1,7 +1,7 @@
 """The engine as hardware: sequencer, lanes, shadow registers, and the unit that finishes one hidden unit a cycle.
 
-Memories are ports: an address and an enable go out, data come back after the next edge. Stages and registers carry
-the names of lowbit.hardware.datapath and lowbit.hardware.sequencer, which say what each does.
+Memories are ports: an address and an enable go out, data come back after the next edge. Stages and registers have
+the names of lowbit.hardware.datapath.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ IDLE, FETCH, RUN, FINISH = range(4)
 
 
 class Build(NamedTuple):
-    """What the hardware is made for: sizes that a program must not differ from."""
+    """The sizes of the hardware; a program must have the same."""
 
     machine: Machine
     work: Workload
@@ -30,19 +30,19 @@ class Build(NamedTuple):
 
     @classmethod
     def of(cls, program: Program, steps: int) -> "Build":
-        """For a program and its sequence."""
-        places = tuple(each.places for each in program.passes)
+        """The build of a program and its sequence."""
+        places = tuple(sweep.places for sweep in program.passes)
         return cls(program.machine, Workload.of(program), places, len(program.passes[0].scale), steps)
 
     @property
     def columns(self) -> tuple[int, ...]:
-        """Words of each pass over a group in memory, read or not."""
+        """Words of each pass over a group in memory, whether read or not."""
         x, h = self.work.planes
         return (self.work.inputs,) * x + (self.work.hidden,) * h
 
     @property
     def offset_bits(self) -> int:
-        """Bits of an offset: a bias in the place of the sum, and the half that rounds."""
+        """Bits of an offset: a bias at the scale of the sum, and the half that rounds."""
         return self.machine.wide.bits + max(self.places) + 1
 
 
@@ -62,7 +62,7 @@ class Engine(wiring.Component):
             "cycles": Out(32),
             "word_address": Out(range(words)),
             "word_enable": Out(1),
-            "word_ready": In(1),  # the word asked for has arrived
+            "word_ready": In(1),  # the word at the address has arrived
             "word_taken": Out(1),
             "word": In(machine.word_bits),
             "input_address": Out(range(build.steps * (1 if work.symbols else work.inputs))),
@@ -90,17 +90,17 @@ class Engine(wiring.Component):
         super().__init__(ports)
 
     def elaborate(self, platform: object) -> Module:
-        """All of it."""
+        """The sequencer, the lanes and the unit behind them."""
         m = Module()
         self.step, self.bank = Signal(range(self.build.steps + 1)), Signal()
         self.slot = Signal(range(self.build.slots))
         self.phase = Signal(2)
-        full, left = Signal(), Signal(range(max(self.sizes[0], LEAST) + 1))
-        moves = Signal()
-        m.d.comb += moves.eq(full & (left <= 1))
-        held = self._sequence(m, full, moves)
-        sums = self._accumulate(m, held)
-        finished = unit.finish(self, m, unit.scale(self, m, sums, moves, left, self._completed(m, held, full, moves)))
+        full, moves = Signal(), Signal()
+        remaining = Signal(range(max(self.sizes[0], LEAST) + 1), name="left")  # the ledger hashes names
+        m.d.comb += moves.eq(full & (remaining <= 1))
+        pending = self._sequence(m, full, moves)
+        sums, completed = self._accumulate(m, pending), self._completed(m, pending, full, moves)
+        finished = unit.finish(self, m, unit.scale(self, m, sums, moves, remaining, completed))
         with m.If(self.phase != IDLE):
             m.d.sync += self.cycles.eq(self.cycles + 1)
         with m.If((self.phase == IDLE) & self.start):
@@ -114,19 +114,19 @@ class Engine(wiring.Component):
         return m
 
     def _sequence(self, m: Module, full: Value, moves: Value) -> dict[str, Value]:
-        """The address of the next word, and the word that waits for the lanes."""
+        """Drives the address of the next word; returns the state of the word that waits for the lanes."""
         work, build = self.build.work, self.build
         passes, hidden = len(build.places), work.hidden
         sweep, column, base = Signal(range(passes)), Signal(range(max(work.lengths))), Signal(len(self.word_address))
         first = Signal(range(hidden))  # the first unit of the group
-        held = {"valid": Signal(), "opens": Signal(), "closes": Signal(), "recurrent": Signal()}
-        held |= {"sweep": Signal(range(passes)), "first": Signal(range(hidden))}
+        pending = {"valid": Signal(), "opens": Signal(), "closes": Signal(), "recurrent": Signal()}
+        pending |= {"sweep": Signal(range(passes)), "first": Signal(range(hidden))}
         issues, recurrent, closes = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.word_taken.eq(held["valid"] & self.word_ready & ~(held["opens"] & full & ~moves)),
-            issues.eq((self.phase == RUN) & (~held["valid"] | self.word_taken)),
+            self.word_taken.eq(pending["valid"] & self.word_ready & ~(pending["opens"] & full & ~moves)),
+            issues.eq((self.phase == RUN) & (~pending["valid"] | self.word_taken)),
             recurrent.eq(sweep >= work.planes[0]),
-            closes.eq(column == _among(work.lengths, sweep) - 1),
+            closes.eq(column == _selected(work.lengths, sweep) - 1),
             self.word_enable.eq(issues),
             self.hidden_enable.eq(issues & recurrent),
             self.hidden_address.eq(Mux(self.bank, hidden, 0) + column),
@@ -143,42 +143,42 @@ class Engine(wiring.Component):
         with m.If(self.phase == FETCH):
             m.d.sync += self.phase.eq(RUN)
         with m.If(self.word_taken):
-            m.d.sync += held["valid"].eq(0)
+            m.d.sync += pending["valid"].eq(0)
         with m.If(issues):
-            m.d.sync += [held["valid"].eq(1), held["opens"].eq(column == 0), held["closes"].eq(closes)]
-            m.d.sync += [held["recurrent"].eq(recurrent), held["sweep"].eq(sweep), held["first"].eq(first)]
+            m.d.sync += [pending["valid"].eq(1), pending["opens"].eq(column == 0), pending["closes"].eq(closes)]
+            m.d.sync += [pending["recurrent"].eq(recurrent), pending["sweep"].eq(sweep), pending["first"].eq(first)]
             m.d.sync += column.eq(column + 1)
             with m.If(closes):
-                m.d.sync += [column.eq(0), sweep.eq(sweep + 1), base.eq(base + _among(build.columns, sweep))]
+                m.d.sync += [column.eq(0), sweep.eq(sweep + 1), base.eq(base + _selected(build.columns, sweep))]
                 with m.If(sweep == passes - 1):
                     m.d.sync += [sweep.eq(0), first.eq(first + self.sizes[0])]
                     with m.If(first == self.sizes[0] * (len(self.sizes) - 1)):
                         m.d.sync += [first.eq(0), base.eq(0), self.phase.eq(FINISH)]
-        return held
+        return pending
 
-    def _accumulate(self, m: Module, held: dict[str, Value]) -> list[Value]:
-        """The lanes: all see one activation, each its own weight."""
+    def _accumulate(self, m: Module, pending: dict[str, Value]) -> list[Value]:
+        """The lanes, each with its own weight and all with one activation; returns their sums."""
         machine, work = self.build.machine, self.build.work
         x, bits, sums = Signal(signed(machine.act_bits)), machine.arithmetic.weight_bits, []
-        given = Const(machine.symbol.one, signed(machine.act_bits)) if work.symbols else self.input
-        m.d.comb += x.eq(Mux(held["recurrent"], self.hidden, given))
+        inputs = Const(machine.symbol.one, signed(machine.act_bits)) if work.symbols else self.input
+        m.d.comb += x.eq(Mux(pending["recurrent"], self.hidden, inputs))
         for number in range(machine.lanes):
             lane = LaneUnit(machine, max(self.build.columns))
             m.submodules[f"lane{number}"] = lane
             m.d.comb += [lane.x.eq(x), lane.weight.eq(self.word[number * bits : (number + 1) * bits])]
-            m.d.comb += [lane.take.eq(self.word_taken), lane.open.eq(held["opens"])]
+            m.d.comb += [lane.take.eq(self.word_taken), lane.open.eq(pending["opens"])]
             sums.append(lane.sum)
         return sums
 
-    def _completed(self, m: Module, held: dict[str, Value], full: Value, moves: Value) -> dict[str, Value]:
-        """The pass whose sums are complete and wait for the shadow registers."""
-        done = {name: Signal.like(held[name]) for name in ("sweep", "first")}
+    def _completed(self, m: Module, pending: dict[str, Value], full: Value, moves: Value) -> dict[str, Value]:
+        """The pass whose complete sums wait for the shadow registers."""
+        completed = {name: Signal.like(pending[name]) for name in ("sweep", "first")}
         with m.If(moves):
             m.d.sync += full.eq(0)
-        with m.If(self.word_taken & held["closes"]):
-            m.d.sync += [full.eq(1), *(done[name].eq(held[name]) for name in done)]
-        return done
+        with m.If(self.word_taken & pending["closes"]):
+            m.d.sync += [full.eq(1), *(completed[name].eq(pending[name]) for name in completed)]
+        return completed
 
 
-def _among(choices: tuple[int, ...], index: Value) -> Value:
+def _selected(choices: tuple[int, ...], index: Value) -> Value:
     return Value.cast(Array(Const(choice, range(max(choices) + 1)) for choice in choices)[index])

@@ -1,4 +1,4 @@
-"""Lanes as hardware: one accumulator, and before it what the weight does to the activation."""
+"""Lanes as hardware: one accumulator, and the arithmetic of a weight and an activation before it."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
@@ -9,21 +9,21 @@ from lowbit.hardware.lanes import Binary, Multiply, Odd, Shift, Ternary
 
 
 def saturated(value: Value, bits: int) -> Value:
-    """The value kept within so many bits."""
+    """The value clipped to the range of `bits` bits."""
     high = (1 << (bits - 1)) - 1
     return Mux(value > high, high, Mux(value < -high - 1, -high - 1, value))
 
 
 def rounded(value: Value, places: int) -> Value:
-    """The value over 2^places, halves up."""
+    """The value over 2^places, rounded, halves up."""
     return (value + ((1 << places) >> 1)) >> places
 
 
 class LaneUnit(wiring.Component):
     """`sum` takes `open ? 0 : sum`, plus the weight times `x`, at the edges where `take` is set.
 
-    A negative weight adds the complement and one, so that no lane but the multiplying ones has a second adder.
-    An accumulator with fewer bits than so many additions can need saturates.
+    A negative weight adds the complement and one, so that only multiplying lanes have a second adder.
+    An accumulator with fewer bits than `additions` can need saturates.
     """
 
     def __init__(self, machine: Machine, additions: int):
@@ -41,19 +41,19 @@ class LaneUnit(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """The adder and what stands before it."""
+        """The adder, and the term and carry before it."""
         m = Module()
         term, carry = PRODUCTS[type(self.lane)](self.lane, self.x, self.weight)
-        held = Signal(signed(self.bits), reset_less=True)  # `open` is all the reset that it needs
-        total = Mux(self.open, 0, held) + term + carry
-        m.d.comb += self.sum.eq(held)
+        total = Signal(signed(self.bits), name="held", reset_less=True)  # reset by `open`; the ledger hashes names
+        following = Mux(self.open, 0, total) + term + carry
+        m.d.comb += self.sum.eq(total)
         with m.If(self.take):
-            m.d.sync += held.eq(saturated(total, self.bits) if self.saturates else total)
+            m.d.sync += total.eq(saturated(following, self.bits) if self.saturates else following)
         return m
 
 
 def _negated(value: Value, negative: Value) -> Value:
-    """The complement where `negative`, as bits: signed and unsigned operands would be extended first."""
+    """The complement where `negative`, as bits: operators would extend signed and unsigned operands first."""
     return value.as_unsigned() ^ negative.replicate(len(value))
 
 
@@ -62,16 +62,16 @@ def _binary(lane: Binary, x: Value, weight: Value) -> tuple[Value, Value]:
 
 
 def _ternary(lane: Ternary, x: Value, weight: Value) -> tuple[Value, Value]:
-    kept, negative = weight[0], weight[0] & weight[1]
-    return (_negated(x, weight[1]) & kept.replicate(len(x))).as_signed(), negative
+    adds, negative = weight[0], weight[0] & weight[1]
+    return (_negated(x, weight[1]) & adds.replicate(len(x))).as_signed(), negative
 
 
 def _shift(lane: Shift, x: Value, weight: Value) -> tuple[Value, Value]:
     field, negative = weight[:-1], weight[-1]
-    kept = (field != 0) & (field <= lane.span)
-    moved = x << (field - 1)[: max(1, (lane.span - 1).bit_length())]
-    moved = moved[: len(x) + lane.span - 1]
-    return (_negated(moved, negative) & kept.replicate(len(moved))).as_signed(), negative & kept
+    adds = (field != 0) & (field <= lane.span)
+    shifted = x << (field - 1)[: max(1, (lane.span - 1).bit_length())]
+    shifted = shifted[: len(x) + lane.span - 1]
+    return (_negated(shifted, negative) & adds.replicate(len(shifted))).as_signed(), negative & adds
 
 
 def _odd(lane: Odd, x: Value, weight: Value) -> tuple[Value, int]:

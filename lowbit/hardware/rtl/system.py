@@ -1,4 +1,4 @@
-"""An engine with its memories loaded, as hardware: a program and its inputs in, outputs and cycles out."""
+"""An engine with loaded memories as hardware: a program and its inputs in, outputs and cycles out."""
 
 import numpy as np
 from amaranth.hdl import Module, Signal, Value, signed
@@ -15,7 +15,7 @@ Outcome = tuple[np.ndarray, int]  # outputs (time hidden) and cycles
 
 
 class System(wiring.Component):
-    """Runs once when started; every output shows as it is written."""
+    """Runs once after `start`; `valid`, `unit` and `value` show every output."""
 
     def __init__(self, program: Program, x: Int64[np.ndarray, "time *inputs"], words: Int64[np.ndarray, "words lanes"]):
         self.program, self.x, self.words = program, x, words
@@ -49,14 +49,13 @@ class System(wiring.Component):
         outputs = _store(m, "outputs", act, program.start[0].tolist() + [0] * hidden)
         _read(m, outputs, engine.hidden_address, engine.hidden, engine.hidden_enable)
         _write(m, outputs, engine.output_address, engine.output, engine.output_enable)
-        each, scales = machine.scale_bits + build.offset_bits, []
+        size, scales = machine.scale_bits + build.offset_bits, []
         for slot in range(build.slots):
             for sweep in program.passes:
-                rows = sweep.scale[slot] % (1 << machine.scale_bits) + (
-                    sweep.offset[slot].astype(object) << machine.scale_bits
-                )
-                scales += [_packed(unit, each) for unit in rows.reshape(gates, hidden).T.tolist()]
-        _read(m, _store(m, "scales", gates * each, scales), engine.scale_address, engine.scale)
+                offsets = sweep.offset[slot].astype(object) << machine.scale_bits
+                rows = sweep.scale[slot] % (1 << machine.scale_bits) + offsets
+                scales += [_packed(unit, size) for unit in rows.reshape(gates, hidden).T.tolist()]
+        _read(m, _store(m, "scales", gates * size, scales), engine.scale_address, engine.scale)
         partial = _store(m, "partial", len(engine.partial), [0] * engine.sizes[0])
         _read(m, partial, engine.partial_address, engine.partial)
         _write(m, partial, engine.partial_write_address, engine.partial_write, engine.partial_enable)
@@ -79,18 +78,19 @@ def load(
 
 
 def run(system: System) -> Outcome:
-    """Outputs and cycles under Amaranth's own simulator."""
-    hidden = system.program.hidden
-    outputs, told = np.zeros((len(system.x), hidden), np.int64), []
+    """Outputs and cycles in Amaranth's simulator."""
+    hidden, cycles = system.program.hidden, 0
+    outputs = np.zeros((len(system.x), hidden), np.int64)
 
     async def bench(context) -> None:
+        nonlocal cycles
         context.set(system.start, 1)
         step = 0
         ticks = context.tick().sample(system.valid, system.unit, system.value, system.done, system.cycles)
-        async for _, _, valid, unit, value, done, cycles in ticks:
+        async for _, _, valid, unit, value, done, count in ticks:
             context.set(system.start, 0)
             if done:
-                told.append(cycles)
+                cycles = count
                 break
             if valid:
                 outputs[step, unit % hidden] = value
@@ -100,11 +100,11 @@ def run(system: System) -> Outcome:
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
-    return outputs, told[0]
+    return outputs, cycles
 
 
 def _packed(codes: list[int], bits: int) -> int:
-    """Numbers side by side, the first lowest."""
+    """Numbers of `bits` bits side by side, the first lowest."""
     return sum((code & ((1 << bits) - 1)) << (at * bits) for at, code in enumerate(codes))
 
 

@@ -23,7 +23,7 @@ CELLS = {
 
 def block(pair: Pair) -> Figure:
     """Memories, lanes, shadow registers and the unit behind them, each with its size."""
-    machine, program = pair.built, pair.program()
+    machine, program = pair.accelerator, pair.program()
     work = pair.work()
     figure, ax = plt.subplots(figsize=(WIDTH, 5.9))
     ax.set(xlim=(0, 100), ylim=(0, 110))

@@ -14,7 +14,7 @@ from lowbit.plots.report import markdown
 
 def summary(pair: Pair, found: Findings) -> Markdown:
     """The network, the machine, and what comes of the two."""
-    machine, work, about = pair.built, pair.work(), file.read(pair.file)[1]["spec"]
+    machine, work, about = pair.accelerator, pair.work(), file.read(pair.file)[1]["spec"]
     count = cycles.count(machine, work, 1)
     skipped, quiet = found.activity["skipped"], found.activity["quiet"]
     rows = {
@@ -36,7 +36,7 @@ def summary(pair: Pair, found: Findings) -> Markdown:
 
 def costs(pair: Pair, library: str = "sg13g2") -> Markdown:
     """Area and energy of the pair, by part."""
-    machine, work = pair.built, pair.work()
+    machine, work = pair.accelerator, pair.work()
     area, spent, bank = (tell(machine, work, library) for tell in (cost.area, cost.energy, _bank))
     rows = [
         {"part": "lanes", "mm²": area.lanes_um2 / 1e6, "nJ a step": _span(spent.lanes_pj)},
@@ -61,7 +61,7 @@ def proof(pair: Pair, found: Findings) -> Markdown:
         for each in found.checks
     ]
     for name in libraries.catalogue():
-        told = ledger(name, pair.built)
+        told = ledger(name, pair.accelerator)
         if told:
             what = f"{len(told)} lanes as gates of {name}"
             like = "golden sums, at every edge of their energy's run"
@@ -75,8 +75,8 @@ def proof(pair: Pair, found: Findings) -> Markdown:
 
 def blind(pair: Pair, library: str = "sg13g2") -> Markdown:
     """By how much an estimate without operands is off, for a lane of 12-bit weights, a small one and their ratio."""
-    told, own = ledger(library, pair.built), small(pair.built)[0]
-    full, less = told[BASE], told[pair.lane if own == pair.built.lane else own]
+    told, own = ledger(library, pair.accelerator), small(pair.accelerator)[0]
+    full, less = told[BASE], told[pair.lane if own == pair.accelerator.lane else own]
     kinds = [f"energy_{kind}" for kind in ("settled", "glitches", "vectorless")]
     settled, glitches, guess = (full[kind] / less[kind] for kind in kinds)
     words = [

@@ -35,7 +35,7 @@ def small(machine: Machine) -> list[str]:
 
 def waterfall(pair: Pair, library: str = "sg13g2") -> Figure:
     """How many times more the machine would need with 12-bit weights: its lane, its logic, and all of it."""
-    machine, work = pair.built, pair.work()
+    machine, work = pair.accelerator, pair.work()
     chosen = small(machine)
     figure, axes = plt.subplots(2, len(chosen), figsize=(WIDTH, 4.2), sharex=True, sharey="row", squeeze=False)
     for column, lane in zip(axes.T, chosen, strict=True):
@@ -61,7 +61,7 @@ def waterfall(pair: Pair, library: str = "sg13g2") -> Figure:
 
 def cliff(pair: Pair) -> Figure:
     """Macros of the weights against the size of the layer: area and energy for each bit of weight."""
-    machine, work = pair.built, pair.work()
+    machine, work = pair.accelerator, pair.work()
     sizes = np.unique(np.geomspace(24, 2048, 160).astype(int))
     works = [work._replace(hidden=int(hidden)) for hidden in sizes]
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 4.4), sharex=True)
@@ -110,7 +110,7 @@ def points(pair: Pair) -> list[Point]:
         if record.diverged or record.spec["dataset"] != dataset or record.spec["cell"] != pair.work().cell:
             continue
         quantizer = quantizers.build(record.spec["quantizer"])
-        machine = accelerator.carrying(pair.built, quantizer)
+        machine = accelerator.with_lane_for(pair.accelerator, quantizer)
         work = pair.work()._replace(hidden=record.recipe["hidden"], planes=_planes(quantizer))
         try:
             spent = cost.energy(machine, work).total_pj.times(1e-3)
@@ -164,7 +164,7 @@ def _label(point: Point) -> str:
 
 def sweep(pair: Pair, library: str = "sg13g2") -> Figure:
     """Energy and area of a step, and steps a second, against the lanes, for each kind of lane."""
-    machine, work = pair.built, pair.work()
+    machine, work = pair.accelerator, pair.work()
     counts = sorted({16, 24, 32, 48, 64, 100, 160, 256, 400, 768, machine.lanes})
     figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 6.4), sharex=True)
     for place, (lane, color) in enumerate(FAMILIES.items()):

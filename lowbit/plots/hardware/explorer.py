@@ -26,7 +26,7 @@ def explorer(pair: Pair, library: str = "sg13g2") -> HTML:
 
 def told(pair: Pair, library: str = "sg13g2") -> dict:
     """What the browser is handed: the choices, where they stand first, and a row for each of their combinations."""
-    machine, work = pair.built, pair.work()
+    machine, work = pair.accelerator, pair.work()
     kinds = sorted(ledger(library, machine), key=lambda name: cost.lane(like(machine, name, 4), "area", library))
     lanes, hidden = (sorted({*known, own}) for known, own in ((LANES, machine.lanes), (HIDDEN, work.hidden)))
     each = {

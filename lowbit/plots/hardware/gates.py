@@ -18,8 +18,8 @@ def ledger(library: str, machine: Machine) -> Ledger:
     found: Ledger = {}
     for row in technology.prices():
         if row.item.startswith("lane ") and row.library == library:
-            built = accelerator.around(row.item.removeprefix("lane "))
-            if accelerator.alike(built, machine):
+            built = accelerator.lane_machine(row.item.removeprefix("lane "))
+            if accelerator.same_widths(built, machine):
                 found.setdefault(built.lane, {})[row.quantity] = row.value
     return {name: told for name, told in found.items() if set(told) >= NEEDED}
 
@@ -33,7 +33,7 @@ def named(name: str) -> str:
 
 def by_library(pair: Pair) -> Figure:
     """Area and energy of each lane on each library; the pair's is set in bold."""
-    tables = {name: told for name in libraries.catalogue() if (told := ledger(name, pair.built))}
+    tables = {name: told for name in libraries.catalogue() if (told := ledger(name, pair.accelerator))}
     first = next(iter(tables.values()))
     names = sorted(first, key=lambda name: first[name]["area_gates"])
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 1.3 + 0.29 * len(names)), sharey=True)
@@ -63,7 +63,7 @@ def by_bits(pair: Pair) -> Figure:
     """Area and energy against the bits of a weight: multipliers as lines, lanes that only add as marks."""
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 4.8), sharex=True)
     for library in libraries.catalogue():
-        told = ledger(library, pair.built)
+        told = ledger(library, pair.accelerator)
         if not told:
             continue
         color, base = COLORS.get(library, INK), told["binary"]
@@ -99,7 +99,7 @@ def by_bits(pair: Pair) -> Figure:
 
 def split(pair: Pair, library: str = "sg13g2") -> Figure:
     """Where the energy of each lane goes; glitches are what the interval of energies is of."""
-    told = ledger(library, pair.built)
+    told = ledger(library, pair.accelerator)
     names = sorted(told, key=lambda name: told[name]["energy_glitches"])
     figure, ax = plt.subplots(figsize=(WIDTH, 1.2 + 0.26 * len(names)))
     for y, name in enumerate(names):

@@ -73,7 +73,7 @@ def _lanes() -> list[dict[str, object]]:
 
 def _of_a(item: str) -> bool:
     """Whether a lane of the ledger has the widths of A's machines."""
-    return accelerator.alike(accelerator.around(item.removeprefix("lane ")), accelerator.build("full"))
+    return accelerator.same_widths(accelerator.lane_machine(item.removeprefix("lane ")), accelerator.build("full"))
 
 
 def _waterfall() -> list[dict[str, object]]:

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from lowbit.hardware import accelerator, cost, cycles, cyclesim, drawn
+from lowbit.hardware import accelerator, cost, cycles, cyclesim, synthetic
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.cycles import Workload
 from lowbit.plots.figures import COLORS, INK, PALE, WIDTH
@@ -21,8 +21,8 @@ SHOWN = {
 
 def timeline() -> Figure:
     """One step of a small LSTM on few lanes: what happens in each cycle."""
-    program = drawn.program(Machine(lanes=24), "lstm", inputs=8, hidden=16, symbols=True)
-    found = cyclesim.simulate(program, drawn.stimulus(program, 1)[:, 0], watched=200)
+    program = synthetic.program(Machine(lanes=24), "lstm", inputs=8, hidden=16, symbols=True)
+    found = cyclesim.simulate(program, synthetic.stimulus(program, 1)[:, 0], watched=200)
     taken = found.counts.cycles
     rows = np.array([found.trace.when(flag)[:taken] for flag in SHOWN])
     figure, ax = plt.subplots(figsize=(WIDTH, 1.8))
@@ -42,8 +42,8 @@ def utilisation() -> Figure:
         shares = [cycles.utilisation(Machine(lanes=int(count)), work) for count in lanes]
         ax.plot(lanes, shares, color=COLORS["lstm"], alpha=shade, label=f"{hidden} units")
     for count in stepped:
-        program = drawn.program(Machine(lanes=count), "lstm", 50, 64, symbols=True)
-        found = cyclesim.simulate(program, drawn.stimulus(program, 1)[:, 0]).counts
+        program = synthetic.program(Machine(lanes=count), "lstm", 50, 64, symbols=True)
+        found = cyclesim.simulate(program, synthetic.stimulus(program, 1)[:, 0]).counts
         ax.plot(count, found.used / (found.cycles * count), "o", color=INK, ms=4)
     ax.set_xscale("log", base=2)
     ax.set(xlabel="lanes", ylabel="lane-cycles in use", ylim=(0, 1.02))

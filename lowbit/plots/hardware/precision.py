@@ -25,7 +25,7 @@ def errors(pair: Pair, found: Findings) -> Figure:
             ax.plot(bits, [each["rms"] for each in told], "o-", color=color, ms=4, label=stage)
             ax.plot(bits, [each["largest"] for each in told], color=color, lw=0.8, alpha=0.5)
     ax.plot(bits, [2.0**-each for each in bits], color=INK, lw=0.8, ls="--", label="half a last place")
-    ax.axvline(pair.built.act_bits, color=INK, lw=0.8, ls=":")
+    ax.axvline(pair.accelerator.act_bits, color=INK, lw=0.8, ls=":")
     ax.set_yscale("log")
     ax.set_xticks(bits)
     ax.set(xlabel="bits of activations", ylabel="error")
@@ -41,7 +41,7 @@ def score(pair: Pair, found: Findings) -> Figure:
     ax.plot(found.bits, values, "o-", color=LANES, label="the engine")
     for bits, value in zip(found.bits, values, strict=True):
         ax.annotate(f"{value - real:+.4f}", (bits, value), (3, 7), textcoords="offset points", size=8)
-    ax.axvline(pair.built.act_bits, color=INK, lw=0.8, ls=":")
+    ax.axvline(pair.accelerator.act_bits, color=INK, lw=0.8, ls=":")
     ax.set_xticks(found.bits)
     ax.margins(x=0.12, y=0.25)
     ax.set(xlabel="bits of activations", ylabel=f"test, {found.score['unit']}")
@@ -64,7 +64,7 @@ def priced(machine: Machine, lane: str, library: str) -> list[Machine]:
 
 def prices(pair: Pair, found: Findings, library: str = "sg13g2") -> Figure:
     """Area and energy of the logic for each kind of lane against the bits of activations, above the score."""
-    machine, work = pair.built, pair.work()
+    machine, work = pair.accelerator, pair.work()
     figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 6.2), sharex=True, height_ratios=(3, 3, 2))
     kinds = FAMILIES | {"multiply(bits=4)": INK}
     for place, (lane, color) in enumerate(kinds.items()):

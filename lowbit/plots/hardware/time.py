@@ -43,7 +43,7 @@ def watch(pair: Pair) -> Watched:
     """Two steps cycle by cycle."""
     program, work = pair.program(), pair.work()
     first, both = (cycles.count(program.machine, work, steps).cycles for steps in (1, 2))
-    return Watched(pair, cyclesim.simulate(program, pair.written(2), watched=both), first, both - first)
+    return Watched(pair, cyclesim.simulate(program, pair.generated(2), watched=both), first, both - first)
 
 
 def timeline(watched: Watched) -> Figure:
@@ -82,7 +82,7 @@ def _rows(ax: Axes, flags: dict[str, np.ndarray], left: int) -> None:
 
 def sums(watched: Watched) -> Figure:
     """What every accumulator holds in every cycle of a step, in units of the activations."""
-    machine = watched.pair.built
+    machine = watched.pair.accelerator
     part = slice(watched.first, watched.first + watched.cycles)
     held = watched.run.trace.sums[part].T / machine.activation.one
     figure, ax = plt.subplots(figsize=(WIDTH, 2.9))
@@ -96,15 +96,15 @@ def sums(watched: Watched) -> Figure:
 
 def carriers(pair: Pair) -> dict[str, Machine]:
     """The machine, and all others with the same lanes or with more of them or fewer."""
-    same = pair.built.lane
-    return {pair.machine: pair.built} | {
+    same = pair.accelerator.lane
+    return {pair.machine: pair.accelerator} | {
         name: machine for name, machine in accelerator.catalogue().items() if machine.lane == same
     }
 
 
 def occupancy(pair: Pair, steps: int = 12) -> Figure:
     """Where the lane-cycles go, on every machine with such lanes: stepped through, not computed."""
-    text, rows = pair.written(steps), {}
+    text, rows = pair.generated(steps), {}
     for name, machine in carriers(pair).items():
         found = cyclesim.simulate(pair.program(machine), text)
         counts = found.counts
@@ -139,7 +139,7 @@ def occupancy(pair: Pair, steps: int = 12) -> Figure:
 
 def utilisation(pair: Pair, found: Findings | None) -> Figure:
     """The share of lane-cycles in use against lanes: closed form, stepped through, and hardware in a simulator."""
-    machine, work, text = pair.built, pair.work(), pair.written(2)
+    machine, work, text = pair.accelerator, pair.work(), pair.generated(2)
     lanes = np.unique([*np.geomspace(8, 4096, 140).astype(int), *STEPPED, machine.lanes])
     figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
 

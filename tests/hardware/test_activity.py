@@ -1,4 +1,4 @@
-"""Activity without operands: closed forms of gates, what a tree really does, and registers that settle."""
+"""Activity with operands and without: gates against their functions, closed forms, and registers that settle."""
 
 import numpy as np
 import pytest
@@ -28,11 +28,11 @@ BOOK = {name: gate(name) for name in FUNCTIONS} | {
 
 
 def wired(ports, *cells):
-    told = {
+    module_cells = {
         str(at): {"type": kind, "connections": {pin: [net] for pin, net in pins.items()}}
         for at, (kind, pins) in enumerate(cells)
     }
-    return Netlist({"ports": {name: {"bits": bits} for name, bits in ports.items()}, "cells": told}, BOOK)
+    return Netlist({"ports": {name: {"bits": bits} for name, bits in ports.items()}, "cells": module_cells}, BOOK)
 
 
 def tree(seed, kinds):
@@ -86,8 +86,8 @@ def test_a_tree_whose_inputs_turn_one_at_a_time_does_what_is_assumed(seed):
 
 def test_a_register_has_what_it_takes_but_turns_once_a_cycle():
     delayed = wired({"x": [0]}, ("flop", {"D": 0, "C": 9, "Q": 1}), ("flop", {"D": 1, "C": 9, "N": 2}))
-    found = vectorless.assumed(delayed, {"x": 0})
-    assert (found[1], found[2]) == (Signal(0.0, 0.0), Signal(1.0, 0.0))
+    signals = vectorless.assumed(delayed, {"x": 0})
+    assert (signals[1], signals[2]) == (Signal(0.0, 0.0), Signal(1.0, 0.0))
     assert vectorless.assumed(delayed, {})[2] == pytest.approx(ASSUMED)
     counting = wired({"x": [0]}, ("xor", {"A": 0, "B": 1, "Y": 2}), ("flop", {"D": 2, "C": 9, "Q": 1}))
     assert vectorless.assumed(counting, {})[1] == pytest.approx((0.5, 1.0))
@@ -99,3 +99,40 @@ def test_odds_that_never_settle_are_refused(monkeypatch):
     counting = wired({"x": [0]}, ("xor", {"A": 0, "B": 1, "Y": 2}), ("flop", {"D": 2, "C": 9, "Q": 1}))
     with pytest.raises(InputError, match="within 3 sweeps"):
         vectorless.assumed(counting, {})
+
+
+@given(seed=st.integers(0, 999))
+@settings(deadline=None, max_examples=20)
+def test_gates_settle_to_their_functions_in_whatever_order_they_are_written(seed):
+    random = np.random.default_rng(seed)
+    gates = [
+        ("nand", {"A": 0, "B": 1, "Y": 2}),
+        ("inv", {"A": 2, "Y": 3}),
+        ("nand", {"A": 3, "B": 4, "Y": 5}),
+        ("inv", {"A": 1, "Y": 4}),
+    ]
+    netlist = wired({}, *(gates[at] for at in random.permutation(4)))
+    bits = random.random((2, 100)) < 0.5
+    nets = netlist.settle({net: activity.pack(row) for net, row in enumerate(bits)})
+    expected = ~((bits[0] & bits[1]) & ~bits[1])
+    assert np.array_equal(np.unpackbits(nets[5].view(np.uint8), bitorder="little")[:100], expected)
+
+
+def events(raw, old, ticks):
+    """A gate with an inertial delay, bit by bit: an edge goes through if the input stays for the delay."""
+    value, out = old, []
+    history = [old] * ticks + list(raw) + [raw[-1]] * ticks
+    for now in range(len(raw) + ticks):
+        window = history[now : now + ticks]
+        value = window[0] if len(set(window)) == 1 else value
+        out.append(value)
+    return out
+
+
+@given(raw=st.lists(st.integers(0, 1), min_size=1, max_size=12), old=st.integers(0, 1), ticks=st.integers(1, 4))
+@settings(deadline=None, max_examples=60)
+def test_a_delay_swallows_pulses_that_are_shorter(raw, old, ticks):
+    words = np.array(raw, np.uint64)[:, None]
+    out = np.empty((len(raw) + ticks, 1), np.uint64)
+    activity.delay(words, np.array([old], np.uint64), ticks, out)
+    assert (out[:, 0] & np.uint64(1)).tolist() == events(raw, old, ticks)

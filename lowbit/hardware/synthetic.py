@@ -1,9 +1,8 @@
-"""Programs of random numbers: every code of a lane, every slot, for checks, benchmarks and synthesis."""
+"""Programs of random numbers that use every code of a lane and every slot, for tests, figures and synthesis."""
 
 import numpy as np
 
 from lowbit.hardware.accelerator import Machine
-from lowbit.hardware.fixed import Format
 from lowbit.hardware.program import PLANS, Pass, Program
 
 
@@ -19,17 +18,17 @@ def program(
 ) -> Program:
     """A program whose pre-activations fill the range of the tables, with biases and scales of either sign."""
     random = np.random.default_rng(seed)
-    rows, wide, held = PLANS[cell].gates * hidden, machine.wide, machine.accumulator
-
+    rows, wide = PLANS[cell].gates * hidden, machine.wide
     values = machine.arithmetic.values
-    wide_lane = len(values) > 16  # whose trained weights would crowd around zero
-    likely = np.exp(-4.5 * (values / machine.arithmetic.largest) ** 2) if wide_lane else np.ones(len(values))
+    shares = np.ones(len(values))
+    if len(values) > 16:  # trained weights of many bits are mostly near zero
+        shares = np.exp(-4.5 * (values / machine.arithmetic.largest) ** 2)
 
     def sweep(recurrent: bool, cols: int) -> Pass:
-        weights = random.choice(values, (rows, cols), p=likely / likely.sum())
-        alone = symbols and not recurrent
-        spread = np.sqrt((weights**2.0).sum() / rows / (cols if alone else 1)) * machine.activation.one / 2
-        typical = 1.5 * wide.one / min(max(spread, 1.0), held.high)
+        weights = random.choice(values, (rows, cols), p=shares / shares.sum())
+        additions = 1 if symbols and not recurrent else cols
+        spread = np.sqrt((weights**2.0).sum() / rows / (cols / additions)) * machine.activation.one / 2
+        typical = 1.5 * wide.one / min(max(spread, 1.0), machine.accumulator.high)
         places = max(1, int(np.log2((1 << (machine.scale_bits - 1)) / (2 * typical))))
         scale = np.floor(typical * 2.0**places * random.uniform(-1.9, 1.9, (slots, rows))).astype(np.int64)
         bias = random.integers(-wide.one, wide.one, (slots, rows))
@@ -40,11 +39,10 @@ def program(
     return Program(machine, cell, tuple(passes), start, None if symbols else machine.activation)
 
 
-def stimulus(loaded: Program, steps: int, batch: int = 1, seed: int = 0) -> np.ndarray:
+def stimulus(target: Program, steps: int, batch: int = 1, seed: int = 0) -> np.ndarray:
     """Random inputs of a program: symbols (time batch), or numbers (time batch inputs)."""
     random = np.random.default_rng(seed)
-    inputs = loaded.passes[0].weights.shape[1]
-    if loaded.inputs is None:
+    inputs = target.passes[0].weights.shape[1]
+    if target.inputs is None:
         return random.integers(0, inputs, (steps, batch))
-    form: Format = loaded.inputs
-    return random.integers(form.low, form.high + 1, (steps, batch, inputs))
+    return random.integers(target.inputs.low, target.inputs.high + 1, (steps, batch, inputs))
