@@ -11,11 +11,12 @@ import torch
 
 from lowbit import datasets, quantizers
 from lowbit.layers import kernels, networks
-from lowbit.plots import diagnostics, figures, report
+from lowbit.plots import diagnostics
+from lowbit.plots.results import comparison, run
 from lowbit.studies import provenance
 from lowbit.training import train
 
-ROOMS = (diagnostics, figures, report, train)
+ROOMS = (diagnostics, comparison, run, train)
 LEAVES = [leaf for room in (datasets, kernels, networks, quantizers) for leaf in room.names()]
 
 torch.optim.Adam([torch.zeros(1, requires_grad=True)])

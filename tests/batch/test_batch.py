@@ -86,7 +86,7 @@ def test_a_page_is_drawn_again_when_what_draws_it_has_changed(monkeypatch):
     )
     assert pages.fingerprint(page) == before
     monkeypatch.setattr(
-        pages.provenance, "bare", lambda name: "other" if name == "lowbit.plots.figures" else real(name)
+        pages.provenance, "bare", lambda name: "other" if name == "lowbit.plots.results.comparison" else real(name)
     )
     assert pages.fingerprint(page) != before
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from lowbit import paths
 from lowbit.batch import pages
 from lowbit.plots import templates
-from lowbit.plots.speed import charts, tables
+from lowbit.plots.speed import benchmark, inference, training
 from lowbit.registry import InputError
 from lowbit.speed import benchmarks, roofline
 from lowbit.speed.benchmarks import Benchmark, Case
@@ -195,22 +195,22 @@ def test_an_update_has_three_products_of_every_weight_and_cell():
 
 def test_the_benchmark_of_training_makes_a_record_that_pages_show(trained):
     found, lacking = trained
-    tables = {"first_use": [{"cache": "empty", "import_seconds": 1.0, "seconds": 9.0, "bar": 20}]}
-    whole = record("training", [found, dataclasses.replace(found, threads=2)], tables, complete=True, absent=lacking)
+    starts = {"first_use": [{"cache": "empty", "import_seconds": 1.0, "seconds": 9.0, "bar": 20}]}
+    whole = record("training", [found, dataclasses.replace(found, threads=2)], starts, complete=True, absent=lacking)
     benchmarks.save(whole)
     assert benchmarks.scan().problems == []
     assert {found.notes[name]["group"] for name in found.seconds} == {"torch", "eager", "ours"}
-    for draw in (lambda it: charts.ratios(it, "torch"), lambda it: charts.ratios(it, "eager")):
+    for draw in (lambda it: training.ratios(it, "torch"), lambda it: training.ratios(it, "eager")):
         assert [ax.get_title() for ax in draw(whole).axes] != []
-    assert isinstance(charts.training_roofline(whole), Figure)
-    assert "1.00" in tables.memory(whole).data
-    assert tables.training(whole).data.count(tables.label(found)) == 2
-    assert tables._told(found.ratio("fused", "torch")) in tables.training(whole).data
-    met = tables.bars(whole).set_index(["bar", "against"])["met"]
+    assert isinstance(training.under_roof(whole), Figure)
+    assert "1.00" in training.memory(whole).data
+    assert training.times(whole).data.count(benchmark.label(found)) == 2
+    assert benchmark.digits(found.ratio("fused", "torch")) in training.times(whole).data
+    met = benchmark.bars(whole).set_index(["bar", "against"])["met"]
     assert (met.loc["1e-09"] == "yes").all()
     if not lacking:
         assert (met.loc["1e+09"] == "no").all()
-        assert "Missed" in tables.verdict(whole).data
+        assert "Missed" in benchmark.verdict(whole).data
 
 
 def test_the_benchmark_of_inference_makes_a_record_that_pages_show(inferred):
@@ -220,11 +220,11 @@ def test_the_benchmark_of_inference_makes_a_record_that_pages_show(inferred):
     assert benchmarks.scan().problems == []
     assert len(found.names("ours")) == 2
     assert found.fastest("float32").startswith(("torch", "onnxruntime"))
-    for draw in (charts.steps, charts.inference_roofline, lambda it: charts.steps(it, "AVX2")):
+    for draw in (inference.steps, inference.under_roof, lambda it: inference.steps(it, "AVX2")):
         assert isinstance(draw(whole), Figure)
-    assert all(name in tables.inference(whole).data for name in found.seconds)
-    assert f"{files[0]['float32_bytes'] / files[0]['bytes']:.1f}" in tables.files(whole).data
-    assert "did not come to its end" in tables.machine(whole).data
+    assert all(name in inference.times(whole).data for name in found.seconds)
+    assert f"{files[0]['float32_bytes'] / files[0]['bytes']:.1f}" in inference.files(whole).data
+    assert "did not come to its end" in benchmark.machine(whole).data
 
 
 def test_what_bfloat16_changes_is_drawn_by_seed():
@@ -233,12 +233,12 @@ def test_what_bfloat16_changes_is_drawn_by_seed():
     scores = [
         row | {"deployed": 2.0 + row["seed"] + 0.25 * (row["products"] == "bfloat16"), "seconds": 1} for row in rows
     ]
-    told = record("bfloat16", tables={"curves": curves, "scores": scores}, complete=True)
-    _, right = charts.learning(told).axes
+    found = record("bfloat16", tables={"curves": curves, "scores": scores}, complete=True)
+    _, right = training.learning(found).axes
     validation, test = right.lines[:2]
     assert list(validation.get_xdata()) == [0.0, 0.0]
     assert list(test.get_xdata()) == [0.25, 0.25]
-    assert "2.500" in tables.products(told).data
+    assert "2.500" in training.products(found).data
 
 
 def test_what_sharing_costs_is_drawn_from_where_it_costs_nothing():
@@ -253,18 +253,18 @@ def test_what_sharing_costs_is_drawn_from_where_it_costs_nothing():
         }
         for at in (0, 1)
     ]
-    told = record("statistics", tables={"kept": kept}, complete=True)
-    segments, stream = charts.shared(told).axes[0].lines[:2]
+    found = record("statistics", tables={"kept": kept}, complete=True)
+    segments, stream = inference.shared(found).axes[0].lines[:2]
     assert list(segments.get_ydata()) == list(stream.get_ydata()) == [1.0, 0.0]
-    assert "float32" in tables.activations(told).data
+    assert "float32" in inference.activations(found).data
 
 
 def test_what_is_not_there_is_said():
-    for draw in (charts.learning, charts.shared):
+    for draw in (training.learning, inference.shared):
         assert isinstance(draw(None), Figure)
-    for tell in (tables.products, tables.activations):
-        assert "No record yet" in tell(None).data
+    for table in (training.products, inference.activations):
+        assert "No record yet" in table(None).data
     empty = record("training")
-    assert isinstance(charts.ratios(empty, "torch"), Figure)
-    assert "no record yet" in tables.judged(empty).data
-    assert "No bar" in tables.verdict(empty).data
+    assert isinstance(training.ratios(empty, "torch"), Figure)
+    assert "no record yet" in benchmark.judged(empty).data
+    assert "No bar" in benchmark.verdict(empty).data
