@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown
-from matplotlib.figure import Figure
 
 from lowbit.plots.markdown import spread, table
 from lowbit.plots.style import BLUE, INK, RED, WIDTH, label_rows, legend, log_axis, placeholder
@@ -45,7 +44,7 @@ def summary(diagnoses: Sequence[Diagnosis], spec: RunSpec) -> Markdown:
     return Markdown(table(rows))
 
 
-def jacobians(diagnoses: Sequence[Diagnosis]) -> Figure:
+def jacobians(diagnoses: Sequence[Diagnosis]) -> plt.Figure:
     """Largest eigenvalue and spectral norm of the step's Jacobian, and the norm of the state, step by step."""
     if not diagnoses:
         return placeholder("no network measured")
@@ -69,7 +68,7 @@ def jacobians(diagnoses: Sequence[Diagnosis]) -> Figure:
     return figure
 
 
-def gates(diagnoses: Sequence[Diagnosis]) -> Figure:
+def gates(diagnoses: Sequence[Diagnosis]) -> plt.Figure:
     """Histograms of the input of each gate, a row a network, with the shares at either end: shut or open."""
     if not diagnoses:
         return placeholder("no network measured")
@@ -91,7 +90,7 @@ def gates(diagnoses: Sequence[Diagnosis]) -> Figure:
     return figure
 
 
-def by_length(diagnoses: Sequence[Diagnosis]) -> Figure:
+def by_length(diagnoses: Sequence[Diagnosis]) -> plt.Figure:
     """The deployed score against the length of test segments; the trained length is dotted."""
     measured = [diagnosis for diagnosis in diagnoses if diagnosis.lengths]
     if not measured:
@@ -106,7 +105,7 @@ def by_length(diagnoses: Sequence[Diagnosis]) -> Figure:
     return figure
 
 
-def by_batch(diagnoses: Sequence[Diagnosis]) -> Figure:
+def by_batch(diagnoses: Sequence[Diagnosis]) -> plt.Figure:
     """The score as published against the test batch; with population statistics it is the faint level line."""
     measured = [diagnosis for diagnosis in diagnoses if diagnosis.batches["size"]]
     if not measured:
@@ -122,7 +121,7 @@ def by_batch(diagnoses: Sequence[Diagnosis]) -> Figure:
     return figure
 
 
-def samples(diagnoses: Sequence[Diagnosis], records: Sequence[Record]) -> Figure:
+def samples(diagnoses: Sequence[Diagnosis], records: Sequence[Record]) -> plt.Figure:
     """Scores of single draws of the weights beside that of nearest rounding: of diagnoses, and of records."""
     sampled = [diagnosis for diagnosis in diagnoses if diagnosis.samples]
     rows = [(diagnosis.spec, diagnosis.samples["drawn"], diagnosis.samples["nearest"]) for diagnosis in sampled]
@@ -143,7 +142,7 @@ def samples(diagnoses: Sequence[Diagnosis], records: Sequence[Record]) -> Figure
     return figure
 
 
-def saturated(records: Sequence[Record]) -> Figure:
+def saturated(records: Sequence[Record]) -> plt.Figure:
     """The share of masters at or beyond the outermost level, by matrix, of every record with few-bit weights.
 
     Seeds share a row.
@@ -167,7 +166,7 @@ def saturated(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def curves(records: Sequence[Record]) -> Figure:
+def curves(records: Sequence[Record]) -> plt.Figure:
     """Validation scores over updates of every record, a panel a cell."""
     if not records:
         return placeholder("no record")
@@ -185,7 +184,7 @@ def curves(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def parts(records: Sequence[Record]) -> Figure:
+def parts(records: Sequence[Record]) -> plt.Figure:
     """Validation of a GRU by what of it is ternarized: mean and standard deviation over seeds."""
     groups: dict[tuple, list[Record]] = {}
     for record in records:

@@ -5,6 +5,8 @@ import re
 
 import pandas as pd
 
+from lowbit.studies.comparisons import deviation
+
 KEY = re.compile(r"\b[a-z]+(?:19|20)\d\d[a-z]+\b")  # of book/references.bib
 
 
@@ -40,6 +42,11 @@ def spread(mean: float, std: float) -> str:
     """A mean with its standard deviation, where there is one; of small numbers one digit more."""
     places = 4 if abs(mean) < 0.1 else 3
     return f"{mean:.{places}f}\u00a0±\u00a0{std:.{places}f}" if std else f"{mean:.{places}f}"
+
+
+def over_seeds(scores: pd.Series) -> str:
+    """The mean of the scores of runs that differ in their seed, with its standard deviation."""
+    return spread(scores.mean(), deviation(scores))
 
 
 def span(values, form: str) -> str:

@@ -5,7 +5,6 @@ import numpy as np
 import seaborn as sns
 import torch
 from IPython.display import Markdown
-from matplotlib.figure import Figure
 
 from lowbit import quantizers
 from lowbit.plots import markdown
@@ -31,7 +30,7 @@ def packed(quantizer: Quantizer) -> Markdown:
     return Markdown(f"{text}; in float32 it takes 4,000 kB.")
 
 
-def staircase(quantizer: Quantizer) -> Figure:
+def staircase(quantizer: Quantizer) -> plt.Figure:
     """Q(w) by nearest rounding and the mean of sampled rounding, over w in units of the scale."""
     figure, ax = plt.subplots(figsize=(WIDTH, 3.0))
     u, matrix, site, scale = _ramp(quantizer)
@@ -46,7 +45,7 @@ def staircase(quantizer: Quantizer) -> Figure:
     return figure
 
 
-def sampling_law(quantizer: Quantizer) -> Figure:
+def sampling_law(quantizer: Quantizer) -> plt.Figure:
     """Counted shares of each level over w in units of the scale; the exact probabilities are the broad lines."""
     figure, ax = plt.subplots(figsize=(WIDTH, 2.6))
     if not quantizer.levels:
@@ -65,7 +64,7 @@ def sampling_law(quantizer: Quantizer) -> Figure:
     return figure
 
 
-def codes(quantizer: Quantizer) -> Figure:
+def codes(quantizer: Quantizer) -> plt.Figure:
     """Shares of the levels in a freshly initialized matrix; in full precision, its values."""
     figure, ax = plt.subplots(figsize=(WIDTH, 2.2))
     if not quantizer.levels:
@@ -85,7 +84,7 @@ def codes(quantizer: Quantizer) -> Figure:
     return figure
 
 
-def gradient(quantizer: Quantizer) -> Figure:
+def gradient(quantizer: Quantizer) -> plt.Figure:
     """The derivative of Q that training uses, by automatic differentiation."""
     figure, ax = plt.subplots(figsize=(WIDTH, 1.8))
     u, matrix, site, _ = _ramp(quantizer)

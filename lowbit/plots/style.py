@@ -6,10 +6,8 @@ from collections.abc import Iterable, Sequence
 import matplotlib.pyplot as plt
 import seaborn as sns
 from IPython import get_ipython
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.container import BarContainer
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 INK, GRAY, PALE, FAINT = "#2b2d42", "#7a7a7a", "#b8bcc8", "#eef0f5"
@@ -47,14 +45,14 @@ def use() -> None:
     set_matplotlib_formats("svg", metadata={"Date": None})
 
 
-def svg(figure: Figure) -> str:
+def svg(figure: plt.Figure) -> str:
     """The figure as text, which is the same whenever its numbers are."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
 
-def placeholder(text: str, width: float = WIDTH) -> Figure:
+def placeholder(text: str, width: float = WIDTH) -> plt.Figure:
     """A line of text in the place of a figure without data."""
     figure, ax = plt.subplots(figsize=(width, 0.5))
     ax.text(0, 0.5, text, color=INK, va="center")
@@ -62,7 +60,7 @@ def placeholder(text: str, width: float = WIDTH) -> Figure:
     return figure
 
 
-def legend(figure: Figure, axes: Iterable[Axes] | None = None) -> None:
+def legend(figure: plt.Figure, axes: Iterable[plt.Axes] | None = None) -> None:
     """A legend above the figure with each label of some axes, or of all, once; in as many columns as fit."""
     handles: dict[str, object] = {}
     for ax in figure.axes if axes is None else axes:
@@ -84,13 +82,13 @@ def log_axis(axis: Axis, *, base: int = 10, subs: Sequence[float] = (1, 2, 5), t
         axis.set_minor_locator(NullLocator())
 
 
-def label_rows(ax: Axes, labels: Sequence[str], margin: float = 0.5) -> None:
+def label_rows(ax: plt.Axes, labels: Sequence[str], margin: float = 0.5) -> None:
     """Labels rows at 0, 1, 2 ... on the vertical axis, the first on top."""
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(max(len(labels), 1) - 1 + margin, -margin)
 
 
-def stack(ax: Axes, y: int, parts: dict[str, float], colors: Iterable[str], height: float) -> list[BarContainer]:
+def stack(ax: plt.Axes, y: int, parts: dict[str, float], colors: Iterable[str], height: float) -> list[BarContainer]:
     """A horizontal bar of parts that lie end to end from zero."""
     left, bars = 0.0, []
     for (name, value), color in zip(parts.items(), colors, strict=True):

@@ -8,14 +8,14 @@ from lowbit import datasets, paths, quantizers
 from lowbit.datasets import Recipe
 from lowbit.plots import claims
 from lowbit.plots.hardware import machines
-from lowbit.plots.markdown import spread, table
+from lowbit.plots.markdown import over_seeds, spread, table
 from lowbit.plots.quantizers import ACT_BITS
 from lowbit.plots.results import findings, rankings
 from lowbit.plots.results.reported import reported
 from lowbit.plots.templates import Page
 from lowbit.quantizers import Quantizer
 from lowbit.studies import comparisons, store
-from lowbit.studies.comparisons import deviation, seeds
+from lowbit.studies.comparisons import seeds
 from lowbit.studies.spec import RunSpec, fields
 
 
@@ -59,8 +59,8 @@ def _findings(frame: pd.DataFrame) -> list[dict]:
         row["trivial"] = "–" if pd.isna(first["trivial"]) else f"{first['trivial']:.3f}"
         row |= dict.fromkeys(findings.COLUMNS, "–")
         for name, runs in columns.items():
-            score = spread(runs["deployed"].mean(), deviation(runs["deployed"]))
-            row[name] = f"[{score}]({_link('train', runs.iloc[0])})" + "‡" * bool(comparisons.superseded(runs).any())
+            mark = "‡" * bool(comparisons.superseded(runs).any())
+            row[name] = f"[{over_seeds(runs['deployed'])}]({_link('train', runs.iloc[0])}){mark}"
         rows.append(row)
     return rows
 

@@ -29,8 +29,8 @@ class Template(NamedTuple):
     always: Callable[[], list] = list  # specs that have a page in every study
 
 
-def _digests(found: list, dataset: str) -> list[str]:
-    return [record.digest for record in found if record.spec["dataset"] == dataset]
+def _digests(records: list, dataset: str) -> list[str]:
+    return [record.digest for record in records if record.spec["dataset"] == dataset]
 
 
 def _train(run: RunSpec) -> list[str]:

@@ -5,7 +5,6 @@ import pandas as pd
 
 from lowbit.plots.claims.base import Claim, claim, enumeration
 from lowbit.studies import comparisons, study
-from lowbit.studies.comparisons import Difference
 
 TASKS = {"norm": "batch_step", "quantized": "input+recurrent", "activations": "full"}
 FREE = "cpu(clip_masters=False)"
@@ -143,19 +142,19 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return plain[(plain["budget"] == "cpu") | ((plain["quantizer"] == "full") & (plain["budget"] == FREE))]
 
 
-def _task(difference: Difference) -> str:
+def _task(difference: comparisons.Difference) -> str:
     return f"`{difference.alike['dataset']}`"
 
 
-def _keys(differences: list[Difference]) -> tuple[str, ...]:
+def _keys(differences: list[comparisons.Difference]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for difference in differences for key in difference.keys))
 
 
-def _of(differences: list[Difference], verdict: str) -> list[Difference]:
+def _of(differences: list[comparisons.Difference], verdict: str) -> list[comparisons.Difference]:
     return [change for change in differences if change.verdict == verdict]
 
 
-def _by_kind(differences: list[Difference]) -> str:
+def _by_kind(differences: list[comparisons.Difference]) -> str:
     """The differences by their verdicts; those of one seed by name alone."""
     parts = [
         f"{verdict.capitalize()}: {'; '.join(f'{_task(change)} {change}' for change in changes)}."

@@ -3,8 +3,6 @@
 import inspect
 
 import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from lowbit.hardware import cost, golden
@@ -21,7 +19,7 @@ CELLS = {
 }
 
 
-def block(pair: Pair) -> Figure:
+def block(pair: Pair) -> plt.Figure:
     """Memories, lanes, shadow registers and the unit behind them, each with its size."""
     machine, program, work = pair.built, pair.program(), pair.work()
     gates, acts = PLANS[work.cell].gates, f"{machine.act_bits} bits"
@@ -29,10 +27,10 @@ def block(pair: Pair) -> Figure:
     ax.set(xlim=(0, 100), ylim=(0, 110))
     ax.axis("off")
     beat = f"from outside, one in {machine.beat} cycles" if machine.off_chip_bits_per_s else "on the chip, one a cycle"
-    words = f"{cost.words(machine, work):,} words of {machine.word_bits} bits\n{beat}"
+    memory = f"{cost.words(machine, work):,} words of {machine.word_bits} bits\n{beat}"
     places = " or ".join(map(str, sorted({sweep.places for sweep in program.passes})))
     entries = len(golden.tables(machine)[0].entries)
-    _box(ax, 2, 94, 60, 14, GREEN, words, "weights")
+    _box(ax, 2, 94, 60, 14, GREEN, memory, "weights")
     _box(ax, 70, 94, 28, 14, BLUE, f"2 × {work.hidden} of {acts}", "h")
     _lanes(ax, machine, GATES[work.cell])
     _box(ax, 2, 46, 72, 9, BLUE, f"shadow registers: {machine.lanes // gates} units, one leaves each cycle")
@@ -55,7 +53,7 @@ def block(pair: Pair) -> Figure:
     return figure
 
 
-def _lanes(ax: Axes, machine: Machine, gates: str) -> None:
+def _lanes(ax: plt.Axes, machine: Machine, gates: str) -> None:
     _box(ax, 2, 61, 72, 25, FAINT)
     action = inspect.getdoc(type(machine.arithmetic)).partition(":")[0].rstrip(".")
     centered = {"ha": "center", "va": "center"}
@@ -73,7 +71,7 @@ def _lanes(ax: Axes, machine: Machine, gates: str) -> None:
 
 
 def _box(
-    ax: Axes, x: float, y: float, width: float, height: float, color: str, text: str = "", title: str = ""
+    ax: plt.Axes, x: float, y: float, width: float, height: float, color: str, text: str = "", title: str = ""
 ) -> None:
     """A box with a text in its middle, below a title where there is one."""
     _patch(ax, x, y, width, height, rounding=1.5, fc=color, ec=INK, lw=0.6, alpha=0.35)
@@ -83,11 +81,11 @@ def _box(
     ax.text(middle, below, text, ha="center", va="center", size=size, linespacing=1.25 if title else 1.2)
 
 
-def _patch(ax: Axes, x: float, y: float, width: float, height: float, rounding: float, **look) -> None:
+def _patch(ax: plt.Axes, x: float, y: float, width: float, height: float, rounding: float, **look) -> None:
     ax.add_patch(FancyBboxPatch((x, y), width, height, f"round,pad=0,rounding_size={rounding}", **look))
 
 
-def _arrow(ax: Axes, *points: tuple[float, float]) -> None:
+def _arrow(ax: plt.Axes, *points: tuple[float, float]) -> None:
     """A line through points that ends in an arrow."""
     ax.plot(*zip(*points[:-1], strict=True), color=INK, lw=1)
     look = {"arrowstyle": "-|>", "color": INK, "lw": 1, "shrinkA": 0, "shrinkB": 0}

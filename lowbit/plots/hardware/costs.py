@@ -5,25 +5,22 @@ import dataclasses
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from lowbit import quantizers
 from lowbit.hardware import accelerator, cost, cycles, memory
-from lowbit.hardware.cost import Interval
 from lowbit.onchip.pair import Pair
 from lowbit.plots.hardware.lanes import BASE, FAMILIES, LIBRARY
 from lowbit.plots.markdown import span
 from lowbit.plots.style import BLUE, GREEN, INK, NARROW, PALE, legend, log_axis, placeholder
 from lowbit.registry import InputError
 from lowbit.studies import store
-from lowbit.studies.store import Record
 
 ARRAY = "multiply(multiplier='array')"
 COUNTS = {16, 24, 32, 48, 64, 100, 160, 256, 400, 768}  # of lanes
 LOW_BIT = ("ternary", "binary")
 
 
-def waterfall(pair: Pair) -> Figure:
+def waterfall(pair: Pair) -> plt.Figure:
     """How many times more the machine would need with 12-bit weights: its lane, its logic, and all of it."""
     machine, work = pair.built, pair.work()
     lanes = {lane: lane for lane in LOW_BIT}
@@ -36,7 +33,7 @@ def waterfall(pair: Pair) -> Figure:
         booth, array = (
             cost.waterfall(dataclasses.replace(machine, lane=base), small, [work], LIBRARY) for base in (BASE, ARRAY)
         )
-        areas = [Interval(*sorted((a.area, b.area))) for a, b in zip(booth, array, strict=True)]
+        areas = [cost.Interval(*sorted((a.area, b.area))) for a, b in zip(booth, array, strict=True)]
         for ax, color, spans in ((top, GREEN, areas), (bottom, BLUE, [stage.energy for stage in booth])):
             for x, (low, high) in enumerate(spans):
                 ax.bar(x, low, color=color, width=0.62)
@@ -52,21 +49,21 @@ def waterfall(pair: Pair) -> Figure:
     return figure
 
 
-def cliff(pair: Pair) -> Figure:
+def cliff(pair: Pair) -> plt.Figure:
     """Macros of the weights against the size of the layer: area and energy for each bit of weight."""
     machine, work = pair.built, pair.work()
     sizes = np.unique(np.geomspace(24, 2048, 160).astype(int))
     works = [work._replace(hidden=int(hidden)) for hidden in sizes]
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(NARROW, 4.4), sharex=True)
-    own, word = machine.arithmetic.title, machine.word_bits
-    for lane, (label, color) in sorted(FAMILIES.items(), key=lambda family: family[0] == own):
-        variant = machine if lane == own else dataclasses.replace(machine, lane=lane)
+    kind, word = machine.arithmetic.title, machine.word_bits
+    for lane, (label, color) in sorted(FAMILIES.items(), key=lambda family: family[0] == kind):
+        variant = machine if lane == kind else dataclasses.replace(machine, lane=lane)
         banks = [cost.weights(variant, layer) for layer in works]
         bits = [layer.weights * variant.arithmetic.weight_bits for layer in works]
         areas = [bank.area_um2 / count for bank, count in zip(banks, bits, strict=True)]
-        top.plot(sizes, areas, color=color, lw=2.2 if lane == own else 0.9, label=label)
+        top.plot(sizes, areas, color=color, lw=2.2 if lane == kind else 0.9, label=label)
     energies = [bank.read_pj / word for bank in banks]  # of the machine's own lane, which comes last
-    bottom.plot(sizes, energies, ".", color=FAMILIES[own][1], ms=5, label="the smallest memory")
+    bottom.plot(sizes, energies, ".", color=FAMILIES[kind][1], ms=5, label="the smallest memory")
     least = [min(bank.read_pj for bank in memory.banks(cost.words(machine, layer), word)) / word for layer in works]
     bottom.plot(sizes, least, color=INK, lw=1.2, label="the most frugal one")
     for ax in (top, bottom):
@@ -84,8 +81,8 @@ def cliff(pair: Pair) -> Figure:
 class Point:
     """A trained run and what a character of it costs."""
 
-    record: Record
-    energy_nj: Interval
+    record: store.Record
+    energy_nj: cost.Interval
     lane: str
 
     @property
@@ -125,7 +122,7 @@ def _planes(quantizer: quantizers.Quantizer) -> int:
     return len(quantizer.planes(torch.randn(32, 8, generator=torch.Generator().manual_seed(0)), site))
 
 
-def pareto(pair: Pair) -> Figure:
+def pareto(pair: Pair) -> plt.Figure:
     """The score of every trained run against the energy of a character, as intervals; the front is stepped."""
     runs = points(pair)
     if not runs:
@@ -150,20 +147,20 @@ def pareto(pair: Pair) -> Figure:
     return figure
 
 
-def sweep(pair: Pair) -> Figure:
+def sweep(pair: Pair) -> plt.Figure:
     """Energy and area of a step, and steps a second, against the lanes, for each kind of lane."""
     machine, work = pair.built, pair.work()
     counts = np.array(sorted({*COUNTS, machine.lanes}))
     figure, axes = plt.subplots(3, 1, figsize=(NARROW, 6.4), sharex=True)
     for place, (lane, (label, color)) in enumerate(FAMILIES.items()):
-        own = lane == machine.arithmetic.title
-        lane = machine.lane if own else lane
+        current = lane == machine.arithmetic.title
+        lane = machine.lane if current else lane
         machines = [dataclasses.replace(machine, lane=lane, lanes=int(count)) for count in counts]
         x = counts * (1 + 0.05 * (place - 1.5))
         energies = [cost.energy(variant, work, LIBRARY).total_pj.times(1e-3) for variant in machines]
-        axes[0].vlines(x, *zip(*energies, strict=True), color=color, lw=4 if own else 2.5)
+        axes[0].vlines(x, *zip(*energies, strict=True), color=color, lw=4 if current else 2.5)
         areas = [cost.area(variant, work, LIBRARY).total_um2 / 1e6 for variant in machines]
-        axes[1].plot(x, areas, ".-", color=color, lw=2 if own else 0.9, label=label)
+        axes[1].plot(x, areas, ".-", color=color, lw=2 if current else 0.9, label=label)
     rates = [machine.clock_hz / cycles.count(variant, work, 1).cycles / 1e3 for variant in machines]
     axes[2].plot(counts, rates, ".-", color=INK)
     for ax, label in zip(axes, ("energy of a step, nJ", "area, mm²", "1,000 steps a second"), strict=True):

@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 
 from lowbit.hardware import accelerator, cycles, cyclesim
 from lowbit.hardware.accelerator import Machine
@@ -60,7 +58,7 @@ def trace(pair: Pair) -> Trace:
     return Trace(pair, cyclesim.simulate(program, pair.written(2), watched=both), first, both - first)
 
 
-def timeline(step: Trace) -> Figure:
+def timeline(step: Trace) -> plt.Figure:
     """A whole step as two ribbons, and its first change of groups cycle by cycle."""
     count = step.cycles
     flags = {name: step.run.trace.when(name)[step.first : step.first + count] for name in EVENTS}
@@ -83,7 +81,7 @@ def timeline(step: Trace) -> Figure:
     return figure
 
 
-def _events(ax: Axes, flags: dict[str, np.ndarray], left: int) -> None:
+def _events(ax: plt.Axes, flags: dict[str, np.ndarray], left: int) -> None:
     names = [name for name in reversed(EVENTS) if flags[name].any()]
     for y, name in enumerate(names):
         starts = left + np.flatnonzero(flags[name][left : left + CLOSE])
@@ -94,7 +92,7 @@ def _events(ax: Axes, flags: dict[str, np.ndarray], left: int) -> None:
     ax.set_title(f"the {CLOSE} cycles in the frame", size=9)
 
 
-def sums(step: Trace) -> Figure:
+def sums(step: Trace) -> plt.Figure:
     """The value of every accumulator in every cycle of a step, in units of the activations."""
     values = step.run.trace.sums[step.first : step.first + step.cycles].T / step.pair.built.activation.one
     figure, ax = plt.subplots(figsize=(NARROW, 2.9))
@@ -112,7 +110,7 @@ def carriers(pair: Pair) -> dict[str, Machine]:
     return {pair.machine: pair.built} | same
 
 
-def occupancy(pair: Pair, steps: int = 12) -> Figure:
+def occupancy(pair: Pair, steps: int = 12) -> plt.Figure:
     """Shares of the lane-cycles on every machine with such lanes: stepped through, not computed."""
     text, rows = pair.written(steps), {}
     for name, machine in carriers(pair).items():
@@ -141,7 +139,7 @@ def occupancy(pair: Pair, steps: int = 12) -> Figure:
     return figure
 
 
-def utilisation(pair: Pair, findings: Findings) -> Figure:
+def utilisation(pair: Pair, findings: Findings) -> plt.Figure:
     """The share of lane-cycles in use against lanes: closed form, stepped through, and hardware in a simulator."""
     machine, work, text = pair.built, pair.work(), pair.written(2)
     lanes = np.unique([*np.geomspace(8, 4096, 140).astype(int), *STEPPED, machine.lanes])

@@ -1,7 +1,6 @@
 """What lanes cost: by library, by bits of a weight, and by part of their energy."""
 
 import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
 
 from lowbit.hardware import accelerator, lanes, libraries, technology
 from lowbit.hardware.accelerator import Machine
@@ -41,7 +40,7 @@ def title(name: str) -> str:
     return lane.title + bits + (", array" if "array" in name else "")
 
 
-def by_library(pair: Pair) -> Figure:
+def by_library(pair: Pair) -> plt.Figure:
     """Area and energy of each lane on each library; the pair's is set in bold."""
     tables = {name: table for name in libraries.catalogue() if (table := ledger(name, pair.built))}
     first = next(iter(tables.values()))
@@ -67,7 +66,7 @@ def by_library(pair: Pair) -> Figure:
     return figure
 
 
-def by_bits(pair: Pair) -> Figure:
+def by_bits(pair: Pair) -> plt.Figure:
     """Area and energy against the bits of a weight: multipliers as lines, lanes that only add as marks."""
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(NARROW, 4.8), sharex=True)
     for library in libraries.catalogue():
@@ -98,7 +97,7 @@ def by_bits(pair: Pair) -> Figure:
     return figure
 
 
-def split(pair: Pair) -> Figure:
+def split(pair: Pair) -> plt.Figure:
     """The energy of each lane by part; an interval of energies is from no glitches to all."""
     table = ledger(LIBRARY, pair.built)
     names = sorted(table, key=lambda name: table[name]["energy_glitches"])

@@ -5,9 +5,7 @@ import math
 
 from lowbit import paths
 from lowbit.hardware import accelerator, cost, cycles, scaling, technology
-from lowbit.hardware.cost import Interval
 from lowbit.hardware.cycles import Workload
-from lowbit.hardware.scaling import Process
 from lowbit.plots.markdown import span
 
 CHARACTERS = Workload("lstm", 50, 512)  # a layer of A's size on characters, one-hot
@@ -116,7 +114,7 @@ def _steps() -> list[dict[str, object]]:
         machine = accelerator.build(name)
         built = cost.area(machine, CHARACTERS)
         synthesized = built.lanes_um2 + built.unit_um2
-        step = scaling.step("area", scaling.of("sg13g2"), Process(machine.node_nm, math.nan)).times(1e-6)
+        step = scaling.step("area", scaling.of("sg13g2"), scaling.Process(machine.node_nm, math.nan)).times(1e-6)
         logic, whole = step.times(synthesized), step.times(built.total_um2)
         area = recalled[(*design, "area_mm2")]
         rows.append(
@@ -133,7 +131,7 @@ def _steps() -> list[dict[str, object]]:
     return rows
 
 
-def _place(value: float, interval: Interval) -> str:
+def _place(value: float, interval: cost.Interval) -> str:
     """Where a value lies about an interval."""
     return "below" if value < min(interval) else "above" if value > max(interval) else "within"
 

@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 
 from lowbit.hardware import accelerator, cost, cycles, cyclesim, drawn
 from lowbit.hardware.accelerator import Machine
@@ -14,7 +13,7 @@ from lowbit.plots.style import BLUE, INK, PALE, WIDTH, YELLOW, stack
 SHOWN = ("word", "blocked", "transfer", "drain", "write")
 
 
-def timeline() -> Figure:
+def timeline() -> plt.Figure:
     """One step of a small LSTM on few lanes: the events of each cycle."""
     program = drawn.program(Machine(lanes=24), "lstm", inputs=8, hidden=16, symbols=True)
     run = cyclesim.simulate(program, drawn.stimulus(program, 1)[:, 0], watched=200)
@@ -26,7 +25,7 @@ def timeline() -> Figure:
     return figure
 
 
-def utilisation() -> Figure:
+def utilisation() -> plt.Figure:
     """The share of lane-cycles that add to a row against the lanes: closed form, and dots that were stepped through."""
     stepped = (16, 60, 100, 256)
     lanes = np.unique([*np.geomspace(8, 4096, 120).astype(int), *stepped])
@@ -45,7 +44,7 @@ def utilisation() -> Figure:
     return figure
 
 
-def parts() -> Figure:
+def parts() -> plt.Figure:
     """Area and energy of a step by part, for engines of 12-bit, power-of-two, ternary and binary weights."""
     work, names, colors = Workload("lstm", 50, 512), ("full", "pow2", "ternary", "binary"), (BLUE, YELLOW, PALE)
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.6), sharey=True)

@@ -1,7 +1,6 @@
 """Bits of activations: what whole numbers lose, by stage and by score, and what they cost."""
 
 import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
 
 from lowbit.hardware import cost
 from lowbit.hardware.accelerator import Machine
@@ -16,7 +15,7 @@ STAGES = {"pre-activation": RED, "gate": YELLOW, "cell": GREEN, "hidden": BLUE}
 FOUR_BITS = "multiply(bits=4)"
 
 
-def errors(pair: Pair, findings: Findings) -> Figure:
+def errors(pair: Pair, findings: Findings) -> plt.Figure:
     """The root of the mean square error of each stage, on real text; half a last place is dashed."""
     figure, ax = plt.subplots(figsize=(NARROW, 3.3))
     widths = sorted(map(int, findings.errors))
@@ -34,7 +33,7 @@ def errors(pair: Pair, findings: Findings) -> Figure:
     return figure
 
 
-def score(pair: Pair, findings: Findings) -> Figure:
+def score(pair: Pair, findings: Findings) -> plt.Figure:
     """The score of the engine on real text against bits of activations; in real numbers it is the level line."""
     figure, ax = plt.subplots(figsize=(NARROW, 2.7))
     real, values = findings.score["real"], [findings.score[str(bits)] for bits in findings.bits]
@@ -63,21 +62,21 @@ def priced(machine: Machine, lane: str) -> list[Machine]:
     return machines
 
 
-def prices(pair: Pair, findings: Findings) -> Figure:
+def prices(pair: Pair, findings: Findings) -> plt.Figure:
     """Area and energy of the logic for each kind of lane against the bits of activations, above the score."""
     machine, work = pair.built, pair.work()
     figure, axes = plt.subplots(3, 1, figsize=(NARROW, 6.2), sharex=True, height_ratios=(3, 3, 2))
     kinds = FAMILIES | {FOUR_BITS: (title(FOUR_BITS), INK)}
     for place, (lane, (label, color)) in enumerate(kinds.items()):
-        own, machines = lane == pair.lane, priced(machine, lane)
+        current, machines = lane == pair.lane, priced(machine, lane)
         widths = [variant.act_bits for variant in machines]
         areas = [cost.area(variant, work, LIBRARY) for variant in machines]
         logic = [(area.lanes_um2 + area.unit_um2) / 1e6 for area in areas]
-        axes[0].plot(widths, logic, ".-", color=color, lw=2 if own else 0.9, label=label)
+        axes[0].plot(widths, logic, ".-", color=color, lw=2 if current else 0.9, label=label)
         energies = [cost.energy(variant, work, LIBRARY) for variant in machines]
         ends = [(energy.lanes_pj + energy.clock_pj).times(1e-3) for energy in energies]
         x = [bits + 0.14 * (place - (len(kinds) - 1) / 2) for bits in widths]
-        axes[1].vlines(x, *zip(*ends, strict=True), color=color, lw=4 if own else 2.5)
+        axes[1].vlines(x, *zip(*ends, strict=True), color=color, lw=4 if current else 2.5)
     axes[2].axhline(findings.score["real"], color=PALE, lw=2)
     axes[2].plot(findings.bits, [findings.score[str(bits)] for bits in findings.bits], "o-", color=BLUE, ms=4)
     labels = ("logic, mm²", "logic, nJ a step", "test,\n" + findings.score["unit"].replace(" per ", "\nper "))

@@ -1,7 +1,6 @@
 """The speed of each model and simulator of an engine, from the records of `benchmarks/simulators.py`."""
 
 import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
 
 from lowbit.plots.style import BLUE, INK, NARROW, PALE, log_axis, placeholder
 from lowbit.speed import benchmarks
@@ -9,7 +8,7 @@ from lowbit.speed import benchmarks
 OURS = ("golden", "cycle-stepped")
 
 
-def ladder() -> Figure:
+def ladder() -> plt.Figure:
     """Millions of cycles a second of each, medians with quartiles, the fastest first; our own models in blue."""
     records = benchmarks.scan("simulators").found
     if not records:

@@ -14,7 +14,7 @@ def summary(pair: Pair, findings: Findings) -> Markdown:
     """The network, the machine, and the results of the two."""
     machine, work, about = pair.built, pair.work(), file.read(pair.file)[1]["spec"]
     count, activity, score = cycles.count(machine, work, 1), findings.activity, findings.score
-    own = score.get(str(machine.act_bits))
+    measured = score.get(str(machine.act_bits))
     text = f"{activity['symbols']:,} symbols of the {findings.text['split']} text"
     rows = {
         "network": f"{about['dataset']}, {work.cell} of {work.hidden} units, {about['quantizer']} weights",
@@ -25,7 +25,7 @@ def summary(pair: Pair, findings: Findings) -> Markdown:
         "lane-cycles in use": f"{100 * cycles.utilisation(machine, work):.1f} %",
         "additions of a zero weight": f"{100 * activity['skipped'] / activity['used']:.1f} %, on {text}",
         "words that meet a zero activation": f"{100 * activity['quiet'] / activity['words']:.1f} %, on the same text",
-        "score": f"{own:.4f} {score['unit']}, on the same text" if own else "–",
+        "score": f"{measured:.4f} {score['unit']}, on the same text" if measured else "–",
         "the same in real numbers": f"{score['real']:.4f} {score['unit']}",
     }
     return Markdown(properties(rows))
@@ -73,15 +73,16 @@ def proof(pair: Pair, findings: Findings) -> Markdown:
 
 def vectorless(pair: Pair) -> Markdown:
     """The error of an estimate without operands, for a lane of 12-bit weights, a small one and their ratio."""
-    lanes, own = ledger(LIBRARY, pair.built), "ternary" if pair.built.arithmetic.title == BASE else pair.lane
+    lanes, small = ledger(LIBRARY, pair.built), "ternary" if pair.built.arithmetic.title == BASE else pair.lane
     energies = {
-        name: [lanes[name][f"energy_{kind}"] for kind in ("settled", "glitches", "vectorless")] for name in (BASE, own)
+        name: [lanes[name][f"energy_{kind}"] for kind in ("settled", "glitches", "vectorless")]
+        for name in (BASE, small)
     }
     parts = [
         f"*{title(name)}* comes to {guess:.2f} pJ, which is {guess / settled:.1f} times what it takes without glitches"
         f" and {guess / glitches:.1f} times what it takes with all of them"
         for name, (settled, glitches, guess) in energies.items()
     ]
-    *ratios, guess = (full / small for full, small in zip(energies[BASE], energies[own], strict=True))
+    *ratios, guess = (full / less for full, less in zip(energies[BASE], energies[small], strict=True))
     text = f"Without operands, on {LIBRARY}, {'; '.join(parts)}. Their ratio would be {guess:.1f}; it is "
     return Markdown(f"{text}{min(ratios):.1f} to {max(ratios):.1f}.")

@@ -3,14 +3,13 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
-from matplotlib.figure import Figure
 
 from lowbit.plots import markdown
-from lowbit.plots.markdown import spread
+from lowbit.plots.markdown import over_seeds, spread
 from lowbit.plots.results.reported import comparable
 from lowbit.plots.style import BLUE, GRAY, GREEN, INK, PURPLE, RED, TEAL, WIDTH, YELLOW, label_rows, legend
 from lowbit.studies import comparisons, store
-from lowbit.studies.comparisons import SAME, Difference, against_full, deviation, seeds
+from lowbit.studies.comparisons import SAME, Difference, against_full, seeds
 from lowbit.studies.spec import RunSpec
 
 CELLS = {"lstm": (BLUE, "o"), "gru": (RED, "s"), "rnn": (YELLOW, "^")}  # color and marker
@@ -78,9 +77,9 @@ def table(frame: pd.DataFrame) -> Markdown:
                 "bits": run["bits"],
                 "units": run["hidden"],
                 "seeds": len(kind),
-                "deployed": spread(mean["deployed"], deviation(kind["deployed"])) if finite else "diverged",
+                "deployed": over_seeds(kind["deployed"]) if finite else "diverged",
                 "against full precision": losses.get(tuple(run[name] for name in SAME), "–"),
-                "as published": spread(mean["as_published"], deviation(kind["as_published"])),
+                "as published": over_seeds(kind["as_published"]),
                 "sampled": spread(mean["sampled"], mean["sampled_std"]),
                 "weights, kB": f"{run['weight_bytes'] / 1000:.1f}",
                 "seconds": round(mean["seconds"]),
@@ -89,7 +88,7 @@ def table(frame: pd.DataFrame) -> Markdown:
     return Markdown(markdown.table(rows))
 
 
-def grid(frame: pd.DataFrame, spec: RunSpec) -> Figure:
+def grid(frame: pd.DataFrame, spec: RunSpec) -> plt.Figure:
     """Deployed scores of every quantizer and cell; full precision is dashed, reported scores are hollow."""
     runs = comparisons.ranked(frame).sort_values(["bits", "quantizer", "norm"], ascending=[False, True, True])
     order = list(dict.fromkeys(runs["label"]))

@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lowbit import datasets
 from lowbit.plots.style import BLUE, GRAY, INK, PALE, RED, WIDTH, label_rows
@@ -57,7 +56,7 @@ def unlearned(columns: dict[str, pd.DataFrame]) -> bool:
     return unit.startswith("%") and bool(full["deployed"].mean() > 50)
 
 
-def losses(tasks: dict[tuple, dict[str, pd.DataFrame]]) -> Figure:
+def losses(tasks: dict[tuple, dict[str, pd.DataFrame]]) -> plt.Figure:
     """The `shares` that few bits lose, a row a task; what is worse than the trivial rule stands at the right edge."""
     lost = {dataset: shares(columns) for (dataset, _, _), columns in tasks.items()}
     gray = {dataset for (dataset, _, _), columns in tasks.items() if unlearned(columns)}

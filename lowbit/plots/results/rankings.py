@@ -4,15 +4,13 @@ import dataclasses
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lowbit import quantizers
-from lowbit.plots.markdown import spread
+from lowbit.plots.markdown import over_seeds, spread
 from lowbit.plots.style import BLUE, GREEN, INK, PALE, RED, WIDTH, YELLOW, label_rows
 from lowbit.plots.templates import Page
 from lowbit.registry import parse
 from lowbit.studies import comparisons, store, study
-from lowbit.studies.comparisons import deviation
 from lowbit.studies.spec import RunSpec
 
 BITS = {"1": RED, "2": BLUE, "3 or 4": GREEN, "more": YELLOW, "32": INK}  # in the order of the legend
@@ -42,7 +40,7 @@ def methods() -> list[dict]:
     ]
 
 
-def standings() -> Figure:
+def standings() -> plt.Figure:
     """The deployed score of every quantizer, colored by bits; a line leads to the score as published."""
     frame = comparisons.ranked(scored("methods")).sort_values("deployed").reset_index(drop=True)
     superseded = comparisons.superseded(frame)
@@ -77,10 +75,10 @@ def variants() -> list[dict]:
                 "data": data,
                 "quantizer": spec.quantizer,
                 "differs by": f"`{changes}`" if changes else "nothing",
-                "deployed": f"[{spread(score, deviation(runs['deployed']))}]({page.link})",
+                "deployed": f"[{over_seeds(runs['deployed'])}]({page.link})",
                 "change": f"{change:+.3f}" if changes else "–",
                 "seeds": len(runs),
-                "as published": spread(runs["as_published"].mean(), deviation(runs["as_published"])),
+                "as published": over_seeds(runs["as_published"]),
                 "sampled": spread(runs["sampled"].mean(), runs["sampled_std"].mean()),
             }
         )

@@ -5,9 +5,8 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lowbit import paths
-from lowbit.plots.markdown import spread, table
+from lowbit.plots.markdown import over_seeds, table
 from lowbit.studies import comparisons
-from lowbit.studies.comparisons import deviation
 from lowbit.studies.spec import RunSpec
 
 MATCHED = {"cell": "model", "quantizer": "quantizer", "norm": "norm"}  # columns of our runs and of reported values
@@ -52,7 +51,7 @@ def beside(spec: RunSpec, frame: pd.DataFrame) -> Markdown:
                 "method": row["method"],
                 "units": "–" if pd.isna(row["hidden"]) else str(int(row["hidden"])),
                 "reported": row["printed"],
-                "ours, deployed": spread(same["deployed"].mean(), deviation(same["deployed"])) if len(same) else "–",
+                "ours, deployed": over_seeds(same["deployed"]) if len(same) else "–",
                 "our units": str(same["hidden"].iloc[0]) if len(same) else "–",
                 "seeds": str(len(same) or "–"),
                 "unit": row["unit"],

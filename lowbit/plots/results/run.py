@@ -7,7 +7,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown
-from matplotlib.figure import Figure
 
 from lowbit import quantizers
 from lowbit.plots.markdown import spread, table
@@ -32,7 +31,7 @@ def scores(record: Record) -> Markdown:
     return Markdown(table(rows))
 
 
-def evaluations(record: Record) -> Figure:
+def evaluations(record: Record) -> plt.Figure:
     """The test score under the three evaluations, side by side."""
     figure, ax = plt.subplots(figsize=(WIDTH, 1.7))
     sampled = record.metrics["sampled"]
@@ -48,7 +47,7 @@ def evaluations(record: Record) -> Figure:
     return figure
 
 
-def curve(record: Record) -> Figure:
+def curve(record: Record) -> plt.Figure:
     """Training loss and validation score over updates; the best validation is marked."""
     figure, ax = plt.subplots(figsize=(WIDTH, 2.8))
     points = pd.DataFrame(record.curve)
@@ -67,7 +66,7 @@ def curve(record: Record) -> Figure:
     return figure
 
 
-def masters(record: Record) -> Figure:
+def masters(record: Record) -> plt.Figure:
     """Histograms of the final full-precision masters, in units of the scale; levels are dotted."""
     figure, axes = plt.subplots(1, len(record.weights), figsize=(WIDTH, 2.4), squeeze=False)
     nominal = quantizers.build(record.spec["quantizer"]).levels

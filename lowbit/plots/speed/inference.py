@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
-from matplotlib.figure import Figure
 
 from lowbit.plots.markdown import table
 from lowbit.plots.speed.benchmark import GROUPS, OCTAVES, roofs, trained
@@ -30,7 +29,7 @@ def times(benchmark: Benchmark, instructions: str = "all") -> Markdown:
     return Markdown(table(pd.DataFrame(list(rows.values())).fillna("–")))
 
 
-def steps(benchmark: Benchmark, instructions: str = "all") -> Figure:
+def steps(benchmark: Benchmark, instructions: str = "all") -> plt.Figure:
     """How many times faster a step is than the fastest peer in float32 and than int8, over units."""
     cases = [case for case in benchmark.cases if case.about["instructions"] == instructions]
     if not cases:
@@ -62,7 +61,7 @@ def steps(benchmark: Benchmark, instructions: str = "all") -> Figure:
     return figure
 
 
-def under_roof(benchmark: Benchmark) -> Figure:
+def under_roof(benchmark: Benchmark) -> plt.Figure:
     """Operations a second of a step over operations a byte of weights, under the limits of one core."""
     figure, ax = plt.subplots(figsize=(WIDTH, 3.8))
     roofs(ax, benchmark, (0.35, 24.0), ("float32", "int8"))
@@ -102,7 +101,7 @@ def files(benchmark: Benchmark) -> Markdown:
     return Markdown(table(rows))
 
 
-def shared(benchmark: Benchmark | None) -> Figure:
+def shared(benchmark: Benchmark | None) -> plt.Figure:
     """Bits a symbol over the first steps that keep statistics of their own, in float32 activations."""
     if benchmark is None or not benchmark.tables["kept"]:
         return placeholder("no record of shared statistics")

@@ -1,16 +1,12 @@
 """The page of a benchmark of training."""
 
-import statistics
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lowbit.plots import style
-from lowbit.plots.markdown import spread, table
+from lowbit.plots.markdown import over_seeds, table
 from lowbit.plots.speed.benchmark import GROUPS, OCTAVES, PRODUCTS, digits, label, roofs, trained
 from lowbit.plots.style import INK, WIDTH, label_rows, legend, log_axis, placeholder
 from lowbit.speed import roofline
@@ -67,7 +63,7 @@ def _memory(case: Case) -> list[float]:
     return [value / torch for value in ours if value and torch]
 
 
-def ratios(benchmark: Benchmark, group: str) -> Figure:
+def ratios(benchmark: Benchmark, group: str) -> plt.Figure:
     """How many times faster than a group of peers each contestant trains: median, quartiles, and its bar."""
     panels: dict[int, list[Case]] = {}
     for case in benchmark.cases:
@@ -90,7 +86,7 @@ def ratios(benchmark: Benchmark, group: str) -> Figure:
     return figure
 
 
-def _contestants(ax: Axes, place: int, case: Case, group: str) -> None:
+def _contestants(ax: plt.Axes, place: int, case: Case, group: str) -> None:
     names = [name for name in CONTESTANTS if name in case.seconds and case.notes[name]["group"] != group]
     for number, name in enumerate(names):
         title, color, marker = CONTESTANTS[name]
@@ -101,7 +97,7 @@ def _contestants(ax: Axes, place: int, case: Case, group: str) -> None:
             ax.vlines(bar, y - 0.2, y + 0.2, color=color, lw=2.5)
 
 
-def under_roof(benchmark: Benchmark) -> Figure:
+def under_roof(benchmark: Benchmark) -> plt.Figure:
     """Operations a second of an update over operations a byte, under the limits of the machine, with one thread."""
     figure, ax = plt.subplots(figsize=(WIDTH, 3.8))
     roofs(ax, benchmark, (4.0, 256.0), ("float32", "bfloat16"))
@@ -116,7 +112,7 @@ def under_roof(benchmark: Benchmark) -> Figure:
     return figure
 
 
-def learning(benchmark: Benchmark | None) -> Figure:
+def learning(benchmark: Benchmark | None) -> plt.Figure:
     """Validation over updates with both products, each seed a line; and what bfloat16 changes, by seed."""
     if benchmark is None or not benchmark.tables["curves"]:
         return placeholder("no record of products in bfloat16")
@@ -156,11 +152,9 @@ def products(benchmark: Benchmark | None) -> Markdown:
     rows = [
         {
             "products": name,
-            f"deployed, {benchmark.settings['unit']}": spread(
-                runs["deployed"].mean(), runs["deployed"].std() if len(runs) > 1 else 0.0
-            ),
+            f"deployed, {benchmark.settings['unit']}": over_seeds(runs["deployed"]),
             "seeds": len(runs),
-            "training, s": f"{statistics.median(runs['seconds']):.0f}",
+            "training, s": f"{runs['seconds'].median():.0f}",
         }
         for name, runs in scores
     ]
