@@ -175,17 +175,18 @@ def _synthesize(options: argparse.Namespace) -> int:
 
 def _tables(options: argparse.Namespace) -> int:
     from lowbit import paths
-    from lowbit.plots import figures, findings, rankings, tables
+    from lowbit.plots import style, tables
     from lowbit.plots.hardware import overview
+    from lowbit.plots.results import findings, rankings
     from lowbit.studies import store
 
     _report_problems()
     print("changed: " + (", ".join(tables.write()) or "nothing"))
-    gathered = findings.gather(store.frame(store.scan(*store.COMMITTED).records))
-    figures.style()
-    store.write(paths.book() / "tables" / "losses.svg", figures.svg(findings.losses(gathered)))
+    tasks = findings.gather(store.frame(store.scan(*store.COMMITTED).records))
+    style.use()
+    store.write(paths.book() / "tables" / "losses.svg", style.svg(findings.losses(tasks)))
     for draw in (overview.timeline, overview.utilisation, overview.parts, rankings.standings):
-        store.write(paths.book() / "tables" / f"{draw.__name__}.svg", figures.svg(draw()))
+        store.write(paths.book() / "tables" / f"{draw.__name__}.svg", style.svg(draw()))
     return 0
 
 

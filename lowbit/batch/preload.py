@@ -11,7 +11,8 @@ import torch
 
 from lowbit import datasets, quantizers
 from lowbit.layers import kernels, networks
-from lowbit.plots import diagnostics, figures, report  # noqa: F401
+from lowbit.plots import diagnostics  # noqa: F401
+from lowbit.plots.results import comparison, run  # noqa: F401
 from lowbit.studies import provenance
 from lowbit.training import train  # noqa: F401
 

@@ -6,13 +6,16 @@ import pandas as pd
 
 from lowbit import datasets, paths, quantizers
 from lowbit.datasets import Recipe
-from lowbit.plots import claims, findings, rankings
+from lowbit.plots import claims
 from lowbit.plots.hardware import machines
-from lowbit.plots.report import ACT_BITS, markdown, reported, spread
+from lowbit.plots.markdown import over_seeds, spread, table
+from lowbit.plots.quantizers import ACT_BITS
+from lowbit.plots.results import findings, rankings
+from lowbit.plots.results.reported import reported
 from lowbit.plots.templates import Page
 from lowbit.quantizers import Quantizer
 from lowbit.studies import comparisons, store
-from lowbit.studies.comparisons import deviation, seeds
+from lowbit.studies.comparisons import seeds
 from lowbit.studies.spec import RunSpec, fields
 
 
@@ -21,23 +24,24 @@ def texts() -> dict[str, str]:
 
     Raises `InputError` for a claim that its records do not bear out.
     """
-    found = store.scan(*store.COMMITTED).records
-    return {
-        "findings.md": _findings(store.frame(found)),
-        "runs.md": _runs(store.frame(found)),
-        "quantizers.md": markdown(pd.DataFrame([_quantizer_row(name) for name in quantizers.names()])),
-        "datasets.md": markdown(pd.DataFrame([_dataset_row(name) for name in datasets.names()])),
-        "recipes.md": _recipes(),
-        "reported.md": _reported(),
-        "methods.md": markdown(rankings.methods()),
-        "variants.md": markdown(rankings.variants()),
-        **machines.texts(),
-        **{f"claims_{chapter}.md": text for chapter, text in claims.texts(store.frame(found)).items()},
+    frame = store.frame(store.scan(*store.COMMITTED).records)
+    tables = {
+        "findings": _findings(frame),
+        "runs": _runs(frame),
+        "quantizers": [_quantizer(name) for name in quantizers.names()],
+        "datasets": [_dataset(name) for name in datasets.names()],
+        "recipes": _recipes(),
+        "reported": _reported(),
+        "methods": rankings.methods(),
+        "variants": rankings.variants(),
+        **machines.tables(),
     }
+    sentences = {f"claims_{chapter}.md": text for chapter, text in claims.texts(frame).items()}
+    return {f"{name}.md": table(rows) for name, rows in tables.items()} | sentences
 
 
 def write() -> list[str]:
-    """Writes `texts` into the book; gives the names of those that changed."""
+    """Writes `texts` into the book; returns the names of those that changed."""
     changed = []
     for name, text in texts().items():
         file = paths.book() / "tables" / name
@@ -47,27 +51,24 @@ def write() -> list[str]:
     return changed
 
 
-def _findings(frame: pd.DataFrame) -> str:
+def _findings(frame: pd.DataFrame) -> list[dict]:
     rows = []
     for (dataset, _, _), columns in findings.gather(frame).items():
         first = columns["full precision"].iloc[0]
-        row = {"task": f"[{dataset}]({_page('compare', first)})", "score": datasets.build(dataset).metric.unit}
+        row = {"task": f"[{dataset}]({_link('compare', first)})", "score": datasets.build(dataset).metric.unit}
         row["trivial"] = "–" if pd.isna(first["trivial"]) else f"{first['trivial']:.3f}"
-        for name in findings.COLUMNS:
-            row[name] = "–"
-            if name in columns:
-                scores = columns[name]["deployed"]
-                page = _page("train", columns[name].iloc[0])
-                mark = "‡" * bool(comparisons.superseded(columns[name]).any())
-                row[name] = f"[{spread(scores.mean(), deviation(scores))}]({page}){mark}"
+        row |= dict.fromkeys(findings.COLUMNS, "–")
+        for name, runs in columns.items():
+            mark = "‡" * bool(comparisons.superseded(runs).any())
+            row[name] = f"[{over_seeds(runs['deployed'])}]({_link('train', runs.iloc[0])}){mark}"
         rows.append(row)
-    return markdown(pd.DataFrame(rows))
+    return rows
 
 
-def _runs(frame: pd.DataFrame) -> str:
-    rows = [
+def _runs(frame: pd.DataFrame) -> list[dict]:
+    return [
         {
-            "run": f"[{run['key']}]({_page('train', run)})" if place == 0 else run["key"],
+            "run": f"[{run['key']}]({_link('train', run)})" if place == 0 else run["key"],
             "deployed": "diverged" if run["diverged"] else f"{run['deployed']:.3f}",
             "as published": run["as_published"],
             "sampled": spread(run["sampled"], run["sampled_std"]),
@@ -77,42 +78,39 @@ def _runs(frame: pd.DataFrame) -> str:
         for kind in (seeds(frame) if len(frame) else ())
         for place, (_, run) in enumerate(kind.iterrows())
     ]
-    return markdown(pd.DataFrame(rows))
 
 
-def _quantizer_row(name: str) -> dict:
+def _quantizer(name: str) -> dict:
     quantizer = quantizers.build(name)
-    own_scale = type(quantizer).scale
+    scale = type(quantizer).scale
     levels = [f"{level:.3g}" for level in quantizer.levels]
-    shown = levels if len(levels) <= 4 else [*levels[:2], "…", *levels[-2:]]
+    if len(levels) > 4:
+        levels[2:-2] = ["…"]
     return {
         "quantizer": f"[{name}](pages/quantizers/{name}.ipynb)",
         "bits": quantizer.bits,
-        "levels (times scale)": ", ".join(shown) or "all of float32",
-        "scale": "1" if own_scale is Quantizer.scale else inspect.getdoc(own_scale).partition("\n")[0].rstrip("."),
+        "levels (times scale)": ", ".join(levels) or "all of float32",
+        "scale": "1" if scale is Quantizer.scale else inspect.getdoc(scale).partition("\n")[0].rstrip("."),
         "one weight in hardware": quantizer.lane(ACT_BITS).operation,
         "source": f"{{cite}}`{quantizer.reference}`",
     }
 
 
-def _dataset_row(name: str) -> dict:
+def _dataset(name: str) -> dict:
     dataset = datasets.build(name)
-    counts = dataset.counts
+    counts = [f"{dataset.counts[split]:,}" for split in ("train", "valid", "test") if split in dataset.counts]
     return {
         "dataset": name,
         "what": f"{dataset.title} {{cite}}`{dataset.reference}`",
         "task": dataset.task,
-        "train / valid / test": " / ".join(
-            f"{counts[split]:,}" for split in ("train", "valid", "test") if split in counts
-        )
-        or "made or found on the machine",
+        "train / valid / test": " / ".join(counts) or "made or found on the machine",
         "licence": dataset.licence,
         "comes by": "download" if dataset.files else "no download",
     }
 
 
-def _recipes() -> str:
-    rows = [
+def _recipes() -> list[dict]:
+    return [
         {
             "dataset": name,
             "budget": budget,
@@ -129,20 +127,19 @@ def _recipes() -> str:
         for name in datasets.names()
         for budget, recipe in datasets.build(name).recipes.items()
     ]
-    return markdown(pd.DataFrame(rows))
 
 
 def _network(recipe: Recipe) -> str:
-    words = [f"{recipe.layers} × {recipe.hidden}" if recipe.layers > 1 else str(recipe.hidden)]
-    words += ["both ways"] if recipe.bidirectional else []
-    words += [f"embedding {recipe.embedding}"] if recipe.embedding else []
-    words += [f"dropout {recipe.dropout:g}"] if recipe.dropout else []
-    return ", ".join(words)
+    parts = [f"{recipe.layers} × {recipe.hidden}" if recipe.layers > 1 else str(recipe.hidden)]
+    parts += ["both ways"] if recipe.bidirectional else []
+    parts += [f"embedding {recipe.embedding}"] if recipe.embedding else []
+    parts += [f"dropout {recipe.dropout:g}"] if recipe.dropout else []
+    return ", ".join(parts)
 
 
-def _reported() -> str:
-    table = reported()
-    rows = [
+def _reported() -> list[dict]:
+    frame = reported()
+    return [
         {
             "paper": f"{{cite}}`{row['paper']}`",
             "table": row["table"],
@@ -153,11 +150,10 @@ def _reported() -> str:
             "unit": row["unit"],
             "source": row["source"],
         }
-        for _, row in table.astype(object).where(table.notna(), "").iterrows()
+        for _, row in frame.astype(object).where(frame.notna(), "").iterrows()
     ]
-    return markdown(pd.DataFrame(rows))
 
 
-def _page(template: str, run: pd.Series) -> str:
+def _link(template: str, run: pd.Series) -> str:
     spec = RunSpec(**{name: type(default)(run[name]) for name, default in fields().items()})
     return Page(template, spec).link

@@ -1,4 +1,4 @@
-"""Pages and what they are made from: each template with its parameters, its place and what it shows."""
+"""Templates of pages: the parameters of each, where its pages lie, and what they are made from."""
 
 import dataclasses
 import hashlib
@@ -22,80 +22,78 @@ from lowbit.training import diagnose
 class Template(NamedTuple):
     """A notebook with parameters."""
 
-    spec: type  # a frozen dataclass of names and numbers, which are the parameters; its `folder` says what to spend
-    place: Callable[[Any], str]  # of the page of a spec: where it lies below `pages`, without suffix
-    sources: Callable[[Any], list[str]]  # what it shows; a change makes the page one of the past
-    over: bool = False  # it looks over all records of a dataset and budget
+    spec: type  # a frozen dataclass of names and numbers, which are the parameters; its `folder` names the resources
+    place: Callable[[Any], str]  # of the page of a spec: its path below `pages`, without suffix
+    sources: Callable[[Any], list[str]]  # digests or texts of what it shows; a page with others is out of date
+    over: bool = False  # whether it shows all records of a dataset and budget
     always: Callable[[], list] = list  # specs that have a page in every study
 
 
-def _record(run: RunSpec) -> list[str]:
+def _digests(records: list, dataset: str) -> list[str]:
+    return [record.digest for record in records if record.spec["dataset"] == dataset]
+
+
+def _train(run: RunSpec) -> list[str]:
     record = store.load(run)
     return [record.digest, repr(record.machine)] if record else []
 
 
-def _records(run: RunSpec) -> list[str]:
-    return [each.digest for each in store.scan(run.folder).records if each.spec["dataset"] == run.dataset]
+def _compare(run: RunSpec) -> list[str]:
+    return _digests(store.scan(run.folder).records, run.dataset)
 
 
-def _diagnoses(run: RunSpec) -> list[str]:
-    found = diagnose.scan(run.folder).diagnoses
-    return _records(run) + [each.digest for each in found if each.spec["dataset"] == run.dataset]
+def _diagnose(run: RunSpec) -> list[str]:
+    return _compare(run) + _digests(diagnose.scan(run.folder).diagnoses, run.dataset)
 
 
-def _code(run: RunSpec) -> list[str]:
-    return [inspect.getsource(type(quantizers.build(run.quantizer)))]
+def _benchmarks(*kinds: str) -> list[str]:
+    return [benchmark.digest for benchmark in benchmarks.scan(*kinds).records]
 
 
-def _benchmarks(*kinds: str) -> Callable[[Measured], list[str]]:
-    return lambda _: [each.digest for each in benchmarks.scan(*kinds).records]
-
-
-def _measured(kind: str) -> Callable[[], list[Measured]]:
-    return lambda: [Measured(each.measured) for each in benchmarks.scan(kind).records]
-
-
-def _about(run: RunSpec) -> str:
-    return f"{slug(run.dataset)}-{run.folder}"
-
-
-def _engine(pair: Pair) -> list[str]:
+def _datapath(pair: Pair) -> list[str]:
     files = [onchip.path(pair), pair.file, paths.SOURCE / "data" / "machines.csv"]
-    told = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()]
-    return [*told, *(each.digest for each in benchmarks.scan("simulators").records)]
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()]
+    return digests + _benchmarks("simulators")
 
 
-def _silicon(pair: Pair) -> list[str]:
+def _area_energy(pair: Pair) -> list[str]:
     prices = [file.read_text() for file in sorted(technology.folder().glob("*.csv"))]
-    dataset = pair.network.partition("-")[0]
-    scores = [each.digest for each in store.scan("cpu").records if each.spec["dataset"] == dataset]
-    return [*_engine(pair), *prices, *scores, (paths.notebooks() / "explorer.html").read_text()]
+    scores = _digests(store.scan("cpu").records, pair.network.partition("-")[0])
+    return [*_datapath(pair), *prices, *scores, (paths.notebooks() / "explorer.html").read_text()]
 
 
-def _holding() -> list[Pair]:
-    """Those whose weights are on the chip."""
+def _over(name: str, sources: Callable[[RunSpec], list[str]]) -> Template:
+    return Template(RunSpec, lambda run: f"{name}/{slug(run.dataset)}-{run.folder}", sources, over=True)
+
+
+def _speed(kind: str, beside: str) -> Template:
+    """The page of a kind of benchmark on a machine, which also shows a record of another kind."""
+    return Template(
+        Measured,
+        lambda spec: f"speed/{kind}-{spec.measured}",
+        lambda _: _benchmarks(kind, beside),
+        always=lambda: [Measured(benchmark.measured) for benchmark in benchmarks.scan(kind).records],
+    )
+
+
+def _on_chip() -> list[Pair]:
+    """The pairs whose weights are in memory on the chip."""
     return [pair for pair in onchip.pairs() if not pair.accelerator.off_chip_bits_per_s]
 
 
 TEMPLATES = {
-    "train": Template(RunSpec, lambda run: f"runs/{run.key}", _record),
-    "quantizer": Template(RunSpec, lambda run: f"quantizers/{slug(run.quantizer)}", _code),
-    "compare": Template(RunSpec, lambda run: f"compare/{_about(run)}", _records, over=True),
-    "diagnose": Template(RunSpec, lambda run: f"diagnose/{_about(run)}", _diagnoses, over=True),
-    "training_speed": Template(
-        Measured,
-        lambda of: f"speed/training-{of.measured}",
-        _benchmarks("training", "bfloat16"),
-        always=_measured("training"),
+    "train": Template(RunSpec, lambda run: f"runs/{run.key}", _train),
+    "quantizer": Template(
+        RunSpec,
+        lambda run: f"quantizers/{slug(run.quantizer)}",
+        lambda run: [inspect.getsource(type(quantizers.build(run.quantizer)))],
     ),
-    "inference_speed": Template(
-        Measured,
-        lambda of: f"speed/inference-{of.measured}",
-        _benchmarks("inference", "statistics"),
-        always=_measured("inference"),
-    ),
-    "datapath": Template(Pair, lambda pair: f"datapath/{pair.key}", _engine, always=onchip.pairs),
-    "area_energy": Template(Pair, lambda pair: f"area_energy/{pair.key}", _silicon, always=_holding),
+    "compare": _over("compare", _compare),
+    "diagnose": _over("diagnose", _diagnose),
+    "training_speed": _speed("training", "bfloat16"),
+    "inference_speed": _speed("inference", "statistics"),
+    "datapath": Template(Pair, lambda pair: f"datapath/{pair.key}", _datapath, always=onchip.pairs),
+    "area_energy": Template(Pair, lambda pair: f"area_energy/{pair.key}", _area_energy, always=_on_chip),
 }
 
 
@@ -108,12 +106,12 @@ class Page:
 
     @property
     def name(self) -> str:
-        """Where it lies below `pages`, without suffix."""
+        """Its path below `pages`, without suffix."""
         return TEMPLATES[self.template].place(self.spec)
 
     @property
     def link(self) -> str:
-        """How a chapter names it."""
+        """Its path from a chapter."""
         return f"pages/{self.name}.ipynb"
 
     @property

@@ -78,7 +78,7 @@ def test_a_batch_executes_recalls_replaces_and_reports(pair, capsys):
     assert {state for state, members in plan.states("pair").items() if members} == {"done"}
 
 
-@pytest.mark.parametrize(("module", "same"), [("diagnostics", True), ("figures", False)])
+@pytest.mark.parametrize(("module", "same"), [("diagnostics", True), ("results.comparison", False)])
 def test_a_page_is_drawn_again_after_a_change_of_the_modules_that_draw_it(monkeypatch, module, same):
     page, bare = Page("compare", RunSpec()), pages.provenance.bare
     before, changed = pages.fingerprint(page), f"lowbit.plots.{module}"

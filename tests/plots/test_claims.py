@@ -24,28 +24,27 @@ def committed():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_committed_records_bear_out_every_claim(name, committed, monkeypatch):
     monkeypatch.delenv("LOWBIT_HOME")
-    assert claims.stated(name, committed)
+    assert claims.sentence(name, committed)
 
 
 @pytest.mark.parametrize("name", [*OF_RECORDS, "rounding_beats_drawing", "methods_spread"])
 def test_a_claim_without_records_stops_the_build(name):
     with pytest.raises(InputError, match=f"claim '{name}' does not hold"):
-        claims.stated(name, store.frame([]))
+        claims.sentence(name, store.frame([]))
 
 
 @pytest.mark.parametrize("name", OF_RECORDS)
 def test_one_seed_bears_out_no_claim(name, committed):
     kinds = ["dataset", "cell", "quantizer", "norm", "quantized", "budget"]
     with pytest.raises(InputError, match="does not hold"):
-        claims.stated(name, committed.sort_values("seed").drop_duplicates(kinds))
+        claims.sentence(name, committed.sort_values("seed").drop_duplicates(kinds))
 
 
 def test_a_claim_that_turned_false_names_its_records(committed):
-    names = {"ternary": "full", "full": "ternary"}
-    swapped = committed.assign(quantizer=[names.get(name, name) for name in committed["quantizer"]])
+    swapped = committed.assign(quantizer=committed["quantizer"].replace({"ternary": "full", "full": "ternary"}))
     keys = committed[committed["dataset"] == "jsb"]["key"]
     with pytest.raises(InputError, match="claim 'ternary_costs' does not hold") as raised:
-        claims.stated("ternary_costs", swapped)
+        claims.sentence("ternary_costs", swapped)
     assert any(key in str(raised.value) for key in keys)
 
 
@@ -53,4 +52,4 @@ def test_a_diverged_run_does_not_enter_a_claim(committed):
     spec = RunSpec(dataset="jsb", quantizer="ternary", budget="cpu", seed=77)
     row = committed[committed["dataset"] == "jsb"].iloc[0].to_dict() | dataclasses.asdict(spec)
     more = pd.concat([committed, pd.DataFrame([row | {"deployed": float("nan"), "key": spec.key}])])
-    assert claims.stated("ternary_costs", more) == claims.stated("ternary_costs", committed)
+    assert claims.sentence("ternary_costs", more) == claims.sentence("ternary_costs", committed)

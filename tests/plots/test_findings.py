@@ -3,9 +3,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 
-from lowbit.plots import findings
+from lowbit.plots.results import findings
 from lowbit.studies import store
 from lowbit.studies.spec import RunSpec
 
@@ -26,40 +25,37 @@ def runs(metric="bpc", dataset="warpeace", **scores):
     return pd.DataFrame(rows)
 
 
-def drawn(frame):
-    figure = findings.losses(findings.gather(frame))
-    found = {name: [] for name in findings.LOSSES}
-    for line in figure.axes[0].lines:
-        for name, (color, _) in findings.LOSSES.items():
-            if line.get_color() == color:
-                found[name] += sorted(line.get_xdata())
-    plt.close(figure)
-    return {name: sorted(several) for name, several in found.items() if several}
+def losses(frame):
+    """The plotted losses by the color of their column."""
+    lines = findings.losses(findings.gather(frame)).axes[0].lines
+    points = {
+        name: sorted(x for line in lines if line.get_color() == color for x in line.get_xdata())
+        for name, (color, _) in findings.LOSSES.items()
+    }
+    return {name: values for name, values in points.items() if values}
 
 
 def test_a_loss_is_the_share_of_the_way_back_to_the_trivial_rule():
-    assert drawn(runs(full_precision=[1.0, 2.0], ternary=[1.0, 2.5], binary=2.0)) == {
-        "ternary": [0, 50],
-        "binary": [50],
-    }
+    frame = runs(full_precision=[1.0, 2.0], ternary=[1.0, 2.5], binary=2.0)
+    assert losses(frame) == {"ternary": [0, 50], "binary": [50]}
 
 
 def test_a_perplexity_counts_by_its_logarithm():
     frame = runs("perplexity", full_precision=1.0, ternary=np.sqrt(TRIVIAL))
-    assert drawn(frame)["ternary"] == [pytest.approx(50)]
+    assert losses(frame)["ternary"] == [pytest.approx(50)]
 
 
 def test_what_is_worse_than_the_trivial_rule_stands_at_the_edge():
-    assert drawn(runs(full_precision=1.0, binary=100.0)) == {"binary": [findings.EDGE]}
+    assert losses(runs(full_precision=1.0, binary=100.0)) == {"binary": [findings.EDGE]}
 
 
 @pytest.mark.parametrize("score", [np.inf, np.nan])
-def test_a_diverged_run_is_not_drawn(score):
-    assert drawn(runs(full_precision=1.0, binary=score)) == {}
+def test_a_diverged_run_is_not_shown(score):
+    assert losses(runs(full_precision=1.0, binary=score)) == {}
 
 
-def test_a_seed_that_full_precision_lacks_is_not_drawn():
-    assert drawn(runs(full_precision=1.0, ternary=[1.5, 2.0])) == {"ternary": [25]}
+def test_a_seed_that_full_precision_lacks_is_not_shown():
+    assert losses(runs(full_precision=1.0, ternary=[1.5, 2.0])) == {"ternary": [25]}
 
 
 def test_tasks_that_full_precision_did_not_learn_are_marked():
@@ -71,19 +67,13 @@ def test_tasks_that_full_precision_did_not_learn_are_marked():
 
 def test_only_plain_runs_of_tasks_with_full_precision_are_gathered():
     whole, part = runs(full_precision=1.0, ternary=1.5), runs(dataset="jsb", ternary=1.5)
-    changed = [
-        whole.assign(quantized="input"),
-        whole.assign(budget="cpu(rate=1.0)"),
-        whole.assign(activations="ternary"),
-    ]
-    told = findings.gather(pd.concat([whole, part, *changed]))
-    assert list(told) == [("warpeace", "cpu", "lstm")]
-    assert {name: len(same) for name, same in told["warpeace", "cpu", "lstm"].items()} == {
-        "full precision": 1,
-        "ternary": 1,
-    }
+    changes = ({"quantized": "input"}, {"budget": "cpu(rate=1.0)"}, {"activations": "ternary"})
+    tasks = findings.gather(pd.concat([whole, part, *(whole.assign(**change) for change in changes)]))
+    ((task, columns),) = tasks.items()
+    assert task == ("warpeace", "cpu", "lstm")
+    assert {name: len(same) for name, same in columns.items()} == {"full precision": 1, "ternary": 1}
 
 
 def test_without_records_the_findings_are_empty():
     assert findings.gather(store.frame([])) == {}
-    assert drawn(store.frame([])) == {}
+    assert losses(store.frame([])) == {}

@@ -52,9 +52,9 @@ def column(row):
 
 
 def bits(row):
-    named = re.search(r"(\d) bit", row["method"])
-    if named or row["quantizer"] == "full":
-        return int(named[1]) if named else 32
+    match = re.search(r"(\d) bit", row["method"])
+    if match or row["quantizer"] == "full":
+        return int(match[1]) if match else 32
     return 1 if "binary" in row["quantizer"] else 2
 
 
@@ -62,9 +62,9 @@ def lstm_weights(inputs, units):
     return 4 * units * (inputs + units)
 
 
-def told(quantity, design, quantizer=None):
-    found = [row for row in HARDWARE if row["quantity"] == quantity and row["design"] == design]
-    (row,) = [row for row in found if quantizer is None or row["quantizer"].startswith(quantizer)]
+def hardware_value(quantity, design, quantizer=None):
+    rows = [row for row in HARDWARE if row["quantity"] == quantity and row["design"] == design]
+    (row,) = [row for row in rows if quantizer is None or row["quantizer"].startswith(quantizer)]
     return float(row["value"])
 
 
@@ -73,8 +73,8 @@ def half_a_digit(value):
 
 
 def test_every_paper_is_in_the_bibliography():
-    known = parse_file(str(paths.SOURCE / "book" / "references.bib")).entries
-    assert {row["paper"] for row in [*ROWS, *HARDWARE]} <= set(known)
+    bibliography = parse_file(str(paths.SOURCE / "book" / "references.bib")).entries
+    assert {row["paper"] for row in [*ROWS, *HARDWARE]} <= set(bibliography)
 
 
 def test_a_value_is_verified_or_else_its_source_starts_with_recalled():
@@ -123,8 +123,8 @@ def test_sizes_of_a_are_its_weights_times_their_bits():
 
 
 def test_both_recalled_sizes_of_the_medium_word_model_follow_from_its_layers():
-    found = [(row, re.search(r"as (\d+) kB for one layer and as (\d+) kB for two", row["source"])) for row in A]
-    sized = [(row, match) for row, match in found if match]
+    searched = [(row, re.search(r"as (\d+) kB for one layer and as (\d+) kB for two", row["source"])) for row in A]
+    sized = [(row, match) for row, match in searched if match]
     assert {row["method"] for row, _ in sized} == {"LSTM baseline", "binary (ours)", "ternary (ours)"}
     for row, match in sized:
         exact = lstm_weights(650, 650) * bits(row) / 8000
@@ -165,14 +165,14 @@ CONVERTED = {
 @pytest.mark.parametrize("pattern", CONVERTED)
 def test_a_converted_value_follows_from_the_printed_one(pattern):
     field, convert = CONVERTED[pattern]
-    found = [(row, re.search(pattern, row["source"])) for row in [*ROWS, *HARDWARE]]
-    matches = [(row, match) for row, match in found if match]
+    searched = [(row, re.search(pattern, row["source"])) for row in [*ROWS, *HARDWARE]]
+    matches = [(row, match) for row, match in searched if match]
     assert matches
     for row, match in matches:
         assert Decimal(row[field] or row["value"]) == convert(Decimal(match[1])), row
 
 
-def test_what_is_converted_tells_what_is_printed():
+def test_the_source_of_a_converted_value_has_the_printed_unit():
     assert all("nats" in row["source"] for row in LOSS_AWARE)
     assert all("KiB" in row["source"] for row in POSTER)
     assert all("accuracy" in row["source"] for row in ROWS if row["dataset"] == "mnist_seq")
@@ -181,20 +181,20 @@ def test_what_is_converted_tells_what_is_printed():
 def test_scores_that_a_takes_over_are_those_of_their_source_in_bits():
     nats = {(row["method"], column(row)): re.search(r"([\d.]+) nats", row["source"])[1] for row in LOSS_AWARE}
     names = {"LAQ, ternary": "LAT2a", "LAQ, 3 bit": "LAQ3, log", "LAQ, 4 bit": "LAQ4, log"}
-    taken = [row for row in A if "taken over from Hou and Kwok 2018" in row["source"]]
-    assert len(taken) == 9 * 3
-    for row in taken:
+    copied = [row for row in A if "taken over from Hou and Kwok 2018" in row["source"]]
+    assert len(copied) == 9 * 3
+    for row in copied:
         # Both roundings, of nats to three decimals and of bits to two, may add up.
         source = float(nats[names.get(row["method"], row["method"]), column(row)])
         assert abs(float(row["value"]) - source / math.log(2)) <= 0.005 + 0.0005 / math.log(2), row
 
 
-def test_cells_said_to_be_on_the_poster_are_on_the_poster():
-    said = [row for row in ROWS if "poster of Hou et al. 2019" in row["source"] and row not in POSTER]
+def test_cells_that_name_the_poster_as_their_source_are_on_it():
+    quoted = [row for row in ROWS if "poster of Hou et al. 2019" in row["source"] and row not in POSTER]
     # A's full precision is batch-normalized; its word model stands on the poster without a norm.
     printed = {(column(row)[0], row["quantizer"], round(float(row["value"]), 2)) for row in POSTER}
-    assert len(said) > 10
-    for row in said:
+    assert len(quoted) > 10
+    for row in quoted:
         assert (column(row)[0], row["quantizer"], round(float(row["value"]), 2)) in printed, row
 
 
@@ -218,8 +218,8 @@ def test_alternating_cells_of_a_are_those_after_training():
 @pytest.mark.parametrize("design", [REFERENCE, "low power", "high speed"])
 def test_throughput_is_two_operations_a_unit_and_cycle(design):
     for quantizer in ("full",) if design == REFERENCE else ("binary", "ternary"):
-        exact = 2 * told("mac_units", design, quantizer) * told("clock_hz", "all designs") / 1e9
-        assert told("throughput_gops", design, quantizer) == exact
+        exact = 2 * hardware_value("mac_units", design, quantizer) * hardware_value("clock_hz", "all designs") / 1e9
+        assert hardware_value("throughput_gops", design, quantizer) == exact
 
 
 def test_savings_are_ratios_to_the_reference_or_say_that_they_are_not():
@@ -228,14 +228,15 @@ def test_savings_are_ratios_to_the_reference_or_say_that_they_are_not():
     assert len(rows) == 6
     for row in rows:
         name = quantities[row["quantity"]]
-        ratio = told(name, REFERENCE) / told(name, row["design"], row["quantizer"].partition("(")[0])
+        quantizer = row["quantizer"].partition("(")[0]
+        ratio = hardware_value(name, REFERENCE) / hardware_value(name, row["design"], quantizer)
         exact = 1 / ratio if row["quantity"] == "speedup" else ratio
         fits = abs(float(row["value"]) - exact) <= half_a_digit(row["value"])
         assert fits != ("the recalled areas give more" in row["source"]), row
 
 
 def test_savings_of_memory_are_ratios_of_bits():
-    reference = told("weight_bits", REFERENCE)
-    assert told("memory_saving", "best, against full precision") == reference
-    assert told("bandwidth_saving", "high speed", "binary") == reference
-    assert told("bandwidth_saving", "high speed", "ternary") == reference / 2
+    reference = hardware_value("weight_bits", REFERENCE)
+    assert hardware_value("memory_saving", "best, against full precision") == reference
+    assert hardware_value("bandwidth_saving", "high speed", "binary") == reference
+    assert hardware_value("bandwidth_saving", "high speed", "ternary") == reference / 2

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from lowbit import paths
 from lowbit.batch import pages
 from lowbit.plots import templates
-from lowbit.plots.speed import charts, tables
+from lowbit.plots.speed import benchmark, inference, training
 from lowbit.registry import InputError
 from lowbit.speed import benchmarks, roofline
 from lowbit.speed.benchmarks import Benchmark, Case
@@ -64,10 +64,10 @@ def closed():
 @pytest.fixture(scope="module")
 def trained():
     """A tiny contest of training, by the benchmark itself."""
-    training = script("training")
-    work = training.Case(training.LSTM, "batch_step", 8, (("fused", 1e-9), (training.HALF, 1e9)), 4, 8, memory=True)
-    possible, lacking = training.here(work)
-    measured, absent = training.measure(possible, 1, 2, 0.0)
+    contest = script("training")
+    work = contest.Case(contest.LSTM, "batch_step", 8, (("fused", 1e-9), (contest.HALF, 1e9)), 4, 8, memory=True)
+    possible, lacking = contest.here(work)
+    measured, absent = contest.measure(possible, 1, 2, 0.0)
     assert not absent
     for name in measured.seconds:
         measured.notes[name]["peak_mib"] = 2.0
@@ -77,8 +77,8 @@ def trained():
 @pytest.fixture(scope="module")
 def inferred(tmp_path_factory):
     """A tiny contest of inference and its files, by the benchmark itself."""
-    inference, folder = script("inference"), tmp_path_factory.mktemp("packed")
-    return inference.contest(32, ["binary"], 2, 1, folder), inference.files(32, ["binary"], folder)
+    contest, folder = script("inference"), tmp_path_factory.mktemp("packed")
+    return contest.contest(32, ["binary"], 2, 1, folder), contest.files(32, ["binary"], folder)
 
 
 @unhurried
@@ -196,23 +196,24 @@ def test_an_update_has_three_products_of_every_weight_and_cell():
 
 def test_the_benchmark_of_training_makes_a_record_that_pages_show(trained):
     measured, lacking = trained
-    tables_of = {"first_use": [{"cache": "empty", "import_seconds": 1.0, "seconds": 9.0, "bar": 20}]}
-    cases = [measured, dataclasses.replace(measured, threads=2)]
-    whole = record("training", cases, tables_of, complete=True, absent=lacking)
+    starts = {"first_use": [{"cache": "empty", "import_seconds": 1.0, "seconds": 9.0, "bar": 20}]}
+    whole = record(
+        "training", [measured, dataclasses.replace(measured, threads=2)], starts, complete=True, absent=lacking
+    )
     benchmarks.save(whole)
     assert benchmarks.scan().problems == []
     assert {measured.notes[name]["group"] for name in measured.seconds} == {"torch", "eager", "ours"}
-    for group in ("torch", "eager"):
-        assert [ax.get_title() for ax in charts.ratios(whole, group).axes] != []
-    assert isinstance(charts.training_roofline(whole), Figure)
-    assert "1.00" in tables.memory(whole).data
-    assert tables.training(whole).data.count(tables.label(measured)) == 2
-    assert tables._told(measured.ratio("fused", "torch")) in tables.training(whole).data
-    met = tables.bars(whole).set_index(["bar", "against"])["met"]
+    for draw in (lambda it: training.ratios(it, "torch"), lambda it: training.ratios(it, "eager")):
+        assert [ax.get_title() for ax in draw(whole).axes] != []
+    assert isinstance(training.under_roof(whole), Figure)
+    assert "1.00" in training.memory(whole).data
+    assert training.times(whole).data.count(benchmark.label(measured)) == 2
+    assert benchmark.digits(measured.ratio("fused", "torch")) in training.times(whole).data
+    met = benchmark.bars(whole).set_index(["bar", "against"])["met"]
     assert (met.loc["1e-09"] == "yes").all()
     if not lacking:
         assert (met.loc["1e+09"] == "no").all()
-        assert "Missed" in tables.verdict(whole).data
+        assert "Missed" in benchmark.verdict(whole).data
 
 
 def test_the_benchmark_of_inference_makes_a_record_that_pages_show(inferred):
@@ -222,11 +223,11 @@ def test_the_benchmark_of_inference_makes_a_record_that_pages_show(inferred):
     assert benchmarks.scan().problems == []
     assert len(measured.names("ours")) == 2
     assert measured.fastest("float32").startswith(("torch", "onnxruntime"))
-    for draw in (charts.steps, charts.inference_roofline, lambda benchmark: charts.steps(benchmark, "AVX2")):
+    for draw in (inference.steps, inference.under_roof, lambda it: inference.steps(it, "AVX2")):
         assert isinstance(draw(whole), Figure)
-    assert all(name in tables.inference(whole).data for name in measured.seconds)
-    assert f"{files[0]['float32_bytes'] / files[0]['bytes']:.1f}" in tables.files(whole).data
-    assert "did not come to its end" in tables.machine(whole).data
+    assert all(name in inference.times(whole).data for name in measured.seconds)
+    assert f"{files[0]['float32_bytes'] / files[0]['bytes']:.1f}" in inference.files(whole).data
+    assert "did not come to its end" in benchmark.machine(whole).data
 
 
 def test_the_effect_of_bfloat16_is_drawn_by_seed():
@@ -235,29 +236,38 @@ def test_the_effect_of_bfloat16_is_drawn_by_seed():
     scores = [
         row | {"deployed": 2.0 + row["seed"] + 0.25 * (row["products"] == "bfloat16"), "seconds": 1} for row in rows
     ]
-    benchmark = record("bfloat16", tables={"curves": curves, "scores": scores}, complete=True)
-    _, right = charts.learning(benchmark).axes
+    measured = record("bfloat16", tables={"curves": curves, "scores": scores}, complete=True)
+    _, right = training.learning(measured).axes
     validation, test = right.lines[:2]
     assert list(validation.get_xdata()) == [0.0, 0.0]
     assert list(test.get_xdata()) == [0.25, 0.25]
-    assert "2.500" in tables.products(benchmark).data
+    assert "2.500" in training.products(measured).data
 
 
-def test_the_cost_of_sharing_is_drawn_from_zero():
-    row = {"quantizer": "binary", "act_bits": 32}
-    rows = [row | {"kept": n, "bytes": 1000 + n, "stream": 2.0 - n, "segments": 3.0 - n} for n in (0, 1)]
-    benchmark = record("statistics", tables={"kept": rows}, complete=True)
-    segments, stream = charts.shared(benchmark).axes[0].lines[:2]
+def test_what_sharing_costs_is_drawn_from_where_it_costs_nothing():
+    kept = [
+        {
+            "quantizer": "binary",
+            "kept": at,
+            "act_bits": 32,
+            "bytes": 1000 + at,
+            "stream": 2.0 - at,
+            "segments": 3.0 - at,
+        }
+        for at in (0, 1)
+    ]
+    measured = record("statistics", tables={"kept": kept}, complete=True)
+    segments, stream = inference.shared(measured).axes[0].lines[:2]
     assert list(segments.get_ydata()) == list(stream.get_ydata()) == [1.0, 0.0]
-    assert "float32" in tables.activations(benchmark).data
+    assert "float32" in inference.activations(measured).data
 
 
-def test_a_missing_record_is_stated():
-    for draw in (charts.learning, charts.shared):
+def test_what_is_not_there_is_said():
+    for draw in (training.learning, inference.shared):
         assert isinstance(draw(None), Figure)
-    for table in (tables.products, tables.activations):
+    for table in (training.products, inference.activations):
         assert "No record yet" in table(None).data
     empty = record("training")
-    assert isinstance(charts.ratios(empty, "torch"), Figure)
-    assert "no record yet" in tables.judged(empty).data
-    assert "No bar" in tables.verdict(empty).data
+    assert isinstance(training.ratios(empty, "torch"), Figure)
+    assert "no record yet" in benchmark.judged(empty).data
+    assert "No bar" in benchmark.verdict(empty).data

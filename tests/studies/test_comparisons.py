@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit.plots import report
+from lowbit.plots.results import comparison, reported
 from lowbit.studies import comparisons
 from lowbit.studies.spec import RunSpec
 
@@ -82,7 +82,7 @@ def test_a_diverged_run_is_not_compared(score):
     low = [run(1.1, seed=0, **TERNARY), run(1.2, seed=1, **TERNARY), run(score, seed=2, **TERNARY)]
     (difference,) = change(*base, *low)
     assert difference.seeds == 2
-    text = report.verdict(pd.DataFrame([*base, *low])).data
+    text = comparison.verdict(pd.DataFrame([*base, *low])).data
     assert "1 diverged" in text
     assert "nan" not in text
 
@@ -141,7 +141,7 @@ def test_a_verdict_does_not_set_another_size_or_norm_or_one_seed_against_full_pr
     ]
     pairs = [run(score, seed=seed, **FULL) for seed, score in enumerate((1.0, 1.01))]
     pairs += [run(score, seed=seed, **TERNARY) for seed, score in enumerate((1.2, 1.215))]
-    text = report.verdict(pd.DataFrame([*traps, *pairs])).data
+    text = comparison.verdict(pd.DataFrame([*traps, *pairs])).data
     assert "**worse**: `ternary`, LSTM of 192 units, norm `batch_step`: +0.203 bits per character" in text
     assert "2 seeds" in text
     assert "Of 2 comparisons with full precision 1 rest on one seed" in text
@@ -159,6 +159,6 @@ def test_reported_values_stand_beside_runs_of_the_nearest_size_and_no_variant():
         run(1.3, **choice, quantized="recurrent"),
         run(math.nan, **choice, seed=7),
     ]
-    text = report.beside(RunSpec(dataset="warpeace", budget="cpu"), pd.DataFrame(runs)).data
+    text = reported.beside(RunSpec(dataset="warpeace", budget="cpu"), pd.DataFrame(runs)).data
     (line,) = [line for line in text.splitlines() if "ternary (ours)" in line]
     assert "| 1.850\u00a0±\u00a00.071 | 256 | 2 |" in line

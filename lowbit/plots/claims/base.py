@@ -18,7 +18,7 @@ class Claim:
 
 
 Evidence = Callable[[pd.DataFrame], Claim]  # from the committed records, a row each
-CLAIMS: dict[str, dict[str, Evidence]] = {}  # by the chapter that states them, in its order
+CLAIMS: dict[str, dict[str, Evidence]] = {}  # by chapter, in the order of its sentences
 
 
 def claim(*chapters: str) -> Callable[[Evidence], Evidence]:
@@ -39,25 +39,25 @@ def texts(frame: pd.DataFrame) -> dict[str, str]:
     """
     if frame.empty:
         return dict.fromkeys(CLAIMS, "no record yet")
-    return {chapter: "\n".join(f"- {stated(name, frame)}" for name in names) for chapter, names in CLAIMS.items()}
+    return {chapter: "\n".join(f"- {sentence(name, frame)}" for name in names) for chapter, names in CLAIMS.items()}
 
 
-def stated(name: str, frame: pd.DataFrame) -> str:
+def sentence(name: str, frame: pd.DataFrame) -> str:
     """The sentence of a claim; raises `InputError` where the records do not bear it out."""
     evidence = next(names[name] for names in CLAIMS.values() if name in names)
-    found = evidence(frame)
-    if not found.holds:
-        records = ", ".join(found.records) or "none on file"
+    finding = evidence(frame)
+    if not finding.holds:
+        records = ", ".join(finding.records) or "none on file"
         raise InputError(
             f"claim {name!r} does not hold; change its sentence in the book or make more records: {records}"
         )
-    return found.text
+    return finding.text
 
 
-def listed(names: list[str]) -> str:
+def enumeration(names: list[str]) -> str:
     """Names as a sentence has them.
 
-    >>> listed(["a", "b", "c"]), listed(["a"]), listed([])
+    >>> enumeration(["a", "b", "c"]), enumeration(["a"]), enumeration([])
     ('a, b and c', 'a', 'none')
     """
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:]))) or "none"

@@ -1,12 +1,14 @@
 """What benchmark records and synthesized prices bear out: speed on processors, area and energy of engines."""
 
 import itertools
+from typing import NamedTuple
 
 import pandas as pd
 
 from lowbit.hardware import accelerator, cost, technology
 from lowbit.hardware.cycles import Workload
-from lowbit.plots.claims.base import Claim, claim, listed
+from lowbit.plots.claims.base import Claim, claim, enumeration
+from lowbit.plots.markdown import span
 from lowbit.speed import benchmarks
 from lowbit.speed.benchmarks import Benchmark, Case, Quartiles
 
@@ -14,80 +16,85 @@ PEERS = {"float32": ("float32",), "int8": ("int8", "torch int8")}
 SMALL = ("binary", "ternary")
 
 
+class Measured(NamedTuple):
+    """How many times faster one contestant of a case is than a group of peers."""
+
+    benchmark: Benchmark
+    case: Case
+    peer: str
+    ratio: Quartiles
+
+
 @claim("intro", "speed")
 def training_speed(frame: pd.DataFrame) -> Claim:
     """Training of normalized layers beside torch's plain ones."""
-    found = [
-        (benchmark, case, case.ratio("fused", "torch"))
+    measured = [
+        Measured(benchmark, case, "torch", case.ratio("fused", "torch"))
         for benchmark in benchmarks.scan("training").records
         for case in benchmark.cases
         if "fused" in case.seconds
     ]
-    least, most = (pick(found, key=lambda entry: entry[2].median) for pick in (min, max))
-    faster = sum(ratio.median > 1 for _, _, ratio in found)
-    sentence = (
+    least, most = (pick(measured, key=lambda entry: entry.ratio.median) for pick in (min, max))
+    faster = sum(entry.ratio.median > 1 for entry in measured)
+    text = (
         "**A layer normalized at every step trains about as fast as torch's plain one, or faster.** In float32"
-        f" {faster} of {len(found)} cases are faster on {_processors(found)}: at most {_layer(most)}, at least"
+        f" {faster} of {len(measured)} cases are faster on {_processors(measured)}: at most {_layer(most)}, at least"
         f" {_layer(least)}."
     )
-    return Claim(sentence, least[2].median > 0.8 and faster > len(found) / 2, _measured(found))
+    return Claim(text, least.ratio.median > 0.8 and faster > len(measured) / 2, _files(measured))
 
 
 @claim("intro", "speed")
 def inference_speed(frame: pd.DataFrame) -> Claim:
     """Packed one- and two-bit layers beside the fastest int8 and float32 peers, and what comes on top of a layer."""
-    found = [
-        (benchmark, case, peer, case.ratio(f"{name}, 8-bit activations", *groups))
-        for benchmark in benchmarks.scan("inference").records
-        for case in benchmark.cases
+    cases = [(benchmark, case) for benchmark in benchmarks.scan("inference").records for case in benchmark.cases]
+    measured = [
+        Measured(benchmark, case, peer, case.ratio(f"{name}, 8-bit activations", *groups))
+        for benchmark, case in cases
         for name, (peer, groups) in itertools.product(SMALL, PEERS.items())
     ]
-    spans = {
-        (instructions, peer): _span([entry[3] for entry in found if _is(entry, instructions, peer)])
-        for instructions, peer in itertools.product(("all", "AVX2"), PEERS)
-    }
-    whole = [
-        (case.about["units"], name, 1e6 * case.time(f"{name}, 8-bit activations").median, 1e6 * case.time(full).median)
-        for _, case, peer, _ in found
-        for name in SMALL
-        if peer == "int8" and (full := f"{name}, 8-bit activations, with readout") in case.seconds
-    ]
-    units, name, layer, step = min(whole)
-    sentence = (
+    medians: dict[tuple[str, str], list[float]] = {}
+    for _, case, peer, ratio in measured:
+        medians.setdefault((case.about["instructions"], peer), []).append(ratio.median)
+    spans = {key: span(values, ".2g") for key, values in medians.items()}
+    layers = [(case, name, f"{name}, 8-bit activations") for _, case in cases for name in SMALL]
+    units, name, layer, step = min(
+        (case.about["units"], name, 1e6 * case.time(layer).median, 1e6 * case.time(f"{layer}, with readout").median)
+        for case, name, layer in layers
+        if f"{layer}, with readout" in case.seconds
+    )
+    text = (
         "**A packed layer takes a step in less time than its peers.** With one or two bits a weight and 8-bit"
         f" activations it is {spans['all', 'float32']} times as fast as the fastest float32 peer and"
-        f" {spans['all', 'int8']} times as fast as the fastest int8 peer on {_processors(found)}; with our code held to"
-        f" AVX2, but not the peers, {spans['AVX2', 'float32']} and {spans['AVX2', 'int8']} times (medians). This is the"
-        f" layer alone. With readout and one call a step a {name} network of {units} units takes {step:.0f} µs in place"
-        f" of {layer:.1f}, so small layers lose most of it."
+        f" {spans['all', 'int8']} times as fast as the fastest int8 peer on {_processors(measured)}; with our code held"
+        f" to AVX2, but not the peers, {spans['AVX2', 'float32']} and {spans['AVX2', 'int8']} times (medians). This is"
+        f" the layer alone. With readout and one call a step a {name} network of {units} units takes {step:.0f} µs in"
+        f" place of {layer:.1f}, so small layers lose most of it."
     )
-    return Claim(sentence, all(ratio.median > 1 for *_, ratio in found), _measured(found))
+    return Claim(text, all(entry.ratio.median > 1 for entry in measured), _files(measured))
 
 
 @claim("intro", "hardware")
 def storage_matters(frame: pd.DataFrame) -> Claim:
     """Where the area ratio of two engines comes from."""
     works = [Workload("lstm", 50, hidden) for hidden in (128, 512, 2048)]
-    logic = {name: _logic_um2(name) for name in ("full", *SMALL)}
-    stages = {
-        name: {stage.name: stage for stage in cost.waterfall(accelerator.build("full"), accelerator.build(name), works)}
-        for name in SMALL
-    }
     whole = [f"{work.hidden} units" for work in works]
-    told = "; ".join(
-        f"{name} {logic['full'] / logic[name]:.1f} in logic, {by_name[whole[0]].area:.1f} to"
-        f" {by_name[whole[-1]].area:.1f} with the weights of {works[0].hidden} to {whole[-1]}"
-        for name, by_name in stages.items()
-    )
-    sentence = (
+    full, parts, holds = accelerator.build("full"), [], True
+    for name in SMALL:
+        small = accelerator.build(name)
+        stages = {stage.name: stage.area for stage in cost.waterfall(full, small, works)}
+        areas, logic = [stages[units] for units in whole], _logic_um2("full") / _logic_um2(name)
+        holds &= min(areas) > logic
+        parts.append(
+            f"{name} {logic:.1f} in logic, {areas[0]:.1f} to {areas[-1]:.1f} with the weights of {works[0].hidden} to"
+            f" {whole[-1]}"
+        )
+    text = (
         "**With its weights an engine saves more area than its logic alone.** Against an engine with 12-bit weights"
-        f" (Booth multipliers, sg13g2), times smaller: {told}. Logic is synthesized, memories are macros of the"
-        " library, and wires are left out."
+        f" (Booth multipliers, sg13g2), times smaller: {'; '.join(parts)}. Logic is synthesized, memories are macros of"
+        " the library, and wires are left out."
     )
-    holds = all(
-        by_name[units].area > logic["full"] / logic[name] for name, by_name in stages.items() for units in whole
-    )
-    return Claim(sentence, holds, ("data/technology/synthesis.csv", "data/technology/memory.csv"))
+    return Claim(text, holds, ("data/technology/synthesis.csv", "data/technology/memory.csv"))
 
 
 @claim("hardware")
@@ -100,12 +107,11 @@ def glitches_cost(frame: pd.DataFrame) -> Claim:
             for kind in ("settled", "glitches")
         )
         shares[library] = 100 * (1 - settled / total)
-    told = ", ".join(f"{share:.0f} % on {library}" for library, share in shares.items())
-    sentence = (
+    text = (
         "**More than half of what a lane with a 12-bit Booth multiplier takes is glitches**, by simulation with the"
-        f" delay of every gate: {told}."
+        f" delay of every gate: {', '.join(f'{share:.0f} % on {library}' for library, share in shares.items())}."
     )
-    return Claim(sentence, all(share > 50 for share in shares.values()), ("data/technology/synthesis.csv",))
+    return Claim(text, min(shares.values()) > 50, ("data/technology/synthesis.csv",))
 
 
 def _logic_um2(name: str) -> float:
@@ -115,24 +121,16 @@ def _logic_um2(name: str) -> float:
     return machine.lanes * cost.lane(machine, "area", "sg13g2") + rest
 
 
-def _is(entry: tuple, instructions: str, peer: str) -> bool:
-    return (entry[1].about["instructions"], entry[2]) == (instructions, peer)
-
-
-def _span(ratios: list[Quartiles]) -> str:
-    medians = [ratio.median for ratio in ratios]
-    return f"{min(medians):.2g} to {max(medians):.2g}"
-
-
-def _layer(entry: tuple[Benchmark, Case, Quartiles]) -> str:
-    _, case, ratio = entry
+def _layer(entry: Measured) -> str:
+    case = entry.case
     threads = f", {case.threads} threads" if case.threads > 1 else ""
-    return f"{ratio.median:.2f} times (`{case.about['cell']}` of {case.about['hidden']} units{threads})"
+    return f"{entry.ratio.median:.2f} times (`{case.about['cell']}` of {case.about['hidden']} units{threads})"
 
 
-def _processors(found: list[tuple]) -> str:
-    return listed(sorted({str(entry[0].machine["processor"]) for entry in found}))
+def _processors(measured: list[Measured]) -> str:
+    return enumeration(sorted({str(entry.benchmark.machine["processor"]) for entry in measured}))
 
 
-def _measured(found: list[tuple]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(benchmarks.path(entry[0].kind, entry[0].measured).name for entry in found))
+def _files(measured: list[Measured]) -> tuple[str, ...]:
+    names = [benchmarks.path(entry.benchmark.kind, entry.benchmark.measured).name for entry in measured]
+    return tuple(dict.fromkeys(names))

@@ -1,6 +1,7 @@
 """A piece of HTML that looks prices up in the reader's browser: every number in it was computed here."""
 
 import dataclasses
+import itertools
 import json
 
 from IPython.display import HTML
@@ -10,35 +11,34 @@ from lowbit.hardware import cost, cycles
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.cycles import Workload
 from lowbit.onchip.pair import Pair
-from lowbit.plots.hardware.chip import BASE, NAMES
-from lowbit.plots.hardware.gates import ledger, named
+from lowbit.plots.hardware.lanes import BASE, FAMILIES, LIBRARY, ledger, title
 
 LANES = (16, 32, 64, 100, 256, 512)
 HIDDEN = (64, 128, 192, 256, 512, 1024)
 
 
-def explorer(pair: Pair, library: str = "sg13g2") -> HTML:
+def explorer(pair: Pair) -> HTML:
     """Lanes, their number and units to choose from; it loads nothing and computes ratios alone."""
     text = (paths.notebooks() / "explorer.html").read_text()
-    data = json.dumps(told(pair, library), separators=(",", ":"))
-    return HTML(text.replace("ID", f"explorer-{pair.key}").replace("DATA", data))
+    return HTML(
+        text.replace("ID", f"explorer-{pair.key}").replace("DATA", json.dumps(data(pair), separators=(",", ":")))
+    )
 
 
-def told(pair: Pair, library: str = "sg13g2") -> dict:
-    """What the browser is handed: the choices, where they stand first, and a row for each of their combinations."""
+def data(pair: Pair) -> dict:
+    """What the browser gets: the choices, the first one of each, and a row for each of their combinations."""
     machine, work = pair.accelerator, pair.work()
-    kinds = sorted(ledger(library, machine), key=lambda name: cost.lane(like(machine, name, 4), "area", library))
-    lanes, hidden = (sorted({*known, own}) for known, own in ((LANES, machine.lanes), (HIDDEN, work.hidden)))
-    each = {
-        (k, n, h): row(like(machine, k, n), work._replace(hidden=h), library)
-        for k in kinds
-        for n in lanes
-        for h in hidden
+    kinds = sorted(
+        ledger(LIBRARY, machine), key=lambda name: cost.lane(dataclasses.replace(machine, lane=name), "area", LIBRARY)
+    )
+    lanes, hidden = sorted({*LANES, machine.lanes}), sorted({*HIDDEN, work.hidden})
+    rows = {
+        "|".join(map(str, key)): row(with_lanes(machine, *key[:2]), work._replace(hidden=key[2]))
+        for key in itertools.product(kinds, lanes, hidden)
     }
-    depth = f"sums exact up to {machine.depth:,} additions"
     return {
         "axes": {
-            "lane": [[name, NAMES.get(name, named(name))] for name in kinds],
+            "lane": [[name, FAMILIES[name][0] if name in FAMILIES else title(name)] for name in kinds],
             "lanes": [[count, f"{count:,}"] for count in lanes],
             "hidden": [[units, f"{units:,}"] for units in hidden],
         },
@@ -48,17 +48,17 @@ def told(pair: Pair, library: str = "sg13g2") -> dict:
             "hidden": work.hidden,
         },
         "base": BASE,
-        "columns": list(next(iter(each.values()))),
-        "rows": {"|".join(map(str, key)): list(value.values()) for key, value in each.items()},
-        "note": f"{work.cell.upper()} that reads {work.inputs} symbols; activations of {machine.act_bits} bits, "
-        f"{depth}; cells and macros of {library}, weights on the chip.",
+        "columns": list(next(iter(rows.values()))),
+        "rows": {key: list(values.values()) for key, values in rows.items()},
+        "note": f"{work.cell.upper()} that reads {work.inputs} symbols; activations of {machine.act_bits} bits, sums "
+        f"exact up to {machine.depth:,} additions; cells and macros of {LIBRARY}, weights on the chip.",
     }
 
 
-def row(machine: Machine, work: Workload, library: str) -> dict[str, float | str]:
+def row(machine: Machine, work: Workload) -> dict[str, float | str]:
     """What one combination costs, by the closed forms and the prices of the ledger."""
-    count, area = cycles.count(machine, work, 1), cost.area(machine, work, library)
-    spent, bank = cost.energy(machine, work, library).total_pj, cost.weights(machine, work)
+    count, area = cycles.count(machine, work, 1), cost.area(machine, work, LIBRARY)
+    energy, bank = cost.energy(machine, work, LIBRARY).total_pj, cost.weights(machine, work)
     return {
         "cycles": count.cycles,
         "steps_per_s": round(machine.clock_hz / count.cycles),
@@ -66,12 +66,12 @@ def row(machine: Machine, work: Workload, library: str) -> dict[str, float | str
         "lanes_mm2": round(area.lanes_um2 / 1e6, 5),
         "unit_mm2": round(area.unit_um2 / 1e6, 5),
         "weights_mm2": round(area.weights_um2 / 1e6, 5),
-        "least_nj": round(spent.low / 1e3, 2),
-        "most_nj": round(spent.high / 1e3, 2),
+        "least_nj": round(energy.low / 1e3, 2),
+        "most_nj": round(energy.high / 1e3, 2),
         "memory": f"{bank.wide * bank.deep:,} × {bank.macro.words:,} × {bank.macro.bits} bits",
     }
 
 
-def like(machine: Machine, lane: str, lanes: int) -> Machine:
-    """The machine with other lanes and so many, its weights on the chip."""
+def with_lanes(machine: Machine, lane: str, lanes: int) -> Machine:
+    """The machine with other lanes, its weights in memory on the chip."""
     return dataclasses.replace(machine, lane=lane, lanes=lanes, off_chip_bits_per_s=0)

@@ -3,14 +3,10 @@
 import csv
 import math
 
-import pandas as pd
-
 from lowbit import paths
 from lowbit.hardware import accelerator, cost, cycles, scaling, technology
-from lowbit.hardware.cost import Interval
 from lowbit.hardware.cycles import Workload
-from lowbit.hardware.scaling import Process
-from lowbit.plots.report import markdown
+from lowbit.plots.markdown import span
 
 CHARACTERS = Workload("lstm", 50, 512)  # a layer of A's size on characters, one-hot
 UNITS = (128, 512, 2048)
@@ -22,17 +18,26 @@ ENGINES = {  # A's five by design and quantizer as `data/reported` has them
     "binary_fast": ("high speed", "binary"),
     "ternary_fast": ("high speed", "ternary"),
 }
+PEERS = (  # dearer lane over cheaper lane, and the ratio of others by items of the ledger, with its source
+    ("8 bits over binary", "multiply(bits=8)", ("BrainTTA 8 bits",), "BrainTTA binary", "braintta"),
+    ("ternary over binary", "ternary", ("BrainTTA ternary",), "BrainTTA binary", "braintta"),
+    ("8 bits over binary", "multiply(bits=8)", ("add 32 bits", "multiply 8 bits"), "add 32 bits", "horowitz"),
+)
+SOURCES = {
+    "braintta": "{cite}`molendijk2022braintta`, 22 nm, whole chip",
+    "horowitz": "{cite}`horowitz2014computing`, 45 nm: multiply and add over add",
+}
 
 
-def texts() -> dict[str, str]:
-    """Every table by file name; they depend on committed tables and on code alone."""
+def tables() -> dict[str, list[dict]]:
+    """The rows of every table by name; they depend on committed tables and on code alone."""
     return {
-        "machines.md": markdown(pd.DataFrame([_machine(name) for name in accelerator.catalogue()])),
-        "lanes.md": markdown(pd.DataFrame(_lanes())),
-        "waterfall.md": markdown(pd.DataFrame(_waterfall())),
-        "engines.md": markdown(pd.DataFrame(_engines())),
-        "peers.md": markdown(pd.DataFrame(_peers())),
-        "steps.md": markdown(pd.DataFrame(_steps())),
+        "machines": [_machine(name) for name in accelerator.catalogue()],
+        "lanes": _lanes(),
+        "waterfall": _waterfall(),
+        "engines": _engines(),
+        "peers": _peers(),
+        "steps": _steps(),
     }
 
 
@@ -54,65 +59,57 @@ def _machine(name: str) -> dict[str, object]:
 
 
 def _lanes() -> list[dict[str, object]]:
-    rows: dict[str, dict[str, object]] = {}
+    """The lanes of the widths of A's machines, the largest first."""
+    full, values = accelerator.build("full"), {}
     for price in technology.prices():
-        if price.item.startswith("lane ") and price.library in LIBRARIES and _of_a(price.item):
-            row = rows.setdefault(price.item, {"lane": price.item.removeprefix("lane ")})
-            row[f"{price.library} {price.quantity}"] = price.value
-    told = []
-    for row in sorted(rows.values(), key=lambda row: -row["sg13g2 area"]):
-        new: dict[str, object] = {"lane": row["lane"]}
+        item, _, lane = price.item.partition(" ")
+        if (
+            item == "lane"
+            and price.library in LIBRARIES
+            and accelerator.same_widths(accelerator.lane_machine(lane), full)
+        ):
+            values.setdefault(lane, {})[price.library, price.quantity] = price.value
+    rows = []
+    for lane, prices in sorted(values.items(), key=lambda entry: -entry[1]["sg13g2", "area"]):
+        row: dict[str, object] = {"lane": lane}
         for library in LIBRARIES:
-            new[f"{library}: NAND2"] = f"{row[f'{library} area_gates']:,.0f}"
-            new[f"{library}: pJ a cycle"] = _span(
-                Interval(row[f"{library} energy_settled"], row[f"{library} energy_glitches"])
-            )
-        told.append(new)
-    return told
-
-
-def _of_a(item: str) -> bool:
-    """Whether a lane of the ledger has the widths of A's machines."""
-    return accelerator.same_widths(accelerator.lane_machine(item.removeprefix("lane ")), accelerator.build("full"))
+            ends = (prices[library, "energy_settled"], prices[library, "energy_glitches"])
+            row[f"{library}: NAND2"] = f"{prices[library, 'area_gates']:,.0f}"
+            row[f"{library}: pJ a cycle"] = span(ends, ".1f")
+        rows.append(row)
+    return rows
 
 
 def _waterfall() -> list[dict[str, object]]:
     works = [Workload("lstm", 50, hidden) for hidden in UNITS]
-    booth, small = accelerator.build("full"), {name: accelerator.build(name) for name in ("binary", "ternary")}
-    array = accelerator.build("full(lane=\"multiply(multiplier='array')\")")
-    columns = {}
-    for name, machine in small.items():
-        columns[name, "Booth"] = cost.waterfall(booth, machine, works)
-        columns[name, "array"] = cost.waterfall(array, machine, works)
-    rows = []
-    for number, stage in enumerate(columns["binary", "Booth"]):
-        row: dict[str, object] = {"what is compared": stage.name}
-        for name in small:
-            areas = [columns[name, kind][number].area for kind in ("Booth", "array")]
-            row[f"area over {name}"] = _span(Interval(*areas))
-            row[f"energy over {name}"] = _span(columns[name, "Booth"][number].energy)
-        rows.append(row)
-    return rows
+    booth, array = accelerator.build("full"), accelerator.build("full(lane=\"multiply(multiplier='array')\")")
+    rows: dict[str, dict[str, object]] = {}
+    for name in ("binary", "ternary"):
+        small = accelerator.build(name)
+        for one, other in zip(*(cost.waterfall(full, small, works) for full in (booth, array)), strict=True):
+            row = rows.setdefault(one.name, {"what is compared": one.name})
+            row[f"area over {name}"] = span((one.area, other.area), ".1f")
+            row[f"energy over {name}"] = span(one.energy, ".1f")
+    return list(rows.values())
 
 
 def _engines() -> list[dict[str, object]]:
     values = _recalled()
     machines = {name: accelerator.build(name) for name in ENGINES}
-    rows = [{"engine": name, "lanes": machine.lanes} for name, machine in machines.items()]
+    rows = {name: {"engine": name, "lanes": machine.lanes} for name, machine in machines.items()}
     for quantity, ours, unit in (("area_mm2", "area", "mm²"), ("power_mw", "energy_glitches", "mW")):
-        given = {name: values[(*design, quantity)] for name, design in ENGINES.items()}
-        fit = cost.storage_fit(given, machines, ours)
-        for row in rows:
-            value = given[row["engine"]]
-            row[f"A: {unit} †"] = f"{value:g}"
-            row[f"fitted: {unit}"] = f"{value * (1 + fit.errors[row['engine']]):.3g}"
-    return rows
+        reported = {name: values[(*design, quantity)] for name, design in ENGINES.items()}
+        fit = cost.storage_fit(reported, machines, ours)
+        for name, value in reported.items():
+            rows[name][f"A: {unit} †"] = f"{value:g}"
+            rows[name][f"fitted: {unit}"] = f"{value * (1 + fit.errors[name]):.3g}"
+    return list(rows.values())
 
 
 def _recalled() -> dict[tuple[str, str, str], float]:
     """A's values by design, quantizer and quantity."""
-    told = csv.DictReader((paths.reported() / "ardakani2019_hardware.csv").read_text().splitlines())
-    return {(row["design"], row["quantizer"].partition("(")[0], row["quantity"]): float(row["value"]) for row in told}
+    rows = csv.DictReader((paths.reported() / "ardakani2019_hardware.csv").read_text().splitlines())
+    return {(row["design"], row["quantizer"].partition("(")[0], row["quantity"]): float(row["value"]) for row in rows}
 
 
 def _steps() -> list[dict[str, object]]:
@@ -120,16 +117,17 @@ def _steps() -> list[dict[str, object]]:
     for name, design in ENGINES.items():
         machine = accelerator.build(name)
         built = cost.area(machine, CHARACTERS)
-        step = scaling.step("area", scaling.of("sg13g2"), Process(machine.node_nm, math.nan)).times(1e-6)
-        logic, whole = step.times(built.lanes_um2 + built.unit_um2), step.times(built.total_um2)
+        synthesized = built.lanes_um2 + built.unit_um2
+        step = scaling.step("area", scaling.of("sg13g2"), scaling.Process(machine.node_nm, math.nan)).times(1e-6)
+        logic, whole = step.times(synthesized), step.times(built.total_um2)
         area = recalled[(*design, "area_mm2")]
         rows.append(
             {
                 "engine": name,
                 "lanes": machine.lanes,
-                "logic, 130 nm: mm²": f"{(built.lanes_um2 + built.unit_um2) / 1e6:.2f}",
-                f"at {machine.node_nm:g} nm: mm²": _span(logic),
-                "with weights": _span(whole),
+                "logic, 130 nm: mm²": f"{synthesized / 1e6:.2f}",
+                f"at {machine.node_nm:g} nm: mm²": span(logic, ".1f"),
+                "with weights": span(whole, ".1f"),
                 "A: mm² †": f"{area:g}",
                 "A's † area would lie": f"{_place(area, logic)} the logic, {_place(area, whole)} that with weights",
             }
@@ -137,50 +135,25 @@ def _steps() -> list[dict[str, object]]:
     return rows
 
 
-def _place(value: float, interval: Interval) -> str:
+def _place(value: float, interval: cost.Interval) -> str:
     """Where a value lies about an interval."""
-    low, high = sorted(interval)
-    return "below" if value < low else "above" if value > high else "within"
+    return "below" if value < min(interval) else "above" if value > max(interval) else "within"
 
 
 def _peers() -> list[dict[str, object]]:
-    def energy(item: str) -> float:
+    def published(item: str) -> float:
         return technology.price("published", item, "energy").value
 
-    def here(lane: str) -> Interval:
-        each = (
-            technology.price("synthesis", f"lane {lane}", f"energy_{kind}", "sg13g2")
-            for kind in ("settled", "glitches")
-        )
-        return Interval(*(price.value for price in each))
+    def here(lane: str) -> list[float]:
+        quantities = ("energy_settled", "energy_glitches")
+        return [technology.price("synthesis", f"lane {lane}", quantity, "sg13g2").value for quantity in quantities]
 
-    def like(base: str, small: str) -> str:
-        ends = [a / b for a, b in zip(here(base), here(small), strict=True)]
-        return _span(Interval(min(ends), max(ends)))
-
-    add, multiply = energy("add 32 bits"), energy("multiply 8 bits")
     return [
         {
-            "energy of": "8 bits over binary",
-            "here": like("multiply(bits=8)", "binary"),
-            "others": f"{energy('BrainTTA 8 bits') / energy('BrainTTA binary'):.1f}",
-            "whose": "{cite}`molendijk2022braintta`, 22 nm, whole chip",
-        },
-        {
-            "energy of": "ternary over binary",
-            "here": like("ternary", "binary"),
-            "others": f"{energy('BrainTTA ternary') / energy('BrainTTA binary'):.1f}",
-            "whose": "{cite}`molendijk2022braintta`, 22 nm, whole chip",
-        },
-        {
-            "energy of": "8 bits over binary",
-            "here": like("multiply(bits=8)", "binary"),
-            "others": f"{(add + multiply) / add:.1f}",
-            "whose": "{cite}`horowitz2014computing`, 45 nm: multiply and add over add",
-        },
+            "energy of": title,
+            "here": span([full / small for full, small in zip(here(lane), here("binary"), strict=True)], ".1f"),
+            "others": f"{sum(map(published, dear)) / published(cheap):.1f}",
+            "whose": SOURCES[source],
+        }
+        for title, lane, dear, cheap, source in PEERS
     ]
-
-
-def _span(interval: Interval) -> str:
-    low, high = (f"{value:.1f}" for value in sorted(interval))
-    return low if low == high else f"{low} to {high}"

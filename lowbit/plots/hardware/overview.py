@@ -3,36 +3,29 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 
 from lowbit.hardware import accelerator, cost, cycles, cyclesim, synthetic
 from lowbit.hardware.accelerator import Machine
 from lowbit.hardware.cycles import Workload
-from lowbit.plots.figures import COLORS, INK, PALE, WIDTH
+from lowbit.plots.hardware.cycles import EVENTS
+from lowbit.plots.style import BLUE, INK, PALE, WIDTH, YELLOW, stack
 
-SHOWN = {
-    "word": "lanes add",
-    "blocked": "lanes wait for the unit",
-    "transfer": "sums move",
-    "drain": "units leave",
-    "write": "outputs come",
-}
+SHOWN = ("word", "blocked", "transfer", "drain", "write")
 
 
-def timeline() -> Figure:
-    """One step of a small LSTM on few lanes: what happens in each cycle."""
+def timeline() -> plt.Figure:
+    """One step of a small LSTM on few lanes: the events of each cycle."""
     program = synthetic.program(Machine(lanes=24), "lstm", inputs=8, hidden=16, symbols=True)
-    found = cyclesim.simulate(program, synthetic.stimulus(program, 1)[:, 0], watched=200)
-    taken = found.counts.cycles
-    rows = np.array([found.trace.when(flag)[:taken] for flag in SHOWN])
+    run = cyclesim.simulate(program, synthetic.stimulus(program, 1)[:, 0], watched=200)
+    rows = np.array([run.trace.when(event)[: run.counts.cycles] for event in SHOWN])
     figure, ax = plt.subplots(figsize=(WIDTH, 1.8))
-    ax.pcolormesh(rows[::-1], cmap=ListedColormap(["white", COLORS["lstm"]]), edgecolors=PALE, linewidth=0.2)
-    ax.set_yticks(np.arange(len(SHOWN)) + 0.5, list(SHOWN.values())[::-1])
+    ax.pcolormesh(rows[::-1], cmap=ListedColormap(["white", BLUE]), edgecolors=PALE, linewidth=0.2)
+    ax.set_yticks(np.arange(len(SHOWN)) + 0.5, [EVENTS[event][0] for event in reversed(SHOWN)])
     ax.set_xlabel("cycle of the step")
     return figure
 
 
-def utilisation() -> Figure:
+def utilisation() -> plt.Figure:
     """The share of lane-cycles that add to a row against the lanes: closed form, and dots that were stepped through."""
     stepped = (16, 60, 100, 256)
     lanes = np.unique([*np.geomspace(8, 4096, 120).astype(int), *stepped])
@@ -40,29 +33,29 @@ def utilisation() -> Figure:
     for shade, hidden in zip(np.linspace(0.35, 1.0, 4), (64, 256, 512, 2048), strict=True):
         work = Workload("lstm", 50, hidden)
         shares = [cycles.utilisation(Machine(lanes=int(count)), work) for count in lanes]
-        ax.plot(lanes, shares, color=COLORS["lstm"], alpha=shade, label=f"{hidden} units")
+        ax.plot(lanes, shares, color=BLUE, alpha=shade, label=f"{hidden} units")
     for count in stepped:
         program = synthetic.program(Machine(lanes=count), "lstm", 50, 64, symbols=True)
-        found = cyclesim.simulate(program, synthetic.stimulus(program, 1)[:, 0]).counts
-        ax.plot(count, found.used / (found.cycles * count), "o", color=INK, ms=4)
+        counts = cyclesim.simulate(program, synthetic.stimulus(program, 1)[:, 0]).counts
+        ax.plot(count, counts.used / (counts.cycles * count), "o", color=INK, ms=4)
     ax.set_xscale("log", base=2)
     ax.set(xlabel="lanes", ylabel="lane-cycles in use", ylim=(0, 1.02))
     ax.legend()
     return figure
 
 
-def parts() -> Figure:
+def parts() -> plt.Figure:
     """Area and energy of a step by part, for engines of 12-bit, power-of-two, ternary and binary weights."""
-    work, names = Workload("lstm", 50, 512), ("full", "pow2", "ternary", "binary")
+    work, names, colors = Workload("lstm", 50, 512), ("full", "pow2", "ternary", "binary"), (BLUE, YELLOW, PALE)
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.6), sharey=True)
-    for number, name in enumerate(names):
+    for y, name in enumerate(names):
         machine = accelerator.build(name)
         area, energy = cost.area(machine, work), cost.energy(machine, work)
-        _bar(left, number, {"lanes": area.lanes_um2, "unit": area.unit_um2, "weights": area.weights_um2})
-        spent = {"lanes": energy.lanes_pj, "clock": energy.clock_pj, "weights": energy.weights_pj}
-        _bar(right, number, {part: each.high for part, each in spent.items()})
-        ends = [end / 1e6 for end in energy.total_pj]
-        right.plot(ends, [number, number], color=INK, marker="|", lw=1)
+        areas = {"lanes": area.lanes_um2, "unit": area.unit_um2, "weights": area.weights_um2}
+        energies = {"lanes": energy.lanes_pj.high, "clock": energy.clock_pj.high, "weights": energy.weights_pj.high}
+        for ax, values in ((left, areas), (right, energies)):
+            stack(ax, y, {part: value / 1e6 for part, value in values.items()}, colors, height=0.6)
+        right.plot([end / 1e6 for end in energy.total_pj], [y, y], color=INK, marker="|", lw=1)
     left.set_yticks(range(len(names)), names)
     left.set_xlabel("area, mm²")
     right.set_xlabel("energy of a step, µJ")
@@ -70,10 +63,3 @@ def parts() -> Figure:
         handles, labels = ax.get_legend_handles_labels()
         ax.legend(handles[:3], labels[:3], loc="upper right")
     return figure
-
-
-def _bar(ax: plt.Axes, place: int, values: dict[str, float]) -> None:
-    left = 0.0
-    for (part, value), color in zip(values.items(), (COLORS["lstm"], COLORS["rnn"], PALE), strict=True):
-        ax.barh(place, value / 1e6, left=left, color=color, height=0.6, label=part)
-        left += value / 1e6

@@ -2,12 +2,13 @@ import dataclasses
 import math
 
 import pytest
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from lowbit import paths, quantizers
 from lowbit.datasets import Recipe
-from lowbit.plots import figures, report, tables
+from lowbit.plots import quantizers as pages
+from lowbit.plots import tables
+from lowbit.plots.results import comparison, reported, run
 from lowbit.studies import store
 from lowbit.studies.spec import RunSpec
 from lowbit.training import train
@@ -20,72 +21,64 @@ def records():
     return [train.recall(RunSpec(budget=TINY, quantizer=q)) for q in ("full", "ternary", "binary(stochastic=True)")]
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
 @pytest.mark.parametrize("name", quantizers.names())
-def test_every_quantizer_can_be_drawn_and_told(name):
+def test_every_quantizer_has_its_figures_and_texts(name):
     quantizer = quantizers.build(name)
-    for draw in (figures.staircase, figures.sampling_law, figures.codes, figures.gradient):
-        assert isinstance(draw(quantizer), Figure)
-    assert f"{{cite:t}}`{quantizer.reference}`" in report.card(quantizer).data
-    assert "bits a weight" in report.packed(quantizer).data
+    for figure in (pages.staircase, pages.sampling_law, pages.codes, pages.gradient):
+        assert isinstance(figure(quantizer), Figure)
+    assert f"{{cite:t}}`{quantizer.reference}`" in pages.card(quantizer).data
+    assert "bits a weight" in pages.packed(quantizer).data
 
 
-def test_every_record_can_be_drawn_and_told(records):
+def test_every_record_has_its_figures_and_texts(records):
     for record in records:
-        for draw in (figures.curve, figures.evaluations, figures.masters):
-            assert isinstance(draw(record), Figure)
-        assert record.digest in report.provenance(record).data
-        assert f"{record.metrics['deployed']:.3f}" in report.scores(record).data
+        for figure in (run.curve, run.evaluations, run.masters):
+            assert isinstance(figure(record), Figure)
+        assert record.digest in run.provenance(record).data
+        assert f"{record.metrics['deployed']:.3f}" in run.scores(record).data
 
 
-def test_a_run_that_diverged_is_drawn_and_told_as_such(records):
+def test_a_run_that_diverged_is_shown_as_such(records):
     curve = [point | {"valid": math.inf, "train_nats": math.nan, "skipped": 3} for point in records[0].curve]
     lost = {"as_published": math.nan, "deployed": math.nan, "sampled": {"mean": math.nan, "std": 0.0, "values": []}}
     diverged = dataclasses.replace(records[0], curve=curve, metrics=lost)
-    for draw in (figures.curve, figures.evaluations):
-        draw(diverged).canvas.draw()
-    assert "3 of 4 updates skipped" in "".join(
-        figures.curve(diverged).axes[0].get_title(place) for place in ("left", "center")
-    )
-    assert "nan" in report.scores(diverged).data
+    run.evaluations(diverged).canvas.draw()
+    figure = run.curve(diverged)
+    figure.canvas.draw()
+    assert "3 of 4 updates skipped" in "".join(figure.axes[0].get_title(place) for place in ("left", "center"))
+    assert "nan" in run.scores(diverged).data
 
 
 def test_a_comparison_holds_every_record_and_the_figure_every_row(records):
-    frame = report.records(records[0].run)
+    frame = comparison.records(records[0].run)
     assert set(frame["key"]) == {record.run.key for record in records}
-    text = report.comparison(frame).data
+    text = comparison.table(frame).data
     assert all(record.run.key in text for record in records)
-    figure = figures.grid(frame, report.comparable(RunSpec(dataset="ptb_char")), "bits")
+    figure = comparison.grid(frame, RunSpec(dataset="ptb_char"))
     assert len(figure.axes[0].get_yticks()) == len(records)
-    assert "rest on one seed and are no finding" in report.verdict(frame).data
+    assert "rest on one seed and are no finding" in comparison.verdict(frame).data
 
 
 def test_a_comparison_without_records_says_so():
     spec = RunSpec()
-    frame = report.records(spec)
+    frame = comparison.records(spec)
     assert frame.empty
-    assert isinstance(figures.grid(frame, report.comparable(spec), report.unit(spec)), Figure)
-    assert "no record yet" in report.comparison(frame).data
-    assert "No records yet" in report.verdict(frame).data
-    assert "No paper" in report.beside(spec, frame).data
+    assert isinstance(comparison.grid(frame, spec), Figure)
+    assert "no record yet" in comparison.table(frame).data
+    assert "No records yet" in comparison.verdict(frame).data
+    assert "No paper" in reported.beside(spec, frame).data
 
 
 @pytest.mark.parametrize("name", ["ptb_char", "ptb_word", "mnist_seq", "warpeace"])
 def test_reported_values_are_compared_with_the_score_alone(name):
-    spec = RunSpec(dataset=name)
-    assert set(report.comparable(spec)["metric"]) == {spec.data.metric.name}
-    assert len(report.comparable(spec)) <= len(report.reported(name))
+    spec, frame = RunSpec(dataset=name), reported.reported()
+    assert set(reported.comparable(spec)["metric"]) == {spec.data.metric.name}
+    assert len(reported.comparable(spec)) <= sum(frame["dataset"] == name)
 
 
 def test_what_papers_report_is_marked_when_recalled():
     spec = RunSpec(dataset="ptb_char", budget="cpu")
-    text = report.beside(spec, report.records(spec)).data
-    assert "†" in text
+    assert "†" in reported.beside(spec, comparison.records(spec)).data
 
 
 def test_tables_in_the_book_are_those_of_the_committed_records(monkeypatch):
@@ -96,9 +89,9 @@ def test_tables_in_the_book_are_those_of_the_committed_records(monkeypatch):
 
 def test_committed_records_are_whole_and_show_no_problem(monkeypatch):
     monkeypatch.delenv("LOWBIT_HOME")
-    found = store.scan(*store.COMMITTED)
-    assert not found.problems
-    for record in found.records:
+    scan = store.scan(*store.COMMITTED)
+    assert not scan.problems
+    for record in scan.records:
         assert record.run.key
         assert Recipe(**record.recipe) == record.run.recipe
 
