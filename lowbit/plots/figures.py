@@ -85,7 +85,7 @@ def sampling_law(quantizer: Quantizer) -> Figure:
         return figure
     u, matrix, site, _ = _ramp(quantizer)
     taken = torch.stack([quantizer.encode(matrix, site, sample=True)[0][0] for _ in range(200)])
-    levels = quantizer.codebook(matrix, site)[0].numpy()
+    levels = quantizer.fit(matrix, site).codebook[0].numpy()
     place = quantizer.normalize(matrix, quantizer.scale(matrix, site), site)[0].numpy()
     shown = np.flatnonzero((abs(levels) <= 1.5) & (abs(levels) >= (0.2 if len(levels) > 16 else 0)))
     for code, color in zip(shown, sns.color_palette("viridis", len(shown)), strict=True):
@@ -106,7 +106,7 @@ def codes(quantizer: Quantizer) -> Figure:
         return figure
     site = _site(quantizer)
     taken, _ = quantizer.encode(_masters(site), site)
-    levels = quantizer.codebook(_masters(site), site).mean(0)
+    levels = quantizer.fit(_masters(site), site).codebook.mean(0)
     share = taken.flatten().long().bincount(minlength=len(quantizer.levels)) / taken.numel()
     used = share.nonzero().flatten()
     ax.bar(np.arange(len(used)), 100 * share[used].numpy(), color=COLORS["lstm"], width=0.7)
