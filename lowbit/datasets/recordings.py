@@ -1,4 +1,4 @@
-"""What the header of a recording promises, which is not always what the file holds."""
+"""The number of samples in the header of a recording, which is not always that in the file."""
 
 from lowbit.registry import InputError
 
@@ -6,10 +6,10 @@ KINDS = {"WAV": "WAV", "WAVEX": "WAV", "NIST": "SPHERE", "FLAC": "FLAC"}  # by t
 CODINGS = {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}  # one code a sample
 
 
-def promised(name: str, content: bytes, kind: str, coding: str, frames: int) -> int:
-    """The samples of each channel by the header; `frames` are those that a reader sees, of FLAC the header's own.
+def header_frames(name: str, content: bytes, kind: str, coding: str, frames: int) -> int:
+    """The samples of each channel by the header; `frames` is the number by soundfile, of FLAC that of the header.
 
-    Raises `InputError` that names the recording for other kinds and codings, and where the header does not say.
+    Raises `InputError` that names the recording for other kinds and codings, and for a header without a number.
     """
     if kind not in KINDS or (kind != "FLAC" and coding not in CODINGS):
         raise InputError(f"{name} is {kind} {coding}, must be uncompressed WAV or SPHERE, or FLAC")
@@ -20,16 +20,16 @@ def promised(name: str, content: bytes, kind: str, coding: str, frames: int) -> 
 
 
 def _sphere(content: bytes) -> int:
-    """Of `sample_count -i 1234`, a line of a header whose size is the second line."""
+    """From `sample_count -i 1234`, a line of a header whose size is the second line."""
     lines = content[: int(content[8:16])].decode("latin-1").partition("end_head")[0].splitlines()
-    fields = {words[0]: words[2] for words in map(str.split, lines) if len(words) == 3}
+    fields = {line[0]: line[2] for line in map(str.split, lines) if len(line) == 3}
     if "," in fields.get("sample_coding", "pcm"):
         raise KeyError("sample_coding")  # as in `pcm,embedded-wavpack`
     return int(fields["sample_count"])
 
 
 def _wave(content: bytes) -> int:
-    """Of the size of the chunk `data`, over the size of a sample in `fmt `."""
+    """From the size of the chunk `data`, over the size of a sample in `fmt `."""
     order = "big" if content.startswith(b"RIFX") else "little"
     at, width = 12, 0
     while at + 8 <= len(content):
