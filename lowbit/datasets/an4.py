@@ -1,4 +1,4 @@
-"""Spelled words, numbers and commands: what was said, letter by letter."""
+"""Spelled words, numbers and commands, transcribed letter by letter."""
 
 import dataclasses
 from pathlib import Path
@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from lowbit import datasets
-from lowbit.datasets import speech, tarball
+from lowbit.datasets import archives, speech
 from lowbit.datasets.download import File, fetch
 from lowbit.datasets.recipe import SMOKE, Recipe
-from lowbit.datasets.varied import LETTERS, Lettered
+from lowbit.datasets.varied import CPU_LETTERS, PAPER_LETTERS, Lettered
 
 COMMIT = "5e478f0ee6c5b060edf702acdd563948cad5545f"
 CEPSTRA = 13
@@ -21,7 +21,7 @@ HELD_OUT = 10  # of this many training speakers, one is for validation
 
 def assemble(archive: Path) -> bytes:
     """The folder `an4` of a zip file of the repository as a tar file."""
-    return tarball.pack(tarball.members(archive, r"an4/(LICENSE|README|etc/an4[\w.]+|feat/[\w/-]+\.mfc)"))
+    return archives.pack(archives.members(archive, r"an4/(LICENSE|README|etc/an4[\w.]+|feat/[\w/-]+\.mfc)"))
 
 
 @datasets.register
@@ -55,48 +55,36 @@ class An4(Lettered):
     counts: ClassVar[dict[str, int]] = {"train": 857, "valid": 91, "test": 130, "outputs": 28}
     recipes: ClassVar[dict[str, Recipe]] = {
         "smoke": dataclasses.replace(SMOKE, updates=20, evaluate_every=10, batch=8, valid_limit=8, test_limit=8),
-        "cpu": dataclasses.replace(LETTERS, steps=50, evaluate_every=100),
-        "paper": Recipe(
-            hidden=320,
-            updates=10_000,
-            layers=3,
-            bidirectional=True,
-            dropout=0.3,
-            batch=16,
-            steps=50,
-            rate=2e-3,
-            final_rate=1e-4,
-            clip_norm=1.0,
-            evaluate_every=200,
-        ),
+        "cpu": dataclasses.replace(CPU_LETTERS, steps=50, evaluate_every=100),
+        "paper": dataclasses.replace(PAPER_LETTERS, dropout=0.3, evaluate_every=200),
     }
 
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """Features and letters, in the order of the set's own lists."""
-        contents = tarball.unpack(fetch(self.files[0]))
-        train, test = listed(contents, "train"), listed(contents, "test")
+        contents = archives.unpack(fetch(self.files[0]))
+        train, test = utterances(contents, "train"), utterances(contents, "test")
         speakers = sorted({Path(name).parent for name, _ in train})
-        held = set(speakers[HELD_OUT - 1 :: HELD_OUT])
+        held_out = speakers[HELD_OUT - 1 :: HELD_OUT]
         parts = {
-            "train": [each for each in train if Path(each[0]).parent not in held],
-            "valid": [each for each in train if Path(each[0]).parent in held],
+            "train": [(name, text) for name, text in train if Path(name).parent not in held_out],
+            "valid": [(name, text) for name, text in train if Path(name).parent in held_out],
             "test": test,
         }
-        return {part: self._arrays(contents, utterances) for part, utterances in parts.items()}
+        splits = {}
+        for split, part in parts.items():
+            names, texts = map(list, zip(*part, strict=True))
+            splits[split] = self.arrays(names, [features(contents[f"an4/feat/{name}.mfc"]) for name in names], texts)
+        return splits
 
-    def _arrays(self, contents: dict[str, bytes], utterances: list[tuple[str, str]]) -> tuple[np.ndarray, ...]:
-        frames = [features(contents[f"an4/feat/{name}.mfc"]) for name, _ in utterances]
-        return self.arrays([name for name, _ in utterances], frames, [text for _, text in utterances])
 
-
-def listed(contents: dict[str, bytes], part: str) -> list[tuple[str, str]]:
-    """The utterances of a part: where their features are, and what was said, as in `GO (an253-fash-b)`."""
+def utterances(contents: dict[str, bytes], part: str) -> list[tuple[str, str]]:
+    """The names of features of a part, each with its transcript, which is listed as `GO (an253-fash-b)`."""
     names = contents[f"an4/etc/an4_{part}.fileids"].decode().split()
     texts = contents[f"an4/etc/an4_{part}.transcription"].decode().splitlines()
     return [(name, text.rpartition("(")[0].strip()) for name, text in zip(names, texts, strict=True)]
 
 
 def features(content: bytes) -> Float[np.ndarray, "steps inputs"]:
-    """What a file of cepstra holds: how many numbers, then the numbers, big end first."""
+    """The features of a file of cepstra: a count, then as many numbers, all big-endian."""
     frames = np.frombuffer(content, ">f4", offset=4).astype(np.float32).reshape(-1, CEPSTRA)
     return speech.stacked(speech.standardized(frames), STACK)

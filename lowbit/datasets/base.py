@@ -1,4 +1,4 @@
-"""What a dataset is: files with checksums, splits with known counts, batches, and a recipe for each budget."""
+"""The base classes of datasets: files with checksums, splits with known counts, batches, a recipe for each budget."""
 
 import abc
 import dataclasses
@@ -27,7 +27,7 @@ Shuffle = torch.Generator | None  # None: in order
 
 @dataclasses.dataclass(frozen=True)
 class Dataset(abc.ABC):
-    """Splits of one task; a leaf says where the data come from, what they must count, and its recipes."""
+    """Splits of one task; a subclass gives the source of the data, their counts and its recipes."""
 
     title: ClassVar[str]
     reference: ClassVar[str]  # a key of book/references.bib
@@ -35,10 +35,10 @@ class Dataset(abc.ABC):
     task: ClassVar[str]  # of lowbit.layers.networks: which network answers it
     metric: ClassVar[metrics.Metric]  # what tables rank by
     further: ClassVar[tuple[metrics.Metric, ...]] = ()  # other scores of the deployed network
-    loss: ClassVar[metrics.Metric] = metrics.NATS  # what training lowers
-    causal: ClassVar[bool] = True  # a step must not see those after it, so no network reads backwards
+    loss: ClassVar[metrics.Metric] = metrics.NATS  # minimized in training
+    causal: ClassVar[bool] = True  # a step must not see those after it, so no network is bidirectional
     symbols: ClassVar[bool] = False  # a step is a whole number below `inputs`, which an embedding can look up
-    files: ClassVar[tuple[File, ...]] = ()  # none: made or found on this machine
+    files: ClassVar[tuple[File, ...]] = ()  # none: generated here, or part of an installed package
     bound: ClassVar[bool] = False  # by a licence: there is nothing to fetch, each reader brings the corpus
     counts: ClassVar[dict[str, int]] = {}  # expected: symbols or sequences by split, and "outputs"
     recipes: ClassVar[dict[str, Recipe]]  # by budget: smoke, tour, brief, cpu, search, long, paper
@@ -60,7 +60,7 @@ class Dataset(abc.ABC):
 
     @abc.abstractmethod
     def alone(self, split: str, limit: int = 0) -> Iterator[Batch]:
-        """The split as a deployed network meets it: no sequence can tell that there are others."""
+        """The split as a deployed network reads it: no sequence depends on another."""
 
     @property
     @abc.abstractmethod
@@ -70,16 +70,16 @@ class Dataset(abc.ABC):
     @property
     @abc.abstractmethod
     def outputs(self) -> int:
-        """Classes or symbols to choose from."""
+        """Number of classes or symbols that are predicted."""
 
     @functools.cached_property
     def splits(self) -> dict[str, tuple[np.ndarray, ...]]:
-        """What `read` gives, counted against `counts`; raises `InputError` where they differ."""
+        """The arrays of `read`; raises `InputError` where their numbers differ from `counts`."""
         splits = self.read()
-        found = {name: len(splits[name][0]) for name in SPLITS} | {"outputs": self._count(splits)}
-        for what, expected in self.counts.items():
-            if found[what] != expected:
-                raise InputError(f"{self.title}: {what} counts {found[what]}, must be {expected}")
+        counts = {name: len(splits[name][0]) for name in SPLITS} | {"outputs": self._count(splits)}
+        for name, expected in self.counts.items():
+            if counts[name] != expected:
+                raise InputError(f"{self.title}: {name} counts {counts[name]}, must be {expected}")
         return splits
 
     @functools.cached_property
@@ -93,7 +93,7 @@ class Dataset(abc.ABC):
         return total.hexdigest()
 
     def facts(self) -> dict[str, str | float]:
-        """What else a record must say about these data: a version, a closed form."""
+        """Further entries of a record about these data: a version, a closed form."""
         return {}
 
     def baselines(self, limit: int = 0) -> dict[str, float]:
@@ -109,7 +109,7 @@ class Dataset(abc.ABC):
         return dataclasses.replace(recipe, **checked(changes, dataclasses.asdict(recipe), f"recipe {name!r}", "field"))
 
     def least(self, recipe: Recipe) -> int:
-        """How many symbols or sequences of each split one batch of a recipe needs."""
+        """The number of symbols or sequences of each split that one batch of a recipe needs."""
         return 1
 
     @abc.abstractmethod
@@ -119,8 +119,7 @@ class Dataset(abc.ABC):
 class Text(Dataset):
     """A text as symbol codes; the task is to predict each symbol from all before it.
 
-    A leaf's `read` gives one array of codes below `outputs` a split, so that every split is one sequence of
-    unsigned integers.
+    `read` of a subclass returns one array of codes below `outputs` for each split, unsigned integers.
     """
 
     task: ClassVar[str] = "char-lm"
@@ -138,10 +137,10 @@ class Text(Dataset):
         return self._count(self.splits)
 
     def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
-        """Segments of `steps` predictions side by side; those of `train` from a random offset with a generator.
+        """Segments of `steps` predictions; those of `train` start at a random offset where a generator is given.
 
-        The last segment of another split reaches back into the one before, where a rest is shorter than `steps`;
-        targets that were there before are ignored.
+        The last segment of another split overlaps the one before, where fewer than `steps` symbols remain;
+        targets of the overlap are ignored.
         """
         codes = self._codes(split, limit, steps)
         total = len(codes) - 1
@@ -153,15 +152,15 @@ class Text(Dataset):
         else:
             starts = torch.arange(0, total, steps).clamp(max=total - steps)
         order = starts if generator is None else starts[torch.randperm(len(starts), generator=generator)]
-        for picked in portions(order, batch, split):
-            places = picked + torch.arange(steps)[:, None]
+        for chosen in portions(order, batch, split):
+            places = chosen + torch.arange(steps)[:, None]
             y = codes[places + 1].long()
             if split != "train":
-                y[(picked == starts[-1]) & (places < (len(starts) - 1) * steps)] = metrics.IGNORED
-            yield Batch(codes[places].long(), y, fresh=True)
+                y[(chosen == starts[-1]) & (places < (len(starts) - 1) * steps)] = metrics.IGNORED
+            yield Batch(codes[places].long(), y)
 
     def streams(self, split: str, batch: int, steps: int, limit: int = 0) -> Iterator[Batch]:
-        """Equal consecutive parts of the text side by side; targets beyond its end are ignored."""
+        """Equal consecutive parts of the text in parallel; targets beyond its end are ignored."""
         codes = self._codes(split, limit, batch)
         length = -(-(len(codes) - 1) // batch)
         missing = batch * length - (len(codes) - 1)
@@ -181,11 +180,11 @@ class Text(Dataset):
 
     @property
     def alphabet(self) -> str:
-        """The character that each code stands for; empty unless a leaf says."""
+        """The character of each code; empty unless overridden."""
         return ""
 
     def baselines(self, limit: int = 0) -> dict[str, float]:
-        """Every symbol alike, and each as often as in train."""
+        """Scores of equal probabilities, and of the frequencies in train."""
         (train,), (test,) = self.splits["train"], self.splits["test"]
         test = test[1 : limit or None]  # the first symbol is given
         shares = (np.bincount(train, minlength=self.outputs) + 1) / (len(train) + self.outputs)
@@ -203,8 +202,14 @@ class Text(Dataset):
         return 1 + max(int(codes.max()) for (codes,) in splits.values())
 
 
+def cut(codes: np.ndarray, counts: dict[str, int]) -> dict[str, tuple[np.ndarray, ...]]:
+    """A text in consecutive parts of the counted sizes; test is what remains."""
+    parts = np.split(codes, np.cumsum([counts["train"], counts["valid"]]))
+    return {split: (part,) for split, part in zip(SPLITS, parts, strict=True)}
+
+
 def portions(order: Int[Tensor, " count"], batch: int, split: str) -> tuple[Int[Tensor, " portion"], ...]:
-    """An order in batches: of `train` whole ones (or all that there is); of other splits all, as even as can be.
+    """An order in batches: of `train` whole ones (or all in one, if fewer); of other splits all, of about equal sizes.
 
     >>> [len(part) for part in portions(torch.arange(270), 100, "test")]
     [90, 90, 90]

@@ -1,10 +1,10 @@
-"""English novels in the public domain: one archive that several datasets are made from."""
+"""English novels in the public domain: the archive of `books27` and `books_cloze`."""
 
 import re
 from pathlib import Path
 
 from lowbit import paths
-from lowbit.datasets import tarball
+from lowbit.datasets import archives
 from lowbit.datasets.download import File, fetch
 
 COMMIT = "944882722e9a96fa6cf2739dc2ea757e101f412f"
@@ -12,15 +12,14 @@ LICENCE = "public domain: the authors died before 1933, the works appeared befor
 
 
 def order() -> list[str]:
-    """The 216 books by file name, in a random order that is written down: `data/books_order.txt`."""
+    """The 216 books by file name, in the random order of `data/books_order.txt`."""
     return (paths.SOURCE / "data" / "books_order.txt").read_text(encoding="utf-8").splitlines()
 
 
 def assemble(archive: Path) -> bytes:
     """The books of `order`, and the order itself, out of a zip file of the repository, as a tar file."""
-    names = order()
-    contents = tarball.members(archive, "|".join(map(re.escape, names)))
-    return tarball.pack(contents | {"order.txt": "".join(f"{name}\n" for name in names).encode()})
+    contents = archives.members(archive, "|".join(map(re.escape, order())))
+    return archives.pack(contents | {"order.txt": "".join(f"{name}\n" for name in order()).encode()})
 
 
 ARCHIVE = File(
@@ -34,5 +33,5 @@ ARCHIVE = File(
 
 def texts() -> dict[str, str]:
     """Every book by its name, author/title.md, in `order`; raises `InputError` where the archive cannot be had."""
-    contents = tarball.unpack(fetch(ARCHIVE))
+    contents = archives.unpack(fetch(ARCHIVE))
     return {name: contents[name].decode("utf-8") for name in order()}

@@ -18,12 +18,12 @@ LENGTH = 100_000_000
 SHA256 = "3f3d568ec1b0adec7e17056a463ff02b5bc6006da132759618780c6463743789"  # of the text
 DIGITS = b"zero one two three four five six seven eight nine".split()
 
-KEPT = (string.ascii_lowercase + string.digits).encode()
-LOWERED = bytes(symbol if symbol in KEPT else ord(" ") for symbol in bytes(range(256)).lower())
+SYMBOLS = (string.ascii_lowercase + string.digits).encode()
+LOWERED = bytes(symbol if symbol in SYMBOLS else ord(" ") for symbol in bytes(range(256)).lower())
 
 
 def clean(text: bytes) -> bytes:
-    """Small letters, digits as words, one blank for each run of anything else.
+    """Lower case letters, digits as words, one blank for each run of other symbols.
 
     >>> clean(b"In 1851, Moby-Dick")
     b'in one eight five one moby dick'
@@ -53,10 +53,10 @@ class Books27(Text):
     recipes: ClassVar[dict[str, Recipe]] = text8.RECIPES
 
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
-        """The books behind one another, cleaned and cut: seconds, so that nothing is kept."""
+        """The books one after another, cleaned and cut."""
         text = b" ".join([b"", *(clean(book.encode()) for book in books.texts().values())])[:LENGTH]
         if hashlib.sha256(text).hexdigest() != SHA256:
-            raise InputError(f"{self.title}: the text made of {books.ARCHIVE.name} is not the one that is known")
+            raise InputError(f"{self.title}: the text of {books.ARCHIVE.name} has another checksum")
         return text8.parts(text)
 
     @property

@@ -1,13 +1,9 @@
-"""Questions with a gap about documents whose names are symbols: what all such datasets share."""
+"""Questions with a gap about documents whose names are replaced by symbols."""
 
 import array
 import collections
 import hashlib
-import io
-import os
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -18,22 +14,22 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lowbit import paths
-from lowbit.datasets import metrics
+from lowbit.datasets import cache, metrics
 from lowbit.datasets.base import SPLITS, Dataset, Shuffle
 from lowbit.datasets.metrics import Batch
 from lowbit.datasets.varied import ALONE, shuffled
 from lowbit.registry import InputError
 
-QUESTION_STEPS = 12  # a shuffled question is padded to these at least, and statistics go no further
-SYMBOLS_SEED = 5  # of how entity symbols are dealt in validation and test
-ENTITY, GAP = "@entity", "@placeholder"  # how an entity's word begins, and the word for the gap
+QUESTION_STEPS = 12  # a shuffled question is padded to these at least, and statistics of a norm have as many
+SYMBOLS_SEED = 5  # of the entity symbols in validation and test
+ENTITY, GAP = "@entity", "@placeholder"  # the beginning of an entity's word, and the word for the gap
 
 Example = tuple[list[str], list[str], str]  # the words of a document and of its question, and the answer
 Arrays = tuple[np.ndarray, ...]
 
 
 class Passage(NamedTuple):
-    """Documents with a question each, time first; padding is at their end."""
+    """Documents with one question each, time first, padded at their end."""
 
     document: Int[Tensor, "time batch"]
     lengths: Int[Tensor, " batch"]
@@ -43,23 +39,23 @@ class Passage(NamedTuple):
 
 
 class Cloze(Dataset):
-    """Documents with a question that has a gap; the answer is the entity that stands there (hermann2015teaching).
+    """Documents with a question that has a gap; the answer is the entity in its place (hermann2015teaching).
 
-    A leaf's `read` gives, for each split, answers (count), the words of all documents behind one another and
-    where each ends (count), and the same of the questions. Words are codes: entities from 0 in the order of
-    their example, then the gap, then the unknown word, then the vocabulary.
+    `read` of a subclass returns, for each split, answers (count), the words of all documents and the end of
+    each document among them (count), and the same of the questions. Words are codes: entities from 0 in the
+    order of their example, then the gap, then the unknown word, then the vocabulary.
 
-    The symbols of the entities are dealt anew for each example in every pass over train, and once and for all
-    in validation and test, so that nothing can be known of a symbol but what the document says. Shuffled
-    examples are sorted by length within groups of 20 batches, as in A's code; their padding runs along to
-    `steps` at least, so that a batch norm sees each of its slots.
+    The symbols of the entities are drawn again for each example in every pass over train, and once in
+    validation and test, so that only the document tells anything about a symbol. Shuffled examples are sorted
+    by length within groups of 20 batches, as in A's code; they are padded to `steps` at least, so that a batch
+    norm per step has statistics of all its steps.
     """
 
     task: ClassVar[str] = "cloze"
     symbols: ClassVar[bool] = True
     metric: ClassVar[metrics.Metric] = metrics.ERROR_PERCENT
     causal: ClassVar[bool] = False
-    entities: ClassVar[int]  # symbols that are dealt: as many as an example may have
+    entities: ClassVar[int]  # symbols: as many as an example may have entities
 
     @property
     def inputs(self) -> int:
@@ -72,33 +68,33 @@ class Cloze(Dataset):
         return self.entities
 
     def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
-        """Whole documents side by side, padded to `steps` at least; shuffled where a generator is given."""
+        """Whole documents; in the order of length, or shuffled and padded to `steps` where a generator is given."""
+        lengths = torch.from_numpy(np.diff(self.splits[split][2][: limit or None], prepend=0))
         if generator is None:
-            yield from self._feed(split, batch, limit)
-            return
-        _, _, ends, _, _ = self.splits[split]
-        lengths = torch.from_numpy(np.diff(ends[: limit or len(ends)], prepend=0))
-        dealt = None if split == "train" else self._symbols(split)
-        for part in shuffled(lengths, batch, generator, split):
-            symbols = deal(len(part), self.entities, generator) if dealt is None else dealt[part]
+            parts, steps = lengths.argsort(stable=True).split(batch), 0
+        else:
+            parts = shuffled(lengths, batch, generator, split)
+        fixed = None if split == "train" and generator is not None else self._fixed_symbols(split)
+        for part in parts:
+            symbols = draw_symbols(len(part), self.entities, generator) if fixed is None else fixed[part]
             yield self._batch(split, part, symbols, steps)
 
     def streams(self, split: str, batch: int, steps: int, limit: int = 0) -> Iterator[Batch]:
         """The same in the order of length: nothing is carried from one example to the next."""
-        return self._feed(split, batch, limit)
+        return self.batches(split, batch, steps, limit=limit)
 
     def alone(self, split: str, limit: int = 0) -> Iterator[Batch]:
-        """Side by side, which is one by one: with population statistics no example touches another."""
-        return self._feed(split, ALONE, limit)
+        """In batches: with population statistics no example depends on another."""
+        return self.batches(split, ALONE, 0, limit=limit)
 
     def baselines(self, limit: int = 0) -> dict[str, float]:
-        """Any entity of the document; the most frequent; the most frequent that is not in the question, if any.
+        """Scores of any entity of the document, the most frequent, and the most frequent outside of the question.
 
-        Ties are broken at random, and the expected error is given (hermann2015teaching).
+        Ties are broken at random, and the expected error is returned (hermann2015teaching).
         """
         answers, documents, ends, questions, question_ends = self.splits["test"]
         answers = answers[: limit or None]
-        right = collections.Counter()
+        hits = collections.Counter()
         for answer, document, question in zip(
             answers, np.split(documents, ends[:-1]), np.split(questions, question_ends[:-1]), strict=False
         ):
@@ -111,41 +107,34 @@ class Cloze(Dataset):
                 ("exclusive frequency", others if others.any() else counts),
             ):
                 best = np.flatnonzero(score == score.max())
-                right[rule] += float(answer in best) / len(best)
-        return {rule: 100.0 * (1 - total / len(answers)) for rule, total in right.items()}
+                hits[rule] += float(answer in best) / len(best)
+        return {rule: 100.0 * (1 - total / len(answers)) for rule, total in hits.items()}
 
-    def _feed(self, split: str, batch: int, limit: int) -> Iterator[Batch]:
-        _, _, ends, _, _ = self.splits[split]
-        lengths = np.diff(ends[: limit or len(ends)], prepend=0)
-        dealt = self._symbols(split)
-        for part in torch.from_numpy(lengths.argsort(kind="stable")).split(batch):
-            yield self._batch(split, part, dealt[part], 0)
-
-    def _symbols(self, split: str) -> Int[Tensor, "count entities"]:
+    def _fixed_symbols(self, split: str) -> Int[Tensor, "count entities"]:
         generator = torch.Generator().manual_seed(SYMBOLS_SEED)
-        return deal(len(self.splits[split][0]), self.entities, generator)
+        return draw_symbols(len(self.splits[split][0]), self.entities, generator)
 
     def _batch(
-        self, split: str, picked: Int[Tensor, " batch"], symbols: Int[Tensor, "batch entities"], steps: int
+        self, split: str, chosen: Int[Tensor, " batch"], symbols: Int[Tensor, "batch entities"], steps: int
     ) -> Batch:
         answers, documents, ends, questions, question_ends = self.splits[split]
-        document, lengths = self._padded(documents, ends, picked, symbols, steps)
-        question, question_lengths = self._padded(questions, question_ends, picked, symbols, min(steps, QUESTION_STEPS))
-        named = torch.where(document < self.entities, document, self.entities)
-        candidates = torch.zeros(len(picked), self.entities + 1, dtype=torch.bool).scatter_(1, named.T, True)
-        y = symbols.gather(1, torch.from_numpy(answers)[picked].long()[:, None])[:, 0]
+        document, lengths = self._padded(documents, ends, chosen, symbols, steps)
+        question, question_lengths = self._padded(questions, question_ends, chosen, symbols, min(steps, QUESTION_STEPS))
+        named = document.clamp(max=self.entities)
+        candidates = torch.zeros(len(chosen), self.entities + 1, dtype=torch.bool).scatter_(1, named.T, True)
+        y = symbols.gather(1, torch.from_numpy(answers)[chosen].long()[:, None])[:, 0]
         return Batch(Passage(document, lengths, question, question_lengths, candidates[:, :-1]), y)
 
     def _padded(
         self,
         words: Integer[np.ndarray, " words"],
         ends: Integer[np.ndarray, " count"],
-        picked: Int[Tensor, " batch"],
+        chosen: Int[Tensor, " batch"],
         symbols: Int[Tensor, "batch entities"],
         least: int,
     ) -> tuple[Int[Tensor, "time batch"], Int[Tensor, " batch"]]:
         """Texts side by side with the symbols of their entities, and their lengths; padding is the unknown word."""
-        texts = [torch.from_numpy(words[ends[i - 1] if i else 0 : ends[i]]).long() for i in picked.tolist()]
+        texts = [torch.from_numpy(words[ends[i - 1] if i else 0 : ends[i]]).long() for i in chosen.tolist()]
         lengths = torch.tensor([len(text) for text in texts])
         x = pad_sequence(texts, padding_value=self.entities + 1)
         x = F.pad(x, (0, 0, 0, max(least - len(x), 0)), value=self.entities + 1)
@@ -156,7 +145,7 @@ class Cloze(Dataset):
         return self.entities
 
 
-def deal(count: int, entities: int, generator: torch.Generator) -> Int[Tensor, "count entities"]:
+def draw_symbols(count: int, entities: int, generator: torch.Generator) -> Int[Tensor, "count entities"]:
     """A random order of the symbols for each example: the symbol of its first entity, of its second, ..."""
     return torch.rand(count, entities, generator=generator).argsort(1)
 
@@ -166,10 +155,10 @@ def encode(splits: dict[str, Iterable[Example]], entities: int, most: int = 0) -
 
     Raises `InputError` for an example with more entities than there are symbols.
     """
-    first, known = entities + 2, {}
-    spelled = {split: _spell(examples, entities, known) for split, examples in splits.items()}
-    _, documents, _, questions, _ = spelled["train"]
-    size = first + len(known)
+    first, vocabulary = entities + 2, {}
+    encoded = {split: _encode(examples, entities, vocabulary) for split, examples in splits.items()}
+    _, documents, _, questions, _ = encoded["train"]
+    size = first + len(vocabulary)
     counts = (np.bincount(documents, minlength=size) + np.bincount(questions, minlength=size))[first:]
     order = (-counts).argsort(kind="stable")[: min(most or len(counts), np.count_nonzero(counts))]
     table = np.full(size, entities + 1, np.int32)
@@ -177,52 +166,36 @@ def encode(splits: dict[str, Iterable[Example]], entities: int, most: int = 0) -
     table[first + order] = first + np.arange(len(order))
     return {
         split: (answers, table[documents], ends, table[questions], question_ends)
-        for split, (answers, documents, ends, questions, question_ends) in spelled.items()
+        for split, (answers, documents, ends, questions, question_ends) in encoded.items()
     }
 
 
-def _spell(examples: Iterable[Example], entities: int, known: dict[str, int]) -> Arrays:
-    """The arrays of a split, in which words have the codes of `known`, where new ones are entered."""
+def _encode(examples: Iterable[Example], entities: int, vocabulary: dict[str, int]) -> Arrays:
+    """The arrays of a split with the codes of `vocabulary`, to which new words are added."""
     answers, words, ends = array.array("i"), (array.array("i"), array.array("i")), ([], [])
     for *texts, answer in examples:
-        own: dict[str, int] = {}
+        names: dict[str, int] = {}
         for text, codes, end in zip(texts, words, ends, strict=True):
             for word in text:
                 if word.startswith(ENTITY):
-                    codes.append(own.setdefault(word, len(own)))
+                    codes.append(names.setdefault(word, len(names)))
+                elif word == GAP:
+                    codes.append(entities)
                 else:
-                    codes.append(entities if word == GAP else known.setdefault(word, entities + 2 + len(known)))
+                    codes.append(vocabulary.setdefault(word, entities + 2 + len(vocabulary)))
             end.append(len(codes))
-        answers.append(own.setdefault(answer, len(own)))
-        if len(own) > entities:
-            raise InputError(f"an example has {len(own)} entities, there are symbols for {entities}")
-    (documents, questions), (document_ends, question_ends) = words, ends
-    found = (answers, documents, document_ends, questions, question_ends)
-    return tuple(np.array(part, kind) for part, kind in zip(found, (np.int32, np.int32, np.int64) * 2, strict=False))
+        answers.append(names.setdefault(answer, len(names)))
+        if len(names) > entities:
+            raise InputError(f"an example has {len(names)} entities, there are symbols for {entities}")
+    arrays = (answers, words[0], ends[0], words[1], ends[1])
+    return tuple(np.array(part, kind) for part, kind in zip(arrays, (np.int32, np.int32, np.int64) * 2, strict=False))
 
 
-def kept(name: str, made_of: Iterable[bytes], make: Callable[[], dict[str, Arrays]]) -> dict[str, Arrays]:
-    """What `make` gives, made once for each `made_of` and kept in a file; raises `InputError`."""
-    digest = hashlib.sha256()
-    for part in made_of:
-        digest.update(hashlib.sha256(part).digest())
-    path = paths.raw() / "cloze" / f"{name}-{digest.hexdigest()[:16]}.npz"
-    try:
-        with np.load(io.BytesIO(path.read_bytes())) as found:
-            return {split: tuple(found[f"{split}{i}"] for i in range(5)) for split in SPLITS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or spoilt: once more
-        made = make()
-        _keep(path, {f"{split}{i}": part for split, parts in made.items() for i, part in enumerate(parts)})
-        return made
-
-
-def _keep(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes under another name first, so that `path` never holds a part."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as out:
-            np.savez(out, **arrays)
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; LOWBIT_DATA may name another folder") from None
+def cached(name: str, sources: Iterable[bytes], compute: Callable[[], dict[str, Arrays]]) -> dict[str, Arrays]:
+    """The arrays of `compute`, cached in a file by the contents of `sources`; raises `InputError`."""
+    digest = hashlib.sha256(b"".join(hashlib.sha256(source).digest() for source in sources)).hexdigest()
+    arrays = cache.arrays(
+        paths.raw() / "cloze" / f"{name}-{digest[:16]}.npz",
+        lambda: {f"{split}{i}": part for split, parts in compute().items() for i, part in enumerate(parts)},
+    )
+    return {split: tuple(arrays[f"{split}{i}"] for i in range(5)) for split in SPLITS}

@@ -1,7 +1,6 @@
-"""Questions with a gap about news of CNN: the published set, which each reader downloads."""
+"""Questions with a gap about news of CNN: the published set."""
 
 import dataclasses
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -9,27 +8,20 @@ from typing import ClassVar
 import numpy as np
 
 from lowbit import datasets, paths
-from lowbit.datasets import cloze
+from lowbit.datasets import archives, cloze
 from lowbit.datasets.cloze import Cloze, Example
 from lowbit.datasets.download import File, fetch
-from lowbit.datasets.packed import SPOILT
 from lowbit.datasets.recipe import SMOKE, Recipe
 from lowbit.registry import InputError
 
 ADDRESS = "https://cs.nyu.edu/~kcho/DMQA/"
 FOLDERS = {"train": "training", "valid": "validation", "test": "test"}
+MOST = 1 << 36  # bytes of all questions
 EPOCH = 380_298 // 32  # whole batches
 
 # The settings of A's released code.
 PAPER = Recipe(
-    hidden=256,
-    embedding=200,
-    updates=80 * EPOCH,
-    batch=32,
-    steps=400,
-    rate=3e-3,
-    final_rate=1e-3,
-    evaluate_every=1000,
+    hidden=256, embedding=200, updates=80 * EPOCH, batch=32, steps=400, rate=3e-3, final_rate=1e-3, evaluate_every=1000
 )
 
 
@@ -39,7 +31,7 @@ class CnnQa(Cloze):
     """News of CNN, and its editors' summaries sentence by sentence, each with a name left out (hermann2015teaching).
 
     380,298 questions for training, 3,924 for validation, 3,198 for the test, with names as symbols already; here
-    they are dealt anew among 550, as A's code does. ardakani2019learning has this task with the attentive reader
+    they are drawn again from 550, as A's code does. ardakani2019learning has this task with the attentive reader
     (`paper`); ott2016recurrent has not. The vocabulary is all words of train. Documents are whole, 2000 words at
     most; statistics of a batch norm go as far as 400 words, the rest share those of the last. `books_cloze` stands
     in where the set is not at hand.
@@ -74,7 +66,7 @@ class CnnQa(Cloze):
     }
 
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
-        """The questions of the archive; minutes, but for the first time kept in a file."""
+        """The questions of the archive; computed in minutes the first time, then cached."""
         (file,) = self.files
         try:
             archive = fetch(file)
@@ -83,21 +75,21 @@ class CnnQa(Cloze):
             raise InputError(
                 f"{error}; or download cnn.tgz, the questions, with a browser from {ADDRESS} and put it at {place}"
             ) from None
-        rule = [Path(cloze.__file__).read_bytes(), Path(__file__).read_bytes()]
-        return cloze.kept("cnn", [file.sha256.encode(), *rule], lambda: self._make(archive))
+        code = [Path(module).read_bytes() for module in (cloze.__file__, __file__)]
 
-    def _make(self, archive: Path) -> dict[str, tuple[np.ndarray, ...]]:
-        return cloze.encode({split: questions(archive, folder) for split, folder in FOLDERS.items()}, self.entities)
+        def compute() -> dict[str, tuple[np.ndarray, ...]]:
+            return cloze.encode({split: questions(archive, folder) for split, folder in FOLDERS.items()}, self.entities)
+
+        return cloze.cached("cnn", [file.sha256.encode(), *code], compute)
 
 
 def questions(archive: Path, folder: str) -> Iterator[Example]:
-    """The questions of a folder of the archive, as they follow there; raises `InputError` where it is damaged."""
+    """The questions of a folder of the archive, in its order; raises `InputError` where it is damaged."""
     try:
-        with tarfile.open(archive, "r|*") as entries:
-            for entry in entries:
-                if entry.isfile() and f"questions/{folder}/" in entry.name and entry.name.endswith(".question"):
-                    yield question(entry.name, entries.extractfile(entry).read().decode("utf-8"))
-    except SPOILT as error:
+        for name, read in archives.files(archive, MOST):
+            if f"questions/{folder}/" in name and name.endswith(".question"):
+                yield question(name, read().decode("utf-8"))
+    except archives.DAMAGE as error:
         raise InputError(f"{archive} cannot be read: {error}") from None
 
 
@@ -109,5 +101,5 @@ def question(name: str, text: str) -> Example:
     parts = text.split("\n\n", 4)
     if len(parts) != 5 or cloze.GAP not in parts[2].split() or not parts[3].startswith(cloze.ENTITY):
         raise InputError(f"{name} is no question: an address, a document, a question, its answer and the entities")
-    _, document, asked, answer, _ = parts
-    return document.split(), asked.split(), answer.strip()
+    _, document, words, answer, _ = parts
+    return document.split(), words.split(), answer.strip()

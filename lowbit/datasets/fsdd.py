@@ -1,4 +1,4 @@
-"""Spoken digits: which one was said."""
+"""Recordings of single spoken digits."""
 
 import ast
 import dataclasses
@@ -10,10 +10,11 @@ from typing import ClassVar
 import numpy as np
 
 from lowbit import datasets
-from lowbit.datasets import speech, tarball
+from lowbit.datasets import archives, speech
+from lowbit.datasets.base import SPLITS
 from lowbit.datasets.download import File, fetch
-from lowbit.datasets.recipe import SMOKE, Recipe
-from lowbit.datasets.varied import Classified
+from lowbit.datasets.recipe import CPU, SMOKE, Recipe
+from lowbit.datasets.varied import Classified, joined
 from lowbit.registry import InputError
 
 COMMIT = "26eb9aaf76e81b692f806f9140c2d2777410d7a1"
@@ -26,16 +27,16 @@ COUNTS = {
 
 
 def assemble(archive: Path) -> bytes:
-    """Readme, recordings and what is told of the speakers, from a zip file of the repository, as a tar file."""
-    contents = tarball.members(archive, r"README\.md|recordings/\w+\.wav|metadata\.py")
+    """Readme, recordings and metadata of the speakers, from a zip file of the repository, as a tar file."""
+    contents = archives.members(archive, r"README\.md|recordings/\w+\.wav|metadata\.py")
     if "metadata.py" not in contents:
         raise FileNotFoundError("the archive holds no metadata.py")
     try:
-        told = ast.literal_eval(ast.parse(contents.pop("metadata.py")).body[-1].value)
-        contents["speakers.json"] = json.dumps(told, indent=1, sort_keys=True).encode()
+        speakers = ast.literal_eval(ast.parse(contents.pop("metadata.py")).body[-1].value)
+        contents["speakers.json"] = json.dumps(speakers, indent=1, sort_keys=True).encode()
     except (SyntaxError, LookupError, AttributeError, TypeError, ValueError, MemoryError, RecursionError):
-        raise ValueError("metadata.py of the archive does not end in what is known of the speakers") from None
-    return tarball.pack(contents)
+        raise ValueError("metadata.py of the archive does not end in a table of the speakers") from None
+    return archives.pack(contents)
 
 
 @datasets.register
@@ -67,12 +68,11 @@ class Fsdd(Classified):
     )
     recipes: ClassVar[dict[str, Recipe]] = {
         "smoke": dataclasses.replace(SMOKE, updates=40, evaluate_every=20, steps=24, valid_limit=64, test_limit=64),
-        "cpu": Recipe(
-            hidden=128, updates=800, steps=40, rate=1e-2, final_rate=5e-4, clip_masters=True, evaluate_every=100
-        ),
+        "cpu": dataclasses.replace(CPU, updates=800, batch=64, steps=40, evaluate_every=100),
         "paper": Recipe(hidden=200, updates=6000, steps=40, final_rate=1e-4, evaluate_every=200),
     }
 
+    facts = speech.facts
     split: str = "official"  # or "speaker": no speaker is in two parts
 
     def __post_init__(self):
@@ -86,25 +86,16 @@ class Fsdd(Classified):
 
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """Features and digits, by digit, speaker and number."""
-        contents = tarball.unpack(fetch(self.files[0]))
+        contents = archives.unpack(fetch(self.files[0]))
         waves = {name: functools.partial(contents.get, name) for name in sorted(contents) if name.endswith(".wav")}
-        found = speech.cepstra("fsdd", waves, RATE_HZ, speech.fingerprint(waves))
-        parts: dict[str, list] = {"train": [], "valid": [], "test": []}
-        for name, frames in zip(waves, found, strict=True):
-            digit, speaker, number = Path(name).stem.split("_")
-            parts[self._part(speaker, int(number))].append((speech.standardized(frames), int(digit)))
+        frames = [speech.standardized(part) for part in speech.cepstra("fsdd", waves, RATE_HZ)]
+        digits, speakers, numbers = zip(*(Path(name).stem.split("_") for name in waves), strict=True)
+        parts = list(map(self._part, speakers, map(int, numbers)))
+        splits = {split: [i for i, part in enumerate(parts) if part == split] for split in SPLITS}
         return {
-            part: (
-                np.array([len(frames) for frames, _ in chosen]),
-                np.concatenate([frames for frames, _ in chosen]),
-                np.array([digit for _, digit in chosen], np.uint8),
-            )
-            for part, chosen in parts.items()
+            split: (*joined([frames[i] for i in rows]), np.array([digits[i] for i in rows]).astype(np.uint8))
+            for split, rows in splits.items()
         }
-
-    def facts(self) -> dict[str, str | float]:
-        """The version of the library that made the features."""
-        return speech.versions()
 
     def _part(self, speaker: str, number: int) -> str:
         if self.split == "speaker":

@@ -6,7 +6,7 @@ from typing import ClassVar
 from lowbit import datasets
 from lowbit.datasets.download import File
 from lowbit.datasets.music import Music, rolls
-from lowbit.datasets.recipe import SMOKE, Recipe
+from lowbit.datasets.recipe import CPU, SMOKE, Recipe
 
 
 @datasets.register
@@ -27,14 +27,5 @@ class Jsb(Music):
     counts: ClassVar[dict[str, int]] = {"train": 229, "valid": 76, "test": 77, "outputs": 88}
     recipes: ClassVar[dict[str, Recipe]] = {
         "smoke": dataclasses.replace(SMOKE, valid_limit=16, test_limit=16),
-        "cpu": Recipe(
-            hidden=128,
-            updates=800,
-            batch=16,
-            steps=60,
-            rate=1e-2,
-            final_rate=5e-4,
-            clip_masters=True,
-            evaluate_every=50,
-        ),
+        "cpu": dataclasses.replace(CPU, updates=800, steps=60, evaluate_every=50),
     }

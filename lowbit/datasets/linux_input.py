@@ -1,25 +1,22 @@
 """The large program text in C that the papers use, for those who can download it."""
 
 import dataclasses
-import functools
 import hashlib
 from typing import ClassVar
 
-import numpy as np
-
 from lowbit import datasets
-from lowbit.datasets.base import Text
-from lowbit.datasets.download import File, fetch
+from lowbit.datasets.document import Document
+from lowbit.datasets.download import File
 from lowbit.datasets.recipe import CPU_TEXT, SMOKE, Recipe
 from lowbit.registry import InputError
 
-KNOWN = 2_452_464  # bytes at the beginning that we have seen
+KNOWN = 2_452_464  # bytes at the beginning whose checksum is known
 KNOWN_SHA256 = "42f6281b3aaebf3e6f8ca2215e53960f8b2b322fdd9f04814931b250918a766a"
 
 
 @datasets.register
 @dataclasses.dataclass(frozen=True)
-class LinuxInput(Text):
+class LinuxInput(Document):
     """The sources of the Linux kernel as karpathy2015visualizing prepared them: 101 symbols, cut 90 / 5 / 5.
 
     The original of `linux_kernel`: ardakani2019learning uses it with this split, with 512 units (`paper`);
@@ -47,17 +44,9 @@ class LinuxInput(Text):
         "paper": Recipe(hidden=512, updates=200 * 872, final_rate=1e-3),  # epochs, of the whole batches in one
     }
 
-    def read(self) -> dict[str, tuple[np.ndarray, ...]]:
-        """One text in three parts; the alphabet is that of all of it."""
-        content = fetch(self.files[0]).read_bytes()
-        if hashlib.sha256(content[:KNOWN]).hexdigest() != KNOWN_SHA256:
+    def text(self) -> str:
+        """The bytes of the file as Latin-1; raises `InputError` where the known beginning differs."""
+        text = super().text()
+        if hashlib.sha256(text[:KNOWN].encode("latin-1")).hexdigest() != KNOWN_SHA256:
             raise InputError(f"{self.title}: {self.files[0].name} does not begin as the known text does")
-        text = np.frombuffer(content, np.uint8)
-        codes = np.searchsorted(np.unique(text), text).astype(np.uint8)
-        first, last = self.counts["train"], self.counts["train"] + self.counts["valid"]
-        return {"train": (codes[:first],), "valid": (codes[first:last],), "test": (codes[last:],)}
-
-    @functools.cached_property
-    def alphabet(self) -> str:
-        """The bytes of the text in their order, as Latin-1 names them."""
-        return bytes(sorted(set(fetch(self.files[0]).read_bytes()))).decode("latin-1")
+        return text

@@ -1,18 +1,15 @@
 """A large program text in C, put together from the public sources of Linux."""
 
 import dataclasses
-import functools
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from lowbit import datasets, paths
-from lowbit.datasets import packed
-from lowbit.datasets.base import Text
-from lowbit.datasets.download import File, fetch
+from lowbit.datasets import archives
+from lowbit.datasets.document import Document
+from lowbit.datasets.download import File
 from lowbit.datasets.recipe import CPU_TEXT, SMOKE, Recipe
 
 RELEASE = "linux-4.1.5"
@@ -34,7 +31,7 @@ def assemble(archive: Path) -> bytes:
     """All `kernel/**/*.[ch]` of the release in `archive` behind one another, in our order."""
     contents = {
         name.removeprefix(f"{RELEASE}/"): read()
-        for name, read in packed.files(archive)
+        for name, read in archives.files(archive)
         if name.startswith(f"{RELEASE}/kernel/") and name.endswith((".c", ".h"))
     }
     return b"".join(contents[name] for name in order(contents))
@@ -42,7 +39,7 @@ def assemble(archive: Path) -> bytes:
 
 @datasets.register
 @dataclasses.dataclass(frozen=True)
-class LinuxKernel(Text):
+class LinuxKernel(Document):
     """The folder `kernel` of Linux 4.1.5 as one text of 101 kinds of bytes, cut 90 / 5 / 5.
 
     A stand-in, near but not equal: karpathy2015visualizing made a text of 6,206,996 characters, also of 101
@@ -70,15 +67,3 @@ class LinuxKernel(Text):
         "cpu": CPU_TEXT,
         "paper": Recipe(hidden=512, updates=200 * 873, final_rate=1e-3),  # epochs, of the whole batches in one
     }
-
-    def read(self) -> dict[str, tuple[np.ndarray, ...]]:
-        """One text in three parts; the alphabet is that of all of it."""
-        text = np.frombuffer(fetch(self.files[0]).read_bytes(), np.uint8)
-        codes = np.searchsorted(np.unique(text), text).astype(np.uint8)
-        first, last = self.counts["train"], self.counts["train"] + self.counts["valid"]
-        return {"train": (codes[:first],), "valid": (codes[first:last],), "test": (codes[last:],)}
-
-    @functools.cached_property
-    def alphabet(self) -> str:
-        """The bytes of the text in their order, as Latin-1 names them."""
-        return bytes(sorted(set(fetch(self.files[0]).read_bytes()))).decode("latin-1")

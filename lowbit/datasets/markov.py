@@ -1,4 +1,4 @@
-"""A text made here whose entropy is known, so that every score has an exact floor."""
+"""A generated text whose entropy is known: an exact lower bound of every score."""
 
 import bisect
 import dataclasses
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lowbit import datasets
-from lowbit.datasets.base import Text
+from lowbit.datasets.base import SPLITS, Text, cut
 from lowbit.datasets.recipe import SMOKE, Recipe
 from lowbit.registry import SEEDS, bounded
 
@@ -45,16 +45,14 @@ class Markov(Text):
 
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """Three parts of one long text."""
-        lengths = [self.counts[split] for split in ("train", "valid", "test")]
+        length = WARM_UP + sum(self.counts[split] for split in SPLITS)
         rows = np.cumsum(self.table, axis=2)[..., :-1].tolist()  # the last sum may miss 1 by a rounding
         before = last = 0
         text = bytearray()
-        for chance in self._generator("text").random(WARM_UP + sum(lengths)).tolist():
+        for chance in self._generator("text").random(length).tolist():
             before, last = last, bisect.bisect(rows[before][last], chance)
             text.append(last)
-        codes = np.frombuffer(text, np.uint8)[WARM_UP:]
-        train, valid, test = np.split(codes, np.cumsum(lengths)[:-1])
-        return {"train": (train,), "valid": (valid,), "test": (test,)}
+        return cut(np.frombuffer(text, np.uint8)[WARM_UP:], self.counts)
 
     @functools.cached_property
     def table(self) -> Float[np.ndarray, "before last next"]:
@@ -72,7 +70,7 @@ class Markov(Text):
         return float(share @ bits.ravel())
 
     def facts(self) -> dict[str, str | float]:
-        """The floor of every score."""
+        """The lower bound of every score."""
         return {"entropy_bits": self.entropy}
 
     def _generator(self, purpose: str) -> np.random.Generator:

@@ -1,29 +1,39 @@
-"""Problems made here whose solution is known: what came at the beginning decides the answer at the end."""
+"""Generated problems with known solutions, in which the first steps decide the answer at the last ones."""
 
 import abc
-from collections.abc import Iterator
+import dataclasses
 from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from lowbit.datasets.base import SPLITS, Shuffle, portions
-from lowbit.datasets.metrics import Batch
+from lowbit.datasets.base import SPLITS
+from lowbit.datasets.recipe import SMOKE, Recipe
 from lowbit.datasets.sequences import Sequences
 
 
 class Memory(Sequences):
-    """Sequences of equal length drawn from a seed, as many as needed for a network not to learn them by heart.
+    """Sequences of equal length drawn from a seed, too many for a network to learn by heart.
 
-    A leaf's `draw` gives what goes in, symbols (count time) or features (count time inputs), and what is
-    asked for, one answer a step (count time) or a sequence (count).
+    `draw` of a subclass returns the inputs, symbols (count time) or features (count time inputs), and the
+    answers, one a step (count time) or one a sequence (count).
     """
 
     licence: ClassVar[str] = "MIT, made here"
     sizes: ClassVar[dict[str, int]] = {"train": 20_000, "valid": 2_000, "test": 2_000}
 
-    seed: int  # of everything drawn
+    brief: ClassVar[Recipe]  # the budget `cpu`, but for the steps
+    length: int  # steps of a sequence
+    seed: int  # of all numbers drawn
+
+    @property
+    def recipes(self) -> dict[str, Recipe]:
+        """By budget, as long as the sequences; `paper` has batch, rate and updates of arjovsky2016unitary."""
+        cpu = dataclasses.replace(self.brief, steps=self.length)
+        return {
+            "smoke": dataclasses.replace(SMOKE, steps=self.length, valid_limit=64, test_limit=64),
+            "cpu": cpu,
+            "paper": dataclasses.replace(cpu, updates=20_000, batch=20, rate=1e-3, final_rate=1e-3),
+        }
 
     @abc.abstractmethod
     def draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -33,17 +43,5 @@ class Memory(Sequences):
         """Each split from a generator of its own."""
         return {split: self.draw(self.sizes[split], self._generator(split)) for split in SPLITS}
 
-    def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
-        """Whole sequences side by side (`steps` is theirs), shuffled where a generator is given."""
-        x, y = (torch.from_numpy(array[: limit or len(array)]) for array in self.splits[split])
-        order = torch.arange(len(x)) if generator is None else torch.randperm(len(x), generator=generator)
-        for picked in order.split(batch) if generator is None else portions(order, batch, split):
-            yield Batch(wide(x[picked]).transpose(0, 1), wide(y[picked]).movedim(0, -1), fresh=True)
-
     def _generator(self, split: str) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64([self.seed, *split.encode()]))
-
-
-def wide(values: Tensor) -> Tensor:
-    """The type that networks take: real numbers as they are, symbols as whole numbers of 64 bits."""
-    return values if values.is_floating_point() else values.long()

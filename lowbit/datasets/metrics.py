@@ -1,4 +1,4 @@
-"""Scores: what a network is trained on and what a table shows, each a mean over points of a summed amount."""
+"""Losses and scores: means over points of a summed amount."""
 
 import dataclasses
 import functools
@@ -19,11 +19,11 @@ IGNORED = -1  # a target that is padding: no loss and no point
 
 
 class Batch(NamedTuple):
-    """Sequences side by side, time first; padding is at their end."""
+    """Sequences in parallel, time first, padded at their end."""
 
-    x: Any  # symbols (time batch), features (time batch inputs), or what the network of a task takes
-    # What the task asks for: (time batch) a target a step, (batch) one a sequence, (batch labels) a labelling,
-    # (time batch keys) which keys sound; padding is -1.
+    x: Any  # symbols (time batch), features (time batch inputs), or other inputs of the network of a task
+    # Targets: (time batch) one a step, (batch) one a sequence, (batch labels) a labelling, (time batch keys) the
+    # keys that sound; padding is -1.
     y: Tensor
     fresh: bool = True  # whether the state starts at zero; else it goes on from the batch before
     lengths: Tensor | None = None  # (batch) steps of each sequence; none: all are whole
@@ -33,12 +33,10 @@ class Batch(NamedTuple):
         return _move(self, device)
 
 
-def _move(told: Any, device) -> Any:
-    if isinstance(told, Tensor):
-        return told.to(device)
-    if isinstance(told, tuple):
-        return type(told)(*(_move(part, device) for part in told))
-    return told
+def _move(value: Any, device) -> Any:
+    if isinstance(value, tuple):
+        return type(value)(*(_move(part, device) for part in value))
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def cross_entropy(outputs: Float[Tensor, "*points symbols"], batch: Batch) -> Float[Tensor, ""]:
@@ -47,22 +45,22 @@ def cross_entropy(outputs: Float[Tensor, "*points symbols"], batch: Batch) -> Fl
 
 
 def mistakes(outputs: Float[Tensor, "*points classes"], batch: Batch) -> Float[Tensor, ""]:
-    """How many points the likeliest class misses."""
+    """The number of points that the likeliest class misses."""
     return ((outputs.argmax(-1) != batch.y) & (batch.y != IGNORED)).sum().to(outputs.dtype)
 
 
 def squared(outputs: Float[Tensor, "batch 1"], batch: Batch) -> Float[Tensor, ""]:
-    """The summed squares of what one number a sequence is off."""
+    """The summed squares of the errors of one number a sequence."""
     return (outputs[:, 0] - batch.y).square().sum()
 
 
 def targets(batch: Batch) -> int:
-    """How many targets are no padding."""
+    """The number of targets that are no padding."""
     return int((batch.y != IGNORED).sum())
 
 
 def same(mean: float) -> float:
-    """The mean itself."""
+    """The mean itself; also the standard deviation of one point of a mean surprise, as of exponential numbers."""
     return mean
 
 
@@ -77,22 +75,17 @@ def percent(share: float) -> float:
 
 
 def perplexity(nats: float) -> float:
-    """As many equally likely choices as would be as hard; infinite past what a number holds."""
+    """The number of equally likely choices of the same entropy; infinite where it overflows."""
     return math.exp(nats) if nats < 700 else math.inf
 
 
-def of_surprise(score: float) -> float:
-    """The standard deviation of one point of a mean surprise: as of an exponential distribution, the mean itself."""
-    return score
-
-
 def of_choices(score: float) -> float:
-    """The same in the unit of a perplexity."""
+    """The standard deviation of one point, in the unit of a perplexity."""
     return score * math.log(max(score, 1.0))
 
 
 def of_mistakes(score: float) -> float:
-    """The same of a share in hundredths: binomial, and from a half on that of a half, as edits can pass the whole.
+    """The same of a share in hundredths: binomial; above a half that of a half, as edits can exceed the total.
 
     >>> of_mistakes(20.0), of_mistakes(120.0)
     (40.0, 50.0)
@@ -115,7 +108,7 @@ class Metric:
     total: Callable[[Any, Batch], Tensor]  # of network outputs and a batch, summed over its points
     scale: Callable[[float], float]  # from the mean to the score
     points: Callable[[Batch], int] = targets
-    deviation: Callable[[float], float] = of_surprise  # of one point, in the unit of the score, at that score
+    deviation: Callable[[float], float] = same  # of one point, in the unit of the score, at that score
     places: int = 3  # decimals that a score is printed with
 
     def __call__(self, total: float, points: int) -> float:
@@ -123,7 +116,7 @@ class Metric:
         return self.scale(total / points)
 
 
-share = functools.partial(Metric, scale=percent, deviation=of_mistakes, places=1)  # of points that are mistaken
+share = functools.partial(Metric, scale=percent, deviation=of_mistakes, places=1)  # of points that are wrong
 
 NATS = Metric("nats", "nats", cross_entropy, same)
 BITS_PER_CHARACTER = Metric("bpc", "bits per character", cross_entropy, bits)
@@ -137,35 +130,29 @@ def alignment_nats(outputs: Float[Tensor, "time batch labels"], batch: Batch) ->
     Its mean is over labels, so that long sequences weigh as much as they are long. It is infinite where a
     sequence has too few frames for its labels: no zero hides that.
     """
-    known = batch.y != IGNORED
+    labels = (batch.y != IGNORED).sum(1)
     steps = batch.lengths
     if steps is None:
         steps = torch.full((outputs.shape[1],), len(outputs), device=outputs.device)
-    return F.ctc_loss(
-        outputs.log_softmax(-1), batch.y.clamp(min=0), steps, known.sum(1), blank=ctc.BLANK, reduction="sum"
-    )
+    return F.ctc_loss(outputs.log_softmax(-1), batch.y.clamp(min=0), steps, labels, blank=ctc.BLANK, reduction="sum")
 
 
 def edits(references: list[str], hypotheses: list[str]) -> int:
-    """How many words must be replaced, left out or put in; raises `InputError` without jiwer."""
+    """The number of words to replace, delete or insert; raises `InputError` without jiwer."""
     try:
         import jiwer
     except ImportError:
         raise InputError("error rates need jiwer; install it with: pip install 'lowbit[audio]'") from None
-    found = jiwer.process_words(references, hypotheses)
-    return found.substitutions + found.deletions + found.insertions
+    counts = jiwer.process_words(references, hypotheses)
+    return counts.substitutions + counts.deletions + counts.insertions
 
 
-def label_edits(decode: ctc.Decode, outputs: Float[Tensor, "time batch labels"], batch: Batch) -> Float[Tensor, ""]:
-    """How many labels of what is decoded must be edited."""
-    said = decode(outputs, batch.lengths)
-    return outputs.new_tensor(edits([spelled(each) for each in labellings(batch)], [spelled(each) for each in said]))
-
-
-def word_edits(decode: ctc.Decode, outputs: Float[Tensor, "time batch labels"], batch: Batch) -> Float[Tensor, ""]:
-    """How many words, between spaces, of what is decoded must be edited."""
-    said = decode(outputs, batch.lengths)
-    return outputs.new_tensor(edits([worded(each) for each in labellings(batch)], [worded(each) for each in said]))
+def label_edits(
+    write: Callable, decode: ctc.Decode, outputs: Float[Tensor, "time batch labels"], batch: Batch
+) -> Float[Tensor, ""]:
+    """The number of edits from the decoded labels to the targets, in units of the words that `write` makes of them."""
+    decoded = decode(outputs, batch.lengths)
+    return outputs.new_tensor(edits([*map(write, labellings(batch))], [*map(write, decoded)]))
 
 
 def labellings(batch: Batch) -> list[list[int]]:
@@ -189,28 +176,28 @@ def worded(labels: list[int]) -> str:
 
 
 def words(batch: Batch) -> int:
-    """How many words there are."""
+    """The number of words."""
     return sum(len(worded(labels).split()) for labels in labellings(batch))
 
 
 def wrong(decode: ctc.Decode, outputs: Float[Tensor, "time batch labels"], batch: Batch) -> Float[Tensor, ""]:
-    """How many sequences are not decoded to the letter."""
+    """The number of sequences with an error."""
     pairs = zip(decode(outputs, batch.lengths), labellings(batch), strict=True)
-    return outputs.new_tensor(sum(said != labels for said, labels in pairs))
+    return outputs.new_tensor(sum(decoded != labels for decoded, labels in pairs))
 
 
 def sequences(batch: Batch) -> int:
-    """How many sequences there are."""
+    """The number of sequences."""
     return len(batch.y)
 
 
 NATS_PER_LABEL = Metric("label_nats", "nats per label", alignment_nats, same)
-LABEL_ERROR = share("label_error_percent", "% label errors", functools.partial(label_edits, ctc.greedy))
-LABEL_ERROR_BEAM = share("label_error_percent_beam", "% label errors", functools.partial(label_edits, ctc.beam))
-WORD_ERROR = share("word_error_percent", "% word errors", functools.partial(word_edits, ctc.greedy), points=words)
-WORD_ERROR_BEAM = share(
-    "word_error_percent_beam", "% word errors", functools.partial(word_edits, ctc.beam), points=words
-)
+greedy_labels, beam_labels = (functools.partial(label_edits, spelled, decode) for decode in (ctc.greedy, ctc.beam))
+greedy_words, beam_words = (functools.partial(label_edits, worded, decode) for decode in (ctc.greedy, ctc.beam))
+LABEL_ERROR = share("label_error_percent", "% label errors", greedy_labels)
+LABEL_ERROR_BEAM = share("label_error_percent_beam", "% label errors", beam_labels)
+WORD_ERROR = share("word_error_percent", "% word errors", greedy_words, points=words)
+WORD_ERROR_BEAM = share("word_error_percent_beam", "% word errors", beam_words, points=words)
 SEQUENCE_ERROR = share(
     "sequence_error_percent", "% wrong sequences", functools.partial(wrong, ctc.greedy), points=sequences
 )
@@ -218,13 +205,13 @@ SQUARED_ERROR = Metric("squared_error", "mean squared error", squared, same, seq
 
 
 def key_nats(outputs: Float[Tensor, "time batch keys"], batch: Batch) -> Float[Tensor, ""]:
-    """The cross entropy in nats of every key's sounding or not, summed over keys and frames that are no padding."""
-    known = (batch.y != IGNORED).to(outputs.dtype)
-    return F.binary_cross_entropy_with_logits(outputs, batch.y.clamp(min=0), known, reduction="sum")
+    """The cross entropy in nats of the state of every key, summed over keys and frames that are no padding."""
+    weight = (batch.y != IGNORED).to(outputs.dtype)
+    return F.binary_cross_entropy_with_logits(outputs, batch.y.clamp(min=0), weight, reduction="sum")
 
 
 def frames(batch: Batch) -> int:
-    """How many frames are no padding."""
+    """The number of frames that are no padding."""
     return int((batch.y[..., 0] != IGNORED).sum())
 
 

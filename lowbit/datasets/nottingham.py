@@ -9,7 +9,8 @@ from jaxtyping import Int, UInt8
 from lowbit import datasets
 from lowbit.datasets.download import File
 from lowbit.datasets.music import Music, rolls
-from lowbit.datasets.recipe import SMOKE, Recipe
+from lowbit.datasets.recipe import CPU, SMOKE, Recipe
+from lowbit.datasets.varied import joined
 from lowbit.registry import InputError
 
 COUNTS = {
@@ -36,9 +37,7 @@ class Nottingham(Music):
     )
     recipes: ClassVar[dict[str, Recipe]] = {
         "smoke": dataclasses.replace(SMOKE, valid_limit=8, test_limit=8),
-        "cpu": Recipe(
-            hidden=128, updates=2000, batch=32, rate=1e-2, final_rate=5e-4, clip_masters=True, evaluate_every=200
-        ),
+        "cpu": dataclasses.replace(CPU, updates=2000, batch=32, evaluate_every=200),
     }
 
     split: str = "published"  # or "disjoint": no piece of train is in another part
@@ -53,17 +52,15 @@ class Nottingham(Music):
         return COUNTS[self.split]
 
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
-        """Lengths and frames of the parts of the file, without pieces of train in the others where so asked."""
+        """Lengths and frames of the parts of the file; the pieces of train are left out of the others if `disjoint`."""
         splits = super().read()
-        if self.split == "published":
-            return splits
-        known = {piece.tobytes() for piece in apart(*splits["train"])}
-        for part in ("valid", "test"):
-            new = [piece for piece in apart(*splits[part]) if piece.tobytes() not in known]
-            splits[part] = np.array([len(piece) for piece in new]), np.concatenate(new)
+        if self.split == "disjoint":
+            train = {piece.tobytes() for piece in pieces(*splits["train"])}
+            for part in ("valid", "test"):
+                splits[part] = joined([piece for piece in pieces(*splits[part]) if piece.tobytes() not in train])
         return splits
 
 
-def apart(lengths: Int[np.ndarray, " count"], frames: UInt8[np.ndarray, "total keys"]) -> list[np.ndarray]:
+def pieces(lengths: Int[np.ndarray, " count"], frames: UInt8[np.ndarray, "total keys"]) -> list[np.ndarray]:
     """The frames of each piece."""
     return np.split(frames, lengths.cumsum()[:-1])

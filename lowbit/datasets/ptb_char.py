@@ -8,11 +8,16 @@ import numpy as np
 from jaxtyping import UInt8
 
 from lowbit import datasets
-from lowbit.datasets.base import Text
+from lowbit.datasets.base import SPLITS, Text
 from lowbit.datasets.download import File, fetch
 from lowbit.datasets.recipe import BRIEF_TEXT, CPU_TEXT, LONG_TEXT, SEARCH_TEXT, SMOKE, Recipe
 
 ARCHIVE = "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz#./simple-examples/data/"
+
+
+def part(name: str, sha256: str, size: int) -> File:
+    """One of the three files."""
+    return File(f"ptb_char/{name}", sha256, size, (ARCHIVE + name,))
 
 
 @datasets.register
@@ -31,24 +36,9 @@ class PtbChar(Text):
     reference: ClassVar[str] = "mikolov2012subword"
     licence: ClassVar[str] = "no open licence (LDC99T42, Dow Jones); fetched by each reader for research"
     files: ClassVar[tuple[File, ...]] = (
-        File(
-            "ptb_char/ptb.char.train.txt",
-            "e313d91425e06c4f0a8fb6e881dcce0c291f2a0e9f4dda54833069b122f91da9",
-            10_034_964,
-            (ARCHIVE + "ptb.char.train.txt",),
-        ),
-        File(
-            "ptb_char/ptb.char.valid.txt",
-            "21661f63ec355085879458b6524644d4add5573541b4be14fb52ab2e2e995eb8",
-            786_084,
-            (ARCHIVE + "ptb.char.valid.txt",),
-        ),
-        File(
-            "ptb_char/ptb.char.test.txt",
-            "1ef5607ac3c463b16e38bfe7900dd3bfc91de5a96e0f21e7eab5188b465b8ebe",
-            884_846,
-            (ARCHIVE + "ptb.char.test.txt",),
-        ),
+        part("ptb.char.train.txt", "e313d91425e06c4f0a8fb6e881dcce0c291f2a0e9f4dda54833069b122f91da9", 10_034_964),
+        part("ptb.char.valid.txt", "21661f63ec355085879458b6524644d4add5573541b4be14fb52ab2e2e995eb8", 786_084),
+        part("ptb.char.test.txt", "1ef5607ac3c463b16e38bfe7900dd3bfc91de5a96e0f21e7eab5188b465b8ebe", 884_846),
     )
     counts: ClassVar[dict[str, int]] = {"train": 5_017_482, "valid": 393_042, "test": 442_423, "outputs": 50}
     recipes: ClassVar[dict[str, Recipe]] = {
@@ -63,8 +53,8 @@ class PtbChar(Text):
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """The three files without their blanks; the alphabet is that of train."""
         alphabet = np.frombuffer(self.alphabet.encode(), np.uint8)
-        train, valid, test = (np.searchsorted(alphabet, _text(file)).astype(np.uint8) for file in self.files)
-        return {"train": (train,), "valid": (valid,), "test": (test,)}
+        codes = (np.searchsorted(alphabet, _text(file)).astype(np.uint8) for file in self.files)
+        return {split: (part,) for split, part in zip(SPLITS, codes, strict=True)}
 
     @functools.cached_property
     def alphabet(self) -> str:

@@ -34,7 +34,7 @@ def encode(texts: list[str]) -> list[UInt16[np.ndarray, " time"]]:
     """
     words = [text.replace("\n", f" {END} ").split() for text in texts]
     codes = {word: code for code, word in enumerate(sorted(set(words[0])))}
-    return [np.array([codes[word] for word in each], np.uint16) for each in words]
+    return [np.array([codes[word] for word in text], np.uint16) for text in words]
 
 
 @datasets.register

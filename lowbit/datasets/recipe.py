@@ -1,23 +1,23 @@
-"""How long and how hard to train: a recipe for each budget, and those that several datasets share."""
+"""Recipes of training, one for each budget of a dataset, and those that several datasets share."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a network is sized and trained on a dataset within a budget."""
+    """Sizes of a network and settings of its training within a budget."""
 
     hidden: int  # units of a layer
     updates: int  # steps of the optimizer, at most
     layers: int = 1
     bidirectional: bool = False
-    embedding: int = 0  # size of a learned vector for each symbol; 0: symbols go in one-hot
-    dropout: float = 0.0  # share of inputs, of outputs between layers and of what is read out, dropped in training
-    # How master weights start: "uniform" within Glorot's bound, twice A's scale; "levels", uniform within
+    embedding: int = 0  # size of a learned vector for each symbol; 0: symbols are one-hot
+    dropout: float = 0.0  # share of inputs, of outputs between layers and of the last outputs, dropped in training
+    # The initial master weights: "uniform" within Glorot's bound, twice A's scale; "levels", uniform within
     # `Quantizer.bound`, so that every level is in use; "orthogonal", as A's character code.
     init: str = "uniform"
     start: str = "zero"  # the state before a sequence; or "learned", as A's code, or "noisy", as A's on MNIST
-    batch: int = 64  # sequences an update sees
+    batch: int = 64  # sequences of an update
     steps: int = 100  # of a segment: truncated backpropagation through time
     carry: bool = False  # the state of a segment starts the next; else it starts at zero, as in A
     optimizer: str = "adam"  # or "sgd"
@@ -35,7 +35,7 @@ class Recipe:
     test_limit: int = 0  # the same of the test split
 
 
-# Proves that everything works, in seconds; its scores say nothing.
+# Seconds, to run everything once; its scores mean nothing.
 SMOKE = Recipe(
     hidden=32,
     updates=100,
@@ -48,20 +48,15 @@ SMOKE = Recipe(
     test_limit=4_000,
 )
 
-# Minutes on one core: a text is seen twice or so, which the high rate and the clipped masters make the most of.
-CPU_TEXT = Recipe(
-    hidden=192,
-    updates=3000,
-    batch=32,
-    rate=2e-2,
-    final_rate=5e-4,
-    clip_masters=True,
-    valid_limit=50_000,
-)
+# Minutes on one core, for sequences.
+CPU = Recipe(hidden=128, updates=1000, batch=16, rate=1e-2, final_rate=5e-4, clip_masters=True)
+
+# Minutes on one core, for texts: about two epochs, which a high rate and clipped masters use best.
+CPU_TEXT = dataclasses.replace(CPU, hidden=192, updates=3000, batch=32, rate=2e-2, valid_limit=50_000)
 BRIEF_TEXT = dataclasses.replace(CPU_TEXT, hidden=128, updates=1000, evaluate_every=250, test_limit=100_000)
 
-# About an hour on one core: the committed evidence. A text is seen fifteen times or so, where it is as long as the
-# Penn Treebank. Rate, clipping and start of the masters are chosen for each method at a tenth of it, in fewer units.
+# About an hour on one core, for the committed records: about fifteen epochs of the Penn Treebank. Rate, clipping and
+# start of the masters are chosen for each method at a tenth of it, in fewer units.
 LONG_TEXT = Recipe(hidden=256, updates=12_000, rate=6e-3, final_rate=1.5e-4, evaluate_every=1000)
 SEARCH_TEXT = dataclasses.replace(
     LONG_TEXT, hidden=128, updates=1200, evaluate_every=300, valid_limit=50_000, test_limit=20_000

@@ -1,4 +1,4 @@
-"""Sequences of equal length, each with a class to be named after its last step."""
+"""Sequences of equal length, each with a class."""
 
 import functools
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from lowbit.datasets.recipe import Recipe
 
 
 class Sequences(Dataset):
-    """Sequences of equal length with one class each; the task is to name it after the last step.
+    """Sequences of equal length with one class each, which is predicted after the last step.
 
-    A leaf's `read` gives two arrays a split: features (count time inputs) and classes (count).
+    `read` of a subclass returns two arrays for each split: features (count time inputs) and classes (count).
     """
 
     task: ClassVar[str] = "classify"
@@ -34,28 +34,33 @@ class Sequences(Dataset):
         return self._count(self.splits)
 
     def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
-        """Whole sequences side by side (`steps` is theirs), shuffled where a generator is given."""
-        x, y = (torch.from_numpy(array[: limit or len(array)]) for array in self.splits[split])
+        """Whole sequences (`steps` is ignored), shuffled where a generator is given."""
+        x, y = (torch.from_numpy(array[: limit or None]) for array in self.splits[split])
         order = torch.arange(len(x)) if generator is None else torch.randperm(len(x), generator=generator)
-        for picked in order.split(batch) if generator is None else portions(order, batch, split):
-            yield Batch(x[picked].transpose(0, 1).float(), y[picked].long(), fresh=True)
+        for chosen in order.split(batch) if generator is None else portions(order, batch, split):
+            yield Batch(_widened(x[chosen]).transpose(0, 1), _widened(y[chosen]).movedim(0, -1))
 
     def streams(self, split: str, batch: int, steps: int, limit: int = 0) -> Iterator[Batch]:
         """The same as `batches` in order: nothing is carried from one sequence to the next."""
         return self.batches(split, batch, steps, limit=limit)
 
     def alone(self, split: str, limit: int = 0) -> Iterator[Batch]:
-        """Side by side, which is one by one: with population statistics no sequence touches another."""
+        """In batches: with population statistics no sequence depends on another."""
         return self.batches(split, 256, 0, limit=limit)
 
     def least(self, recipe: Recipe) -> int:
-        """All that stand side by side."""
+        """The sequences of one batch."""
         return recipe.batch
 
     def baselines(self, limit: int = 0) -> dict[str, float]:
-        """The commonest class of train for all."""
+        """The score of the most frequent class of train."""
         (_, train), (_, test) = self.splits["train"], self.splits["test"]
         return {"most frequent": 100.0 * float((test[: limit or None] != np.bincount(train).argmax()).mean())}
 
     def _count(self, splits: dict[str, tuple[np.ndarray, ...]]) -> int:
         return 1 + max(int(classes.max()) for _, classes in splits.values())
+
+
+def _widened(values: torch.Tensor) -> torch.Tensor:
+    """Real numbers as they are, integers as integers of 64 bits, which networks take."""
+    return values if values.is_floating_point() else values.long()

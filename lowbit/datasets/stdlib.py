@@ -1,4 +1,4 @@
-"""Real text that every reader has: the source files of the Python that runs."""
+"""The source files of the running Python: text that needs no download."""
 
 import dataclasses
 import hashlib
@@ -13,19 +13,17 @@ from typing import ClassVar
 import numpy as np
 
 from lowbit import datasets
-from lowbit.datasets.base import Text
+from lowbit.datasets.base import SPLITS, Text
 from lowbit.datasets.recipe import CPU_TEXT, SMOKE, Recipe
 from lowbit.registry import InputError
 
-LEFT_OUT = {
+EXCLUDED = {
     *("test", "tests", "site-packages", "dist-packages", "__pycache__"),
     *("idlelib", "lib2to3"),  # gone or going with the Python version
     *("encodings", "pydoc_data"),  # tables, not programs
 }
 OTHER = "\x7f"  # the one symbol for tabs and for all that is not ASCII
 PIECE = 2000  # characters, and on to the end of the line
-
-
 TOUR = dataclasses.replace(
     CPU_TEXT, hidden=96, updates=300, steps=48, evaluate_every=100, calibration=8, valid_limit=15_000, test_limit=15_000
 )
@@ -48,21 +46,17 @@ class Stdlib(Text):
     reference: ClassVar[str] = "python2024library"
     licence: ClassVar[str] = "PSF-2.0, read where it is installed"
     counts: ClassVar[dict[str, int]] = {"train": 2_400_000, "valid": 300_000, "test": 300_000, "outputs": 97}
-    recipes: ClassVar[dict[str, Recipe]] = {
-        "smoke": SMOKE,
-        "tour": TOUR,
-        "cpu": CPU_TEXT,
-    }
+    recipes: ClassVar[dict[str, Recipe]] = {"smoke": SMOKE, "tour": TOUR, "cpu": CPU_TEXT}
 
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """The pieces of each split in the order of their hashes, up to its length."""
         root = Path(sysconfig.get_paths()["stdlib"])
-        pieces: dict[str, list[tuple[int, str]]] = {"train": [], "valid": [], "test": []}
+        pieces: dict[str, list[tuple[int, str]]] = {split: [] for split in SPLITS}
         for path in sources(root):
             name = path.relative_to(root).as_posix()
             for number, piece in enumerate(cut(path.read_text("utf-8", errors="replace"))):
                 pieces[split_of(name)].append((_hash(f"{name} {number}"), piece))
-        return {split: (self._codes_of(split, found),) for split, found in pieces.items()}
+        return {split: (self._encoded(split, part),) for split, part in pieces.items()}
 
     @property
     def alphabet(self) -> str:
@@ -73,7 +67,7 @@ class Stdlib(Text):
         """The version of Python whose files these are."""
         return {"python": platform.python_version()}
 
-    def _codes_of(self, split: str, pieces: list[tuple[int, str]]) -> np.ndarray:
+    def _encoded(self, split: str, pieces: list[tuple[int, str]]) -> np.ndarray:
         text = re.sub(r"[^\n -~]", OTHER, "".join(piece for _, piece in sorted(pieces)))
         length = self.counts[split]
         if len(text) < length:
@@ -91,7 +85,7 @@ class Stdlib(Text):
 def sources(root: Path) -> Iterator[Path]:
     """The Python files below `root`, without tests, tables and what is not part of every version."""
     for folder, below, names in os.walk(root):
-        below[:] = [name for name in below if name not in LEFT_OUT and not name.startswith("config-")]
+        below[:] = [name for name in below if name not in EXCLUDED and not name.startswith("config-")]
         for name in names:
             if name.endswith(".py") and not name.startswith("_sysconfigdata"):
                 yield Path(folder, name)

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from lowbit import datasets
-from lowbit.datasets import packed
-from lowbit.datasets.base import Text
+from lowbit.datasets import archives
+from lowbit.datasets.base import Text, cut
 from lowbit.datasets.download import File, fetch
 from lowbit.datasets.recipe import CPU_TEXT, SMOKE, Recipe
 from lowbit.registry import InputError
@@ -24,11 +24,9 @@ RECIPES = {
 
 
 def parts(text: bytes) -> dict[str, tuple[np.ndarray, ...]]:
-    """The text as places in the alphabet, cut 90 / 5 / 5; what is not of the alphabet becomes 255."""
+    """The text as places in the alphabet, cut 90 / 5 / 5; a symbol outside of the alphabet becomes 255."""
     places = bytes(ALPHABET.find(symbol) % 256 for symbol in range(256))
-    codes = np.frombuffer(bytearray(text).translate(places), np.uint8)
-    first, last = COUNTS["train"], COUNTS["train"] + COUNTS["valid"]
-    return {"train": (codes[:first],), "valid": (codes[first:last],), "test": (codes[last:],)}
+    return cut(np.frombuffer(bytearray(text).translate(places), np.uint8), COUNTS)
 
 
 @datasets.register
@@ -60,8 +58,8 @@ class Text8(Text):
         """The one member of the archive in three parts."""
         path = fetch(self.files[0])
         try:
-            return parts(packed.read(path, "text8", sum(COUNTS.values())))
-        except packed.SPOILT as error:
+            return parts(archives.read(path, "text8", sum(COUNTS.values())))
+        except archives.DAMAGE as error:
             raise InputError(f"{path}: {error}") from None
 
     @property

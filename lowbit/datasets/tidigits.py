@@ -10,11 +10,12 @@ import numpy as np
 
 from lowbit import datasets, paths
 from lowbit.datasets import metrics, speech
-from lowbit.datasets.recipe import SMOKE, Recipe
+from lowbit.datasets.base import SPLITS
+from lowbit.datasets.recipe import CPU, SMOKE, Recipe
 from lowbit.datasets.varied import Transcribed
 from lowbit.registry import InputError
 
-FOLDER = "LOWBIT_TIDIGITS"  # the variable that names where the corpus lies
+FOLDER = "LOWBIT_TIDIGITS"  # the environment variable with the folder of the corpus
 LAYOUT = "{train,test}/{man,woman}/SPEAKER/DIGITS.wav"
 RATE_HZ = 20_000
 
@@ -22,7 +23,7 @@ RATE_HZ = 20_000
 @datasets.register
 @dataclasses.dataclass(frozen=True)
 class Tidigits(Transcribed):
-    """Strings of one to seven digits, zero to nine and oh, by adults (leonard1984database): the digits said.
+    """Strings of one to seven digits, zero to nine and oh, by adults (leonard1984database).
 
     ott2016recurrent trains a GRU on this corpus; more than that it quantizes weights and biases we could not
     establish, so the task (digit strings by connectionist temporal classification, not single digits), the
@@ -49,48 +50,34 @@ class Tidigits(Transcribed):
     counts: ClassVar[dict[str, int]] = {"train": 7761, "valid": 862, "test": 8700, "outputs": 12}
     recipes: ClassVar[dict[str, Recipe]] = {
         "smoke": dataclasses.replace(SMOKE, updates=20, evaluate_every=10, batch=8, valid_limit=16, test_limit=16),
-        "cpu": Recipe(
-            hidden=128,
-            updates=1000,
-            batch=16,
-            steps=80,
-            rate=1e-2,
-            final_rate=5e-4,
-            clip_norm=1.0,
-            clip_masters=True,
-            valid_limit=200,
-        ),
+        "cpu": dataclasses.replace(CPU, steps=80, clip_norm=1.0, valid_limit=200),
         "paper": Recipe(hidden=200, updates=20_000, batch=32, steps=80, rate=2e-3, final_rate=1e-4, clip_norm=1.0),
     }
 
+    facts = speech.facts
+
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """Features and digits, by speaker and string."""
-        folder = Path(os.environ.get(FOLDER, paths.raw() / "tidigits"))
-        listed = {part: utterances(folder, part) for part in ("train", "test")}
-        cut = self.counts["train"]
-        expected = {"train": cut + self.counts["valid"], "test": self.counts["test"]}
-        for part, names in listed.items():
-            if len(names) != expected[part]:
+        folder, cut = Path(os.environ.get(FOLDER, paths.raw() / "tidigits")), self.counts["train"]
+        names: list[str] = []
+        for part, expected in (("train", cut + self.counts["valid"]), ("test", self.counts["test"])):
+            recordings = utterances(folder, part)
+            if len(recordings) != expected:
                 raise InputError(
-                    f"{self.title}: {folder / part} holds {len(names)} recordings of men and women, must be "
-                    f"{expected[part]}; {FOLDER} names the folder with {LAYOUT} of LDC93S10, which needs a licence "
+                    f"{self.title}: {folder / part} holds {len(recordings)} recordings of men and women, must be "
+                    f"{expected}; {FOLDER} names the folder with {LAYOUT} of LDC93S10, which needs a licence "
                     "(https://catalog.ldc.upenn.edu/LDC93S10)"
                 )
-        names = [*listed["train"], *listed["test"]]
+            names += recordings
         waves = {str(folder / name): (folder / name).read_bytes for name in names}
-        found = speech.cepstra("tidigits", waves, RATE_HZ, speech.fingerprint(waves))
-        frames = [speech.standardized(part) for part in found]
-        texts = [Path(name).stem[:-1] for name in names]
-        cuts = {"train": slice(cut), "valid": slice(cut, expected["train"]), "test": slice(expected["train"], None)}
-        return {part: self.arrays(names[chosen], frames[chosen], texts[chosen]) for part, chosen in cuts.items()}
-
-    def facts(self) -> dict[str, str | float]:
-        """The version of the library that made the features."""
-        return speech.versions()
+        frames = [speech.standardized(part) for part in speech.cepstra("tidigits", waves, RATE_HZ)]
+        texts, ends = [Path(name).stem[:-1] for name in names], [0, cut, cut + self.counts["valid"], len(names)]
+        parts = zip(SPLITS, map(slice, ends, ends[1:]), strict=False)
+        return {split: self.arrays(names[part], frames[part], texts[part]) for split, part in parts}
 
 
 def utterances(folder: Path, part: str) -> list[str]:
     """The adults' recordings of a part, below `folder`, by speaker and string."""
-    found = [path for adult in ("man", "woman") for path in (folder / part / adult).glob("*/*.wav")]
-    digits = [path for path in found if re.fullmatch(r"[1-9zo]+[ab]", path.stem)]
+    waves = [path for adult in ("man", "woman") for path in (folder / part / adult).glob("*/*.wav")]
+    digits = [path for path in waves if re.fullmatch(r"[1-9zo]+[ab]", path.stem)]
     return [str(path.relative_to(folder)) for path in sorted(digits, key=lambda path: (path.parent.name, path.name))]

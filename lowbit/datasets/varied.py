@@ -1,7 +1,8 @@
-"""Sequences of different lengths: padded at their end, side by side with those of about their length."""
+"""Sequences of different lengths, padded at their end, in batches of about the same length."""
 
-import collections
+import dataclasses
 import itertools
+import statistics
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -14,21 +15,21 @@ from torch.nn.utils.rnn import pad_sequence
 from lowbit.datasets import metrics
 from lowbit.datasets.base import Dataset, Shuffle, portions
 from lowbit.datasets.metrics import IGNORED, Batch
-from lowbit.datasets.recipe import Recipe
+from lowbit.datasets.recipe import CPU, Recipe
 from lowbit.registry import InputError
 
 GROUP = 20  # batches within which sequences are sorted by length, as in A's question answering
-ALONE = 64  # sequences side by side where none sees another
+ALONE = 64  # sequences of a batch of `alone`
 
 
 class Varied(Dataset):
-    """Sequences behind one another; a leaf's `read` gives lengths (count) and frames (total inputs) first.
+    """Sequences of different lengths; a subclass adds `_targets`, the targets of a batch.
 
-    A leaf gives the `_targets` of the sequences it is asked for.
+    `read` returns lengths (count), frames of all sequences (total inputs), and arrays of the subclass.
 
     Shuffled sequences are sorted by length within groups of 20 batches, so that little is padded. Padded
-    frames are zeros that run along to the end of their batch and take part in batch statistics, as in A's
-    code; no loss and no score sees them.
+    frames are zeros up to the end of their batch and take part in batch statistics, as in A's code, but not in
+    losses and scores.
     """
 
     causal: ClassVar[bool] = False
@@ -40,11 +41,11 @@ class Varied(Dataset):
 
     @property
     def outputs(self) -> int:
-        """Classes, or labels and the blank, or keys."""
+        """The number of classes, of labels and the blank, or of keys."""
         return self._count(self.splits)
 
     def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
-        """Whole sequences (`steps` is theirs); shuffled where a generator is given."""
+        """Whole sequences (`steps` is ignored); shuffled where a generator is given."""
         return self._feed(split, batch, self._spans(split, limit), generator)
 
     def streams(self, split: str, batch: int, steps: int, limit: int = 0) -> Iterator[Batch]:
@@ -52,11 +53,11 @@ class Varied(Dataset):
         return self._feed(split, batch, self._spans(split, limit))
 
     def alone(self, split: str, limit: int = 0) -> Iterator[Batch]:
-        """Side by side, which is one by one: with population statistics no sequence touches another."""
+        """In batches: with population statistics no sequence depends on another."""
         return self._feed(split, ALONE, self._spans(split, limit))
 
     def _spans(self, split: str, limit: int) -> Int[np.ndarray, "count 2"]:
-        """Where each sequence begins and ends among the frames."""
+        """The first frame of each sequence, and the one after its last."""
         ends = self.splits[split][0].astype(np.int64).cumsum()[: limit or None]
         return np.stack((np.append(0, ends[:-1]), ends), axis=1)
 
@@ -64,29 +65,17 @@ class Varied(Dataset):
         self, split: str, batch: int, spans: Int[np.ndarray, "count 2"], generator: Shuffle = None
     ) -> Iterator[Batch]:
         lengths = torch.from_numpy(spans[:, 1] - spans[:, 0])
-        if generator is None:
-            parts = torch.arange(len(spans)).split(batch)
-        else:
-            parts = shuffled(lengths, batch, generator, split)
-        for part in parts:
-            yield self._batch(split, spans, part, lengths[part])
-
-    def _batch(
-        self,
-        split: str,
-        spans: Int[np.ndarray, "count 2"],
-        picked: Int[Tensor, " batch"],
-        lengths: Int[Tensor, " batch"],
-    ) -> Batch:
-        x = pad_sequence([self._frames(split, spans[i]) for i in picked])
-        return Batch(x, self._targets(split, spans, picked), True, lengths)
+        order = torch.arange(len(spans)).split(batch)
+        for part in order if generator is None else shuffled(lengths, batch, generator, split):
+            x = pad_sequence([self._frames(split, spans[i]) for i in part])
+            yield Batch(x, self._targets(split, spans, part), lengths=lengths[part])
 
     def _frames(self, split: str, span: Int[np.ndarray, "2"]) -> Float[Tensor, "time inputs"]:
         return torch.from_numpy(self.splits[split][1][slice(*span)]).float()
 
 
 def shuffled(lengths: Int[Tensor, " count"], batch: int, generator: torch.Generator, split: str) -> Iterator[Tensor]:
-    """Which sequences of a split go side by side: alike in length, in random order, in `portions`."""
+    """The sequences of each batch of a split: of about the same length, in random order, in `portions`."""
     order = torch.cat(portions(torch.randperm(len(lengths), generator=generator), batch, split))
     groups = order.tensor_split([*range(GROUP * batch, len(order) - batch // 2, GROUP * batch)])
     groups = [group[lengths[group].argsort(stable=True)] for group in groups]
@@ -95,14 +84,19 @@ def shuffled(lengths: Int[Tensor, " count"], batch: int, generator: torch.Genera
         yield parts[i]
 
 
+def joined(sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths and frames of sequences, as `read` returns them."""
+    return np.array([len(sequence) for sequence in sequences]), np.concatenate(sequences)
+
+
 class Classified(Varied):
-    """One class a sequence, to be named after its last frame; `read` adds classes (count)."""
+    """One class a sequence, predicted after its last frame; `read` adds classes (count)."""
 
     task: ClassVar[str] = "classify"
     metric: ClassVar[metrics.Metric] = metrics.ERROR_PERCENT
 
     def baselines(self, limit: int = 0) -> dict[str, float]:
-        """The commonest class of train for all; and the class nearest by the mean frames of three thirds."""
+        """Scores of the most frequent class of train, and of the class nearest by the mean frames of three thirds."""
         (train, train_y), (test, test_y) = (self._thirds(split) for split in ("train", "test"))
         test, test_y = test[: limit or None], test_y[: limit or None]
         centres = np.stack([train[train_y == k].mean(0) for k in range(self.outputs)])
@@ -120,16 +114,16 @@ class Classified(Varied):
         return np.array(means).reshape(len(lengths), -1), classes
 
     def _targets(
-        self, split: str, spans: Int[np.ndarray, "count 2"], picked: Int[Tensor, " batch"]
+        self, split: str, spans: Int[np.ndarray, "count 2"], chosen: Int[Tensor, " batch"]
     ) -> Int[Tensor, " batch"]:
-        return torch.from_numpy(self.splits[split][2])[picked].long()
+        return torch.from_numpy(self.splits[split][2])[chosen].long()
 
     def _count(self, splits: dict[str, tuple[np.ndarray, ...]]) -> int:
         return 1 + max(int(arrays[2].max()) for arrays in splits.values())
 
 
 class Transcribed(Varied):
-    """A labelling a sequence without times; `read` adds labels of all sequences and how many each has (count).
+    """A labelling a sequence without times; `read` adds the labels of all sequences and their numbers (count).
 
     Label 0 is the blank; the others are the symbols of `alphabet`, from 1.
     """
@@ -140,13 +134,11 @@ class Transcribed(Varied):
     alphabet: ClassVar[str]  # a space, where there are words, comes first
 
     def baselines(self, limit: int = 0) -> dict[str, float]:
-        """Nothing said, and the commonest utterance of train said always."""
-        train, test = (self._labellings(split) for split in ("train", "test"))
+        """Scores of an empty transcript, and of the most frequent one of train."""
+        train, test = ([metrics.spelled(labels) for labels in self._labellings(split)] for split in ("train", "test"))
         test = test[: limit or None]
-        commonest = collections.Counter(map(tuple, train)).most_common(1)[0][0]
-        points = sum(map(len, test))
-        edits = metrics.edits([metrics.spelled(each) for each in test], [metrics.spelled(list(commonest))] * len(test))
-        return {"nothing": 100.0, "commonest utterance": 100.0 * edits / points}
+        edits = metrics.edits(test, [statistics.mode(train)] * len(test))
+        return {"nothing": 100.0, "commonest utterance": 100.0 * edits / sum(len(text.split()) for text in test)}
 
     def labels(self, text: str) -> list[int]:
         """The labels of a transcript; raises `InputError` where a symbol is not of the alphabet."""
@@ -158,26 +150,22 @@ class Transcribed(Varied):
     def arrays(
         self, names: list[str], frames: list[Float[np.ndarray, "_ inputs"]], texts: list[str]
     ) -> tuple[np.ndarray, ...]:
-        """What `read` gives for one split; raises `InputError` where an utterance is too short for its labels."""
-        spoken = [self.labels(text) for text in texts]
-        for name, rows, labels in zip(names, frames, spoken, strict=True):
+        """The arrays of one split; raises `InputError` where an utterance has too few frames for its labels."""
+        labellings = [self.labels(text) for text in texts]
+        for name, rows, labels in zip(names, frames, labellings, strict=True):
             least = len(labels) + sum(one == other for one, other in itertools.pairwise(labels))
             if len(rows) < least:
                 raise InputError(f"{self.title}: {name} has {len(rows)} frames, its labels need {least}")
-        return (
-            np.array([len(rows) for rows in frames]),
-            np.concatenate(frames),
-            np.concatenate(spoken).astype(np.uint8),
-            np.array([len(labels) for labels in spoken]),
-        )
+        counts, labels = joined([np.array(labels, np.uint8) for labels in labellings])
+        return *joined(frames), labels, counts
 
     def _targets(
-        self, split: str, spans: Int[np.ndarray, "count 2"], picked: Int[Tensor, " batch"]
+        self, split: str, spans: Int[np.ndarray, "count 2"], chosen: Int[Tensor, " batch"]
     ) -> Int[Tensor, "batch labels"]:
         labels, counts = (torch.from_numpy(array) for array in self.splits[split][2:])
         ends = counts.cumsum(0)
-        spoken = [labels[ends[i] - counts[i] : ends[i]].long() for i in picked]
-        return pad_sequence(spoken, batch_first=True, padding_value=IGNORED)
+        rows = [labels[ends[i] - counts[i] : ends[i]].long() for i in chosen]
+        return pad_sequence(rows, batch_first=True, padding_value=IGNORED)
 
     def _labellings(self, split: str) -> list[list[int]]:
         labels, counts = self.splits[split][2:]
@@ -188,7 +176,7 @@ class Transcribed(Varied):
 
 
 class Lettered(Transcribed):
-    """Speech as letters with words between spaces: words have scores too."""
+    """Speech as letters, with scores of the words between spaces too."""
 
     further: ClassVar[tuple[metrics.Metric, ...]] = (
         metrics.WORD_ERROR,
@@ -198,14 +186,8 @@ class Lettered(Transcribed):
     )
 
 
-LETTERS = Recipe(  # of minutes, for such a task
-    hidden=128,
-    updates=1000,
-    layers=2,
-    bidirectional=True,
-    batch=16,
-    rate=1e-2,
-    final_rate=5e-4,
-    clip_norm=1.0,
-    clip_masters=True,
+# Budgets of such a task: minutes, and those of papers.
+CPU_LETTERS = dataclasses.replace(CPU, layers=2, bidirectional=True, clip_norm=1.0)
+PAPER_LETTERS = Recipe(
+    hidden=320, updates=10_000, layers=3, bidirectional=True, batch=16, steps=50, final_rate=1e-4, clip_norm=1.0
 )

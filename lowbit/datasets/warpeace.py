@@ -1,21 +1,18 @@
 """One long novel, by bytes or by characters."""
 
 import dataclasses
-import functools
 from typing import ClassVar
 
-import numpy as np
-
 from lowbit import datasets
-from lowbit.datasets.base import Text
-from lowbit.datasets.download import File, fetch
+from lowbit.datasets.document import Document
+from lowbit.datasets.download import File
 from lowbit.datasets.recipe import BRIEF_TEXT, CPU_TEXT, SMOKE, Recipe
 from lowbit.registry import InputError
 
 
 @datasets.register
 @dataclasses.dataclass(frozen=True)
-class Warpeace(Text):
+class Warpeace(Document):
     """Tolstoy's "War and Peace" in English, as karpathy2015visualizing prepared it; cut 80 / 10 / 10.
 
     The file's bytes are 3,258,246 symbols of 87 kinds, a byte order mark and carriage returns among them: the
@@ -52,24 +49,12 @@ class Warpeace(Text):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Symbols of each split in the chosen reading: eight tenths, one tenth, and what is left."""
+        """Symbols of each split in the chosen reading: eight tenths, one tenth, and the rest."""
         total = {83: 3_196_213, 87: 3_258_246}[self.symbols]
         train, valid = total * 8 // 10, total // 10
         return {"train": train, "valid": valid, "test": total - train - valid, "outputs": self.symbols}
 
-    def read(self) -> dict[str, tuple[np.ndarray, ...]]:
-        """One text in three parts; the alphabet is that of all of it."""
-        content = fetch(self.files[0]).read_bytes()
-        text = np.frombuffer(content, np.uint8)
-        if self.symbols == 83:
-            text = np.frombuffer(content.decode().replace("\r", "").encode("utf-32-le"), np.uint32)
-        codes = np.searchsorted(np.unique(text), text).astype(np.uint8)
-        first, last = self.counts["train"], self.counts["train"] + self.counts["valid"]
-        return {"train": (codes[:first],), "valid": (codes[first:last],), "test": (codes[last:],)}
-
-    @functools.cached_property
-    def alphabet(self) -> str:
-        """The characters of the text in their order, or its bytes as Latin-1 names them."""
-        content = fetch(self.files[0]).read_bytes()
-        text = content.decode("latin-1") if self.symbols == 87 else content.decode().replace("\r", "")
-        return "".join(sorted(set(text)))
+    def text(self) -> str:
+        """The bytes of the file as Latin-1, or its characters without carriage returns."""
+        text = super().text()
+        return text if self.symbols == 87 else text.encode("latin-1").decode().replace("\r", "")

@@ -53,7 +53,7 @@ def sampling_law(quantizer: Quantizer) -> plt.Figure:
         return figure
     u, matrix, site, _ = _ramp(quantizer)
     samples = torch.stack([quantizer.encode(matrix, site, sample=True)[0][0] for _ in range(200)])
-    levels = quantizer.codebook(matrix, site)[0].numpy()
+    levels = quantizer.fit(matrix, site).codebook[0].numpy()
     position = quantizer.normalize(matrix, quantizer.scale(matrix, site), site)[0].numpy()
     visible = np.flatnonzero((abs(levels) <= 1.5) & (abs(levels) >= (0.2 if len(levels) > 16 else 0)))
     for code, color in zip(visible, sns.color_palette("viridis", len(visible)), strict=True):
@@ -73,7 +73,7 @@ def codes(quantizer: Quantizer) -> plt.Figure:
         return figure
     site = _site(quantizer)
     matrix = _masters(site)
-    levels = quantizer.codebook(matrix, site).mean(0)
+    levels = quantizer.fit(matrix, site).codebook.mean(0)
     counts = quantizer.encode(matrix, site)[0].flatten().long().bincount(minlength=len(quantizer.levels))
     used = counts.nonzero().flatten()
     ax.bar(np.arange(len(used)), 100 * (counts / counts.sum())[used].numpy(), color=BLUE, width=0.7)

@@ -1,4 +1,4 @@
-"""Ways to write a weight with few bits: one file each, found by being there."""
+"""Ways to write a weight with few bits: one file and one registered class for each."""
 
 import contextlib
 import importlib

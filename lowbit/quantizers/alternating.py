@@ -9,18 +9,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowbit import quantizers
-from lowbit.quantizers.base import Fit, Lane, Site
-from lowbit.quantizers.fitted import Fitted
+from lowbit.quantizers.base import Fit, Lane, Quantizer, Site, positive
 from lowbit.quantizers.planes import Plane
 from lowbit.registry import bounded
 
 
 @quantizers.register
 @dataclasses.dataclass(frozen=True)
-class Alternating(Fitted):
+class Alternating(Quantizer):
     r"""$\sum_{i=1}^k \alpha_i b_i$ with $b_i = \pm 1$, to minimize $\|w - \sum_i \alpha_i b_i\|^2$ over each row.
 
-    Greedy at first, $\alpha_i = \mathrm{E}|r|$ and $b_i = \mathrm{sign}\,r$ of what is left,
+    Greedy at first, $\alpha_i = \mathrm{E}|r|$ and $b_i = \mathrm{sign}\,r$ of the remainder,
     $r = w - \sum_{j<i} \alpha_j b_j$, with $+$ for zero. Then in turn, `cycles` times:
     $\alpha = (B^\top B)^{-1} B^\top w$, and each weight takes the nearest of the $2^k$ sums, halves up. Where
     columns of $B$ coincide, the least $\alpha$ is taken. Stochastic: unbiased between neighbouring sums, which the
@@ -28,7 +27,7 @@ class Alternating(Fitted):
 
     Source: xu2018alternating, a draft of the paper; a code of its authors is not known to us. It starts from
     trained full-precision networks and clips the masters to $[-1, 1]$, which is for a recipe to do. A row of one
-    weight stands for itself, so biases are left out. The levels told at scale 1 are nominal, evenly spaced: a
+    weight stands for itself, so biases are left out. `levels` are nominal, evenly spaced: a
     matrix has its own, row by row.
     """
 
@@ -50,12 +49,12 @@ class Alternating(Fitted):
 
     def scale(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows #cols"]:
         """The largest sum of each row."""
-        return super().scale(w, site)
+        return self.fit(w, site).scale
 
     def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
-        """One effort for all."""
+        """The sums of each row, over the largest of them; cuts are in the middle."""
         sums, _ = _sums(self._alphas(w), _signs(self.bits, w))
-        largest = sums[:, -1:].clamp(min=torch.finfo(w.dtype).tiny)
+        largest = positive(sums[:, -1:])
         book = sums / largest
         return Fit(largest, book, _middles(book))
 
@@ -76,7 +75,7 @@ class Alternating(Fitted):
         return alphas
 
     def lane(self, act_bits: int) -> Lane:
-        """An addition for each bit; the sums of a row meet their alphas once, at its end."""
+        """An addition for each bit; the sums of a row are multiplied by their alphas once, at its end."""
         return Lane("add per bit", self.bits, act_bits)
 
 
@@ -94,15 +93,15 @@ def _greedy(w: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 
 
 def _least_squares(w: Tensor, planes: Tensor) -> Tensor:
-    # The products are whole numbers, so double precision tells columns that coincide from all others.
+    # The products are whole numbers, so double precision distinguishes columns that coincide from all others.
     squares = (planes @ planes.mT).double()
     alphas = torch.linalg.pinv(squares, rtol=1e-10, hermitian=True) @ (planes @ w[:, :, None]).double()
     return alphas[:, :, 0].to(w.dtype)
 
 
 def _sums(alphas: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
-    sums, order = (alphas @ signs.T).sort(dim=1, stable=True)
-    return sums, order
+    """The sums of each row, ascending, and the indices of their signs."""
+    return (alphas @ signs.T).sort(dim=1, stable=True)
 
 
 def _middles(sums: Tensor) -> Tensor:

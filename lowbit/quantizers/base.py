@@ -1,4 +1,4 @@
-"""A quantizer is a sorted codebook, a cut between neighbours, and a scale; all else follows from these."""
+"""The base class of quantizers: a sorted codebook, a cut between neighbours, and a scale."""
 
 import abc
 import dataclasses
@@ -12,17 +12,17 @@ from torch import Tensor
 from lowbit.quantizers.planes import Plane, split
 from lowbit.registry import InputError
 
-FEW = 4  # cuts that are compared one by one in less time than a search takes
+FEW = 4  # so many cuts are compared one by one in less time than a search takes
 
 
 class Site(NamedTuple):
-    """The matrix a weight belongs to: sizes, and what training adds for scales that are not fixed."""
+    """The matrix a weight belongs to: its sizes, and the state of training that some scales depend on."""
 
     inputs: int  # columns
     units: int  # rows of one gate
     gates: int = 1  # blocks of `units` rows
     curvature: Tensor | None = None  # like the weights: the root of Adam's second moment; none: the same for all
-    factors: Tensor | None = None  # what a quantizer learns, a row for each gate; none: where it starts
+    factors: Tensor | None = None  # learned by training, a row for each gate; none: those that training starts from
 
     @classmethod
     def of(cls, w: Tensor) -> "Site":
@@ -31,7 +31,7 @@ class Site(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """What one weight does to an activation in hardware."""
+    """The arithmetic of one weight and one activation in hardware."""
 
     operation: str  # "multiply", "shift", "add or skip", "add", or "add per bit" of its weight
     weight_bits: int
@@ -39,7 +39,7 @@ class Lane(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """What rounding needs of a matrix: a row for all of its rows, or one for each."""
+    """The scale, codebook and cuts of a matrix: one row for all of its rows, or one for each."""
 
     scale: Tensor  # (#rows #cols)
     codebook: Tensor  # (#rows levels), at scale 1
@@ -51,12 +51,12 @@ class StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, w: Tensor, quantized: Tensor) -> Tensor:
-        """Gives `quantized`."""
+        """Returns `quantized`."""
         return quantized.view_as(quantized)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
-        """Gives the gradient to `w` as it is, without a mask."""
+        """Passes the gradient on to `w`, without a mask."""
         return grad, None
 
 
@@ -102,17 +102,9 @@ class Quantizer(abc.ABC):
             return max(map(abs, self.levels)) * self.scale(w, site)
         return w.new_full((1, 1), glorot(site.inputs, site.gates * site.units) / 2)
 
-    def codebook(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows levels"]:
-        """The levels at scale 1, for all rows or for each; `levels` unless overridden."""
-        return _row(self.levels, w)
-
-    def cuts(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows cuts"]:
-        """The cuts at scale 1, for all rows or for each; `thresholds` unless overridden."""
-        return _row(self.thresholds, w)
-
     def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
-        """Scale, levels and cuts; overridden where one effort finds all of them."""
-        return Fit(self.scale(w, site), self.codebook(w, site), self.cuts(w, site))
+        """Scale, levels and cuts; `scale`, `levels` and `thresholds` unless the matrix decides all three."""
+        return Fit(self.scale(w, site), w.new_tensor([self.levels]), w.new_tensor([self.thresholds]))
 
     def normalize(
         self, w: Float[Tensor, "rows cols"], scale: Float[Tensor, "#rows #cols"], site: Site
@@ -121,20 +113,20 @@ class Quantizer(abc.ABC):
         return w / scale
 
     def surrogate(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "rows cols"]:
-        """What is differentiated in the place of Q: the weights themselves unless overridden."""
+        """The function whose gradient stands in for that of Q: the identity unless overridden."""
         return w
 
     def factors(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "gates factors"] | None:
-        """Where the factors start that training learns beside the weights; none unless overridden."""
+        """The initial values of factors learned beside the weights; none unless overridden."""
         return None
 
     def units(self, hidden: int) -> int:
-        """The size, near `hidden`, that a layer may have: any size unless overridden."""
+        """The hidden size that a layer gets for `hidden`: the same unless overridden."""
         return hidden
 
     @property
     def bits(self) -> int:
-        """Bits that tell the levels apart; 32 for full precision."""
+        """Bits of a code; 32 for full precision."""
         return math.ceil(math.log2(len(self.levels))) if self.levels else 32
 
     def encode(
@@ -152,8 +144,8 @@ class Quantizer(abc.ABC):
     def decode(
         self, codes: UInt8[Tensor, "rows cols"], book: Float[Tensor, "#rows levels"]
     ) -> Float[Tensor, "rows cols"]:
-        """The weights that codes stand for."""
-        return _taken(book, codes)
+        """The levels of the codes."""
+        return _level(book, codes)
 
     def planes(self, w: Float[Tensor, "rows cols"], site: Site) -> tuple[Plane, ...]:
         """Q(w) as a sum of planes of whole numbers, as few as its levels need."""
@@ -175,7 +167,7 @@ class Quantizer(abc.ABC):
         if not self.levels:
             return h
         with torch.no_grad():
-            quantized = _taken(_row(self.levels, h), self._nearest(h, _row(self.thresholds, h)))
+            quantized = _level(h.new_tensor([self.levels]), self._nearest(h, h.new_tensor([self.thresholds])))
         return StraightThrough.apply(h.clamp(self.levels[0], self.levels[-1]), quantized)
 
     def lane(self, act_bits: int) -> Lane:
@@ -188,36 +180,31 @@ class Quantizer(abc.ABC):
         return Lane("multiply", self.bits, act_bits)
 
     def _nearest(self, u: Tensor, cuts: Tensor) -> Tensor:
-        over = {"up": cuts == cuts, "down": cuts != cuts, "away": cuts > 0, "toward": cuts <= 0}[self.ties]
-        return _passed(cuts, u, over)
-
-
-def _row(values: tuple[float, ...], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device)[None]
+        upper = {"up": cuts == cuts, "down": cuts != cuts, "away": cuts > 0, "toward": cuts <= 0}[self.ties]
+        return _count_below(cuts, u, upper)
 
 
 def _search(steps: Tensor, u: Tensor, right: bool) -> Tensor:
     return torch.searchsorted(steps[0] if len(steps) == 1 else steps, u, right=right)
 
 
-def _passed(cuts: Tensor, u: Tensor, over: Tensor) -> Tensor:
-    """How many cuts are below; a value on a cut counts it where `over` says so."""
+def _count_below(cuts: Tensor, u: Tensor, upper: Tensor) -> Tensor:
+    """The number of cuts below each value, and of those equal to it where `upper` is true."""
     if cuts.shape[1] > FEW:
-        if over.all() or not over.any():
-            return _search(cuts, u, bool(over.all()))
+        if upper.all() or not upper.any():
+            return _search(cuts, u, bool(upper.all()))
         below, above = (_search(cuts, u, right) for right in (False, True))
-        return below + (above - below) * _taken(over, below.clamp(max=cuts.shape[1] - 1))
-    columns = zip(cuts.split(1, dim=1), over.split(1, dim=1), strict=True)
-    return sum((_reached(cut, u, at).view(torch.uint8) for cut, at in columns), torch.zeros_like(u, dtype=torch.uint8))
+        return below + (above - below) * _level(upper, below.clamp(max=cuts.shape[1] - 1))
+    count = torch.zeros_like(u, dtype=torch.uint8)
+    for cut, equal in zip(cuts.split(1, dim=1), upper.split(1, dim=1), strict=True):
+        beyond = u >= cut if equal.all() else u > cut
+        if equal.any() and not equal.all():
+            beyond |= (u == cut) & equal
+        count += beyond.view(torch.uint8)
+    return count
 
 
-def _reached(cut: Tensor, u: Tensor, over: Tensor) -> Tensor:
-    if over.all():
-        return u >= cut
-    return (u >= cut) & over | (u > cut) if over.any() else u > cut
-
-
-def _taken(book: Tensor, codes: Tensor) -> Tensor:
+def _level(book: Tensor, codes: Tensor) -> Tensor:
     if len(book) > 1:
         return book.gather(1, codes.long())
     return book[0].index_select(0, codes.flatten().int()).view(codes.shape)
@@ -225,7 +212,7 @@ def _taken(book: Tensor, codes: Tensor) -> Tensor:
 
 def _sampled(u: Tensor, book: Tensor) -> Tensor:
     lower = (_search(book, u, True) - 1).clamp(0, book.shape[1] - 2)
-    low, high = _taken(book, lower), _taken(book, lower + 1)
+    low, high = _level(book, lower), _level(book, lower + 1)
     return lower + (torch.rand_like(u) < (u - low) / (high - low))
 
 
@@ -235,12 +222,17 @@ def by_gate(w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "gates w
 
 
 def by_row(values: Float[Tensor, "gates k"], w: Float[Tensor, "rows cols"]) -> Float[Tensor, "rows k"]:
-    """What belongs to a gate, for each of its rows."""
+    """The values of each gate, repeated for each of its rows."""
     return values.repeat_interleave(len(w) // len(values), dim=0)
 
 
+def positive(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """The values, or the least positive number where they are zero, so that they can divide."""
+    return values.clamp(min=torch.finfo(values.dtype).tiny)
+
+
 def curvature(w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "gates weights"]:
-    """How much the loss curves along each weight, a gate a row; the same for all where nothing is known of it."""
+    """The curvature of the loss along each weight, a gate a row; 1 for all before the first update."""
     return by_gate(torch.ones_like(w) if site.curvature is None else site.curvature, site)
 
 

@@ -3,12 +3,11 @@
 import dataclasses
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lowbit import quantizers
-from lowbit.quantizers.base import Site, by_gate, by_row
+from lowbit.quantizers.base import Site, by_gate, by_row, positive
 from lowbit.registry import bounded
 
 
@@ -18,7 +17,7 @@ class Dorefa(quantizers.Quantizer):
     r"""$2\,\mathrm{round}_k(\frac12 u + \frac12) - 1$ with $u = \tanh w / \max|\tanh w|$ over a gate's matrix.
 
     $\mathrm{round}_k(x) = \mathrm{round}((2^k - 1)\,x) / (2^k - 1)$, so the values are the $2^k$ odd multiples of
-    $1 / (2^k - 1)$ in $[-1, 1]$, whatever the size of the weights. Nearest: as said, halves up. Stochastic:
+    $1 / (2^k - 1)$ in $[-1, 1]$, whatever the size of the weights. Nearest: as above, halves up. Stochastic:
     unbiased in $u$, which the source does not have. Gradient: that of $u$, also through the maximum.
 
     One bit is a case of its own: $\mathrm{E}|w|\,\mathrm{sign}(w)$ with gradient 1 and no tanh; $+$ where $w = 0$.
@@ -49,7 +48,7 @@ class Dorefa(quantizers.Quantizer):
         """1; with one bit, the mean magnitude of each gate's weights."""
         if self.fixed:
             return super().scale(w, site)
-        return by_row(by_gate(w, site).abs().mean(1, keepdim=True).clamp(min=torch.finfo(w.dtype).tiny), w)
+        return by_row(positive(by_gate(w, site).abs().mean(1, keepdim=True)), w)
 
     def normalize(
         self, w: Float[Tensor, "rows cols"], scale: Float[Tensor, "#rows #cols"], site: Site
@@ -58,9 +57,8 @@ class Dorefa(quantizers.Quantizer):
         if not self.fixed:
             return super().normalize(w, scale, site)
         squashed = by_gate(w.tanh(), site)
-        largest = squashed.abs().amax(1, keepdim=True).clamp(min=torch.finfo(w.dtype).tiny)
-        return (squashed / largest).reshape(w.shape)
+        return (squashed / positive(squashed.abs().amax(1, keepdim=True))).reshape(w.shape)
 
     def surrogate(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "rows cols"]:
-        """What is rounded; with one bit, the weights."""
+        """The normalized weights before rounding; with one bit, the weights."""
         return self.normalize(w, self.scale(w, site), site) if self.fixed else w

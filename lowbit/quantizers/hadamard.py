@@ -22,13 +22,13 @@ class Hadamard(quantizers.Quantizer):
     $H$ is Sylvester's matrix, $H_1 = 1$ and $H_{2m} = \begin{pmatrix} H_m & H_m \\ H_m & -H_m \end{pmatrix}$, so the
     number of units $n$ must be a power of two. $u$ is the first column of the master, where $H$ is $+1$; the
     other columns are neither used nor trained, and $n$ signs a gate are all there is to store. $u = 0$ counts as
-    positive. Nothing is nearest and nothing is drawn. Gradient: to $u$ as if the sign were the identity, no mask.
+    positive. There is no nearest level and no sampling. Gradient: to $u$ as if the sign were the identity, no mask.
 
     Source: foucault2025hadamrnn, its code, where the sign of zero is zero and would delete a row. Its network is
     a linear recurrence under a ReLU readout with input and output matrices of four bits, and its $u$ starts
     uniform within $\sqrt{6 / (n + 1)}$; here any cell takes it and $u$ starts with the master. The sparse form with
     blocks of Hadamard matrices is left out. A product with $H$ needs $n \log_2 n$ additions, not $n^2$; the
-    cost told here is that of a plain product.
+    cost reported here is that of a plain product.
     """
 
     reference: ClassVar[str] = "foucault2025hadamrnn"

@@ -3,12 +3,11 @@
 import dataclasses
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lowbit import quantizers
-from lowbit.quantizers.base import Site, by_gate, by_row, curvature
+from lowbit.quantizers.base import Site, by_gate, by_row, curvature, positive
 
 
 @quantizers.register
@@ -36,4 +35,4 @@ class Lab(quantizers.Quantizer):
         """The mean magnitude of each gate's weights, weighted by curvature."""
         d = curvature(w, site)
         alpha = (d * by_gate(w, site).abs()).sum(1, keepdim=True) / d.sum(1, keepdim=True)
-        return by_row(alpha.clamp(min=torch.finfo(w.dtype).tiny), w)
+        return by_row(positive(alpha), w)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lowbit import quantizers
 from lowbit.quantizers.base import Fit, Quantizer, Site, by_gate, by_row, curvature
-from lowbit.quantizers.fitted import Fitted
 from lowbit.registry import bounded
 
 ROUNDS = 100  # of an alternation, at most; a dozen is the rule
@@ -18,7 +17,7 @@ ROUNDS = 100  # of an alternation, at most; a dozen is the rule
 
 @quantizers.register
 @dataclasses.dataclass(frozen=True)
-class Lat(Fitted):
+class Lat(Quantizer):
     r"""$\{-\alpha, 0, +\alpha\}$ so that $\sum_i d_i (w_i - \alpha b_i)^2$ is least over a gate's matrix.
 
     Nearest: zero where $|w| \le \alpha / 2$, else the sign. $d = \sqrt v + 10^{-8}$ with Adam's second moment $v$,
@@ -50,14 +49,14 @@ class Lat(Fitted):
 
     def scale(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows #cols"]:
         """What costs the loss of each gate least; with two sides, the mean of theirs."""
-        return super().scale(w, site)
+        return self.fit(w, site).scale
 
     def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
-        """One effort for all."""
+        """The scale of each gate, or of each of its sides; cuts are half of it."""
         weights, d = by_gate(w, site), curvature(w, site)
         if self.sides == 1:
             alpha = by_row(self._alpha(weights.abs(), d), w)
-            return Fit(alpha, Quantizer.codebook(self, w, site), Quantizer.cuts(self, w, site))
+            return Fit(alpha, w.new_tensor([self.levels]), w.new_tensor([self.thresholds]))
         above = by_row(self._alpha(weights.clamp(min=0), d * (weights > 0)), w)
         below = by_row(self._alpha(-weights.clamp(max=0), d * (weights < 0)), w)
         mean = (above + below) / 2

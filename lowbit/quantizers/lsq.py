@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowbit import quantizers
-from lowbit.quantizers.base import Site, by_gate, by_row
+from lowbit.quantizers.base import Site, by_gate, by_row, positive
 from lowbit.registry import bounded
 
 
@@ -18,7 +18,7 @@ from lowbit.registry import bounded
 class Lsq(quantizers.Quantizer):
     r"""$s\,\mathrm{round}(\mathrm{clip}(w / s, -Q_n, Q_p))$ with a learned step $s$.
 
-    For $k$ bits $Q_n = 2^{k-1}$ and $Q_p = 2^{k-1} - 1$. Nearest: as said, halves up; what the source does with
+    For $k$ bits $Q_n = 2^{k-1}$ and $Q_p = 2^{k-1} - 1$. Nearest: as above, halves up; what the source does with
     them is not known to us. Stochastic: unbiased between neighbours, which the
     source does not have. Gradient: to $w$ straight-through where $-Q_n < w / s < Q_p$, else none; to $s$ the sum of
     $\mathrm{round}(w / s) - w / s$ inside, $-Q_n$ below and $Q_p$ above, times $1 / \sqrt{N Q_p}$ for the $N$ weights
@@ -26,7 +26,7 @@ class Lsq(quantizers.Quantizer):
     $2\,\mathrm{E}|w| / \sqrt{Q_p}$.
 
     Source: esser2020learned, known to us from other people's code, which agrees. Nothing there keeps the step
-    from crossing zero; here $|s|$ takes its place, so that it is turned back. As levels are told at scale 1,
+    from crossing zero; here $|s|$ takes its place, so that it is turned back. As `levels` are those at scale 1,
     $\alpha = 2^{k-1} s$ and the levels are multiples of $2^{1-k}$ from $-1$ on.
     """
 
@@ -65,4 +65,4 @@ class Lsq(quantizers.Quantizer):
 
     def _step(self, w: Tensor, site: Site) -> Tensor:
         factors = self.factors(w.detach(), site) if site.factors is None else site.factors
-        return by_row(factors.abs().clamp(min=torch.finfo(w.dtype).tiny), w)
+        return by_row(positive(factors.abs()), w)

@@ -1,9 +1,9 @@
-"""Codes in bytes: as many digits a byte as fit, so that a trit costs 1.6 bits and a bit one."""
+"""Codes packed into bytes: as many digits a byte as fit, so that a trit costs 1.6 bits and a bit one."""
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
-WIDE = 256  # levels: more take a byte for the low digit of a code, and then what packs the high one
+WIDE = 256  # levels: with more, the low digit of a code takes a byte and the high digits are packed after it
 
 
 def per_byte(levels: int) -> int:
@@ -33,7 +33,7 @@ def pack(codes: UInt8[np.ndarray, "*shape"] | UInt16[np.ndarray, "*shape"], leve
 def unpack(
     packed: UInt8[np.ndarray, " bytes"], levels: int, shape: tuple[int, ...]
 ) -> UInt8[np.ndarray, "*shape"] | UInt16[np.ndarray, "*shape"]:
-    """The codes that `pack` was given."""
+    """The inverse of `pack`: the codes, of the shape given."""
     if levels > WIDE:
         size = int(np.prod(shape))
         high = unpack(packed[size:], -(-levels // WIDE), shape).astype(np.uint16)

@@ -1,4 +1,4 @@
-"""Quantized matrices as sums of whole numbers, which is how hardware adds them."""
+"""Quantized matrices as sums of integer matrices, each with one factor a row, as hardware adds them."""
 
 import math
 from fractions import Fraction
@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 class Plane(NamedTuple):
-    """Whole numbers and what each row of them counts: a part of a quantized matrix."""
+    """An integer matrix and the factor of each of its rows: one term of a quantized matrix."""
 
     whole: Int64[Tensor, "rows cols"]
     factor: Float[Tensor, " rows"]
 
 
 def whole(levels: tuple[float, ...]) -> tuple[int, ...]:
-    """The smallest whole numbers in the proportions of the levels.
+    """The smallest integers in the proportions of the levels.
 
     >>> whole((-1.0, -1 / 3, 1 / 3, 1.0)), whole((-0.5, 0.0, 0.5))
     ((-3, -1, 1, 3), (-1, 0, 1))
@@ -36,5 +36,5 @@ def split(
     factor = book[:, -1] / numbers[-1]
     if torch.allclose(book, factor[:, None] * numbers, rtol=1e-5, atol=0):
         return (Plane(numbers[codes.long()], factor),)
-    kept = [k for k, number in enumerate(numbers.tolist()) if number]
-    return tuple(Plane((codes == k) * numbers[k].sign(), book[:, k].abs()) for k in kept)
+    nonzero = [k for k, number in enumerate(numbers.tolist()) if number]
+    return tuple(Plane((codes == k) * numbers[k].sign(), book[:, k].abs()) for k in nonzero)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowbit import quantizers
-from lowbit.quantizers.base import Site, by_gate, by_row
+from lowbit.quantizers.base import Fit, Site, by_gate, by_row, positive
 from lowbit.registry import InputError, bounded
 
 
@@ -53,16 +53,13 @@ class Ttq(quantizers.Quantizer):
         """The mean of the two learned factors of each gate."""
         return by_row(self._values(w, site).mean(1, keepdim=True), w)
 
-    def codebook(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows levels"]:
-        """The learned factors, over their mean."""
-        values = self._values(w, site)
+    def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
+        """The learned factors over their mean; the cut of each gate on either side."""
+        values, scale = self._values(w, site), self.scale(w, site)
         below, above = (values / values.mean(1, keepdim=True)).split(1, dim=1)
-        return by_row(torch.cat((-below, torch.zeros_like(below), above), dim=1), w)
-
-    def cuts(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows cuts"]:
-        """A share of the largest magnitude of each gate, on either side."""
-        cut = by_row(self._cut(w, site), w) / self.scale(w, site)
-        return torch.cat((-cut, cut), dim=1)
+        book = by_row(torch.cat((-below, torch.zeros_like(below), above), dim=1), w)
+        cut = by_row(self._cut(w, site), w) / scale
+        return Fit(scale, book, torch.cat((-cut, cut), dim=1))
 
     def surrogate(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "rows cols"]:
         """Linear in the weights and in the factors, with the slopes that the source gives to each."""
@@ -77,4 +74,4 @@ class Ttq(quantizers.Quantizer):
 
     def _values(self, w: Tensor, site: Site) -> Tensor:
         factors = self.factors(w.detach(), site) if site.factors is None else site.factors
-        return factors.abs().clamp(min=torch.finfo(w.dtype).tiny)
+        return positive(factors.abs())

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lowbit import quantizers
-from lowbit.quantizers.base import Site, by_gate, by_row
+from lowbit.quantizers.base import Fit, Site, by_gate, by_row, positive
 from lowbit.registry import bounded
 
 
@@ -35,16 +35,14 @@ class Twn(quantizers.Quantizer):
 
     def scale(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows #cols"]:
         """The mean magnitude of each gate's weights beyond the cut."""
-        size, cut = self._sizes(w, site)
-        kept = size > cut
-        alpha = (size * kept).sum(1, keepdim=True) / kept.sum(1, keepdim=True).clamp(min=1)
-        return by_row(alpha.clamp(min=torch.finfo(w.dtype).tiny), w)
+        return self.fit(w, site).scale
 
-    def cuts(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows cuts"]:
-        """The cut of each gate over its scale, on either side."""
-        cut = by_row(self._sizes(w, site)[1], w) / self.scale(w, site)
-        return torch.cat((-cut, cut), dim=1)
-
-    def _sizes(self, w: Tensor, site: Site) -> tuple[Tensor, Tensor]:
+    def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
+        """The cut and the scale of each gate."""
         size = by_gate(w, site).abs()
-        return size, self.ratio * size.mean(1, keepdim=True)
+        cut = self.ratio * size.mean(1, keepdim=True)
+        beyond = size > cut
+        alpha = (size * beyond).sum(1, keepdim=True) / beyond.sum(1, keepdim=True).clamp(min=1)
+        scale = by_row(positive(alpha), w)
+        cut = by_row(cut, w) / scale
+        return Fit(scale, w.new_tensor([self.levels]), torch.cat((-cut, cut), dim=1))

@@ -3,12 +3,11 @@
 import dataclasses
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lowbit import quantizers
-from lowbit.quantizers.base import Site, by_gate, by_row
+from lowbit.quantizers.base import Site, by_gate, by_row, positive
 from lowbit.registry import bounded
 
 
@@ -39,5 +38,4 @@ class Uniform(quantizers.Quantizer):
 
     def scale(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows #cols"]:
         """The largest magnitude of each gate's weights."""
-        largest = by_gate(w, site).abs().amax(1, keepdim=True)
-        return by_row(largest.clamp(min=torch.finfo(w.dtype).tiny), w)
+        return by_row(positive(by_gate(w, site).abs().amax(1, keepdim=True)), w)

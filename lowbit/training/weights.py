@@ -67,7 +67,7 @@ def describe(network: Network) -> dict:
                 counts = codes.flatten().long().bincount(minlength=len(levels))
                 entry["codes"] = counts.tolist()
                 entry["saturated"] = float(((u <= levels[0]) | (u >= levels[-1])).float().mean())
-                own = layer.quantizer.codebook(w, site).mean(0)
+                own = layer.quantizer.fit(w, site).codebook.mean(0)
                 if not torch.allclose(own, own.new_tensor(levels)):
                     entry["levels"] = own.tolist()  # the mean over rows, where they are not those at scale 1
             matrices[f"{name}.{matrix}"] = entry

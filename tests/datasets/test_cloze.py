@@ -1,11 +1,8 @@
 """Laws of questions with a gap: of the attentive reader, of what all such datasets share, and of the two there are."""
 
 import dataclasses
-import io
 import math
 import random
-import tarfile
-import zipfile
 from typing import ClassVar
 
 import numpy as np
@@ -91,11 +88,11 @@ class Formula(nn.Module):
 def test_the_attentive_reader_is_its_formula_on_torchs_lstm_in_value_and_gradient():
     ours, x = network(), passage()
     theirs, probe = Formula(ours), torch.randn(3, ENTITIES)
-    found, states = ours(x)
+    logits, states = ours(x)
     expected = theirs(x)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(logits, expected)
     assert states == []
-    (found * probe).sum().backward()
+    (logits * probe).sum().backward()
     gradients = {name: p.grad.clone() for name, p in ours.named_parameters() if p.grad is not None}
     ours.zero_grad()
     (expected * probe).sum().backward()
@@ -115,11 +112,11 @@ def test_what_the_document_lacks_is_never_answered_once_it_is_trained():
 @pytest.mark.parametrize("norm", ["none", "weight", "batch", "batch_step"])
 def test_padding_and_neighbours_change_no_answer(norm):
     ours, x = network("ternary", norm), passage()
-    for each in ours.norms():
-        each.collect(True)
-    ours(passage((6, 6, 6), (6, 6, 6)))
-    for each in ours.norms():
-        each.collect(False)
+    for collecting in (True, False):
+        for layer in ours.norms():
+            layer.collect(collecting)
+        if collecting:
+            ours(passage((6, 6, 6), (6, 6, 6)))
     ours.eval()
     together, _ = ours(x)
     for b, (length, words) in enumerate(zip(x.lengths.tolist(), x.question_lengths.tolist(), strict=True)):
@@ -145,21 +142,21 @@ def test_renaming_the_entities_with_their_parameters_renames_the_answers():
 @pytest.mark.parametrize("norm", ["none", "batch_step"])
 def test_attention_depends_on_the_question_before_any_training(norm):
     ours, x, scores = network(norm=norm, hidden=32, embedding=32), passage(), []
-    ours.weigh.register_forward_hook(lambda module, given, found: scores.append(found[:, :, 0]))
+    ours.weigh.register_forward_hook(lambda module, inputs, outputs: scores.append(outputs[:, :, 0]))
     ours(passage((6, 6, 6)))
     ours(passage((6, 6, 6))._replace(question=x.question.flip(1)))
-    one, other = (each - each.mean(0) for each in scores)
+    one, other = (score - score.mean(0) for score in scores)
     assert (one - other).std() > 0.1 * one.std()
 
 
-def test_quantized_weights_are_drawn_once_and_hold_for_all_four_directions():
+def test_quantized_weights_are_sampled_once_for_all_four_directions():
     ours, x = network("ternary(stochastic=True)").eval(), passage()
-    drawn = ours.round()
-    assert torch.equal(ours(x, None, drawn)[0], ours(x, None, drawn)[0])
+    sample = ours.round()
+    assert torch.equal(ours(x, None, sample)[0], ours(x, None, sample)[0])
     assert not torch.equal(ours(x)[0], ours(x)[0])
-    directions = [each for part in (drawn.document, drawn.question) for pair in part.layers for each in pair]
+    directions = [layer for part in (sample.document, sample.question) for pair in part.layers for layer in pair]
     assert len(directions) == len(ours.recurrent()) == 4
-    assert all(len(matrix.unique()) <= 3 for each in directions for matrix in (each.x, each.h))
+    assert all(len(matrix.unique()) <= 3 for layer in directions for matrix in (layer.x, layer.h))
 
 
 def test_the_four_lstms_of_the_paper_have_its_sizes():
@@ -188,20 +185,20 @@ TEXTS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Told(Cloze):
+class Written(Cloze):
     """Examples written out here."""
 
-    title: ClassVar[str] = "Told"
+    title: ClassVar[str] = "Written"
     entities: ClassVar[int] = 5
 
     def read(self):
-        examples = {split: [example(*each) for each in told] for split, told in TEXTS.items()}
+        examples = {split: [example(*texts) for texts in rows] for split, rows in TEXTS.items()}
         return cloze.encode(examples, self.entities)
 
 
 def spelled(dataset, batch):
     """Examples as strings, entities by their order of appearance; padding must be the unknown word."""
-    x, found = batch.x, []
+    x, rows = batch.x, []
     for b in range(len(batch.y)):
         names: dict[int, str] = {}
         texts = []
@@ -211,8 +208,8 @@ def spelled(dataset, batch):
             inside = codes[: lengths[b]]
             texts.append(tuple(names.setdefault(c, f"#{len(names)}") if c < dataset.entities else c for c in inside))
         assert set(x.candidates[b].nonzero()[:, 0].tolist()) == set(x.document[:, b].tolist()) & set(range(5))
-        found.append((*texts, names[int(batch.y[b])]))
-    return sorted(map(str, found))
+        rows.append((*texts, names[int(batch.y[b])]))
+    return sorted(map(str, rows))
 
 
 def example(document, question, answer):
@@ -224,8 +221,8 @@ def everything(dataset, split, generator=None, batch=3):
     return sorted(text for part in parts for text in spelled(dataset, part)), parts
 
 
-def test_every_example_is_asked_once_whatever_its_symbols_and_neighbours():
-    dataset = Told()
+def test_every_example_comes_once_whatever_its_symbols_and_neighbours():
+    dataset = Written()
     plain, _ = everything(dataset, "train")
     shuffled, _ = everything(dataset, "train", torch.Generator().manual_seed(1))
     streamed = sorted(text for part in dataset.streams("train", 4, 8) for text in spelled(dataset, part))
@@ -235,8 +232,8 @@ def test_every_example_is_asked_once_whatever_its_symbols_and_neighbours():
     assert len(set(plain)) == 3
 
 
-def test_symbols_are_dealt_anew_in_every_pass_over_train_and_never_else():
-    dataset = Told()
+def test_symbols_are_drawn_in_every_pass_over_train_and_once_in_other_splits():
+    dataset = Written()
     generator = torch.Generator().manual_seed(1)
     first, second = (torch.cat([part.y for part in everything(dataset, "train", generator)[1]]) for _ in range(2))
     assert not torch.equal(first, second)
@@ -248,21 +245,15 @@ def test_symbols_are_dealt_anew_in_every_pass_over_train_and_never_else():
 
 
 def test_shuffled_texts_reach_every_slot_of_statistics():
-    batch = next(Told().batches("train", 3, 9, torch.Generator()))
+    batch = next(Written().batches("train", 3, 9, torch.Generator()))
     assert len(batch.x.document) == len(batch.x.question) == 9
-    batch = next(Told().batches("train", 3, 30, torch.Generator()))
+    batch = next(Written().batches("train", 3, 30, torch.Generator()))
     assert (len(batch.x.document), len(batch.x.question)) == (30, cloze.QUESTION_STEPS)
 
 
 def test_the_baselines_are_the_expected_errors_of_their_rules():
-    found = Told().baselines()
-    assert found == pytest.approx(
-        {
-            "random": 100 * (2 / 3 + 1 / 2) / 2,
-            "most frequent": 100 * (1 + 1 / 2) / 2,
-            "exclusive frequency": 100 * (0 + 1 / 2) / 2,
-        }
-    )
+    errors = {"random": (2 / 3 + 1 / 2) / 2, "most frequent": (1 + 1 / 2) / 2, "exclusive frequency": (0 + 1 / 2) / 2}
+    assert Written().baselines() == pytest.approx({rule: 100 * share for rule, share in errors.items()})
 
 
 def test_the_vocabulary_is_the_most_frequent_words_of_train():
@@ -271,12 +262,12 @@ def test_the_vocabulary_is_the_most_frequent_words_of_train():
         "valid": [example("a d @entity4", GAP, "@entity4")],
         "test": [example("b @entity4 @entity1", f"@entity1 c {GAP}", "@entity4")],
     }
-    found = cloze.encode(examples, entities=2, most=2)
+    arrays = cloze.encode(examples, entities=2, most=2)
     gap, unknown, a, c = 2, 3, 4, 5
-    assert found["train"][1].tolist() == [a, a, unknown, 0, c, c, c]
-    assert found["train"][3].tolist() == [unknown, a, gap]
-    assert found["valid"][1].tolist() == [a, unknown, 0]
-    assert (found["test"][1].tolist(), found["test"][3].tolist()) == ([unknown, 0, 1], [1, c, gap])
+    assert arrays["train"][1].tolist() == [a, a, unknown, 0, c, c, c]
+    assert arrays["train"][3].tolist() == [unknown, a, gap]
+    assert arrays["valid"][1].tolist() == [a, unknown, 0]
+    assert (arrays["test"][1].tolist(), arrays["test"][3].tolist()) == ([unknown, 0, 1], [1, c, gap])
     assert len(np.unique(cloze.encode(examples, entities=2)["train"][1])) == 4
 
 
@@ -286,25 +277,25 @@ def test_more_entities_than_symbols_are_refused():
         cloze.encode(dict.fromkeys(SPLITS, examples), entities=2)
 
 
-def test_what_is_kept_is_made_once_and_again_where_it_is_spoilt_or_made_of_something_else():
-    made = []
+def test_arrays_are_computed_once_and_again_where_they_are_damaged_or_their_sources_differ():
+    calls = []
 
-    def make():
-        made.append(1)
-        return Told().splits
+    def compute():
+        calls.append(1)
+        return Written().splits
 
     def same(one, other):
         return all(np.array_equal(a, b) for split in SPLITS for a, b in zip(one[split], other[split], strict=True))
 
-    first, second = (cloze.kept("told", [b"one"], make) for _ in range(2))
-    assert len(made) == 1
+    first, second = (cloze.cached("written", [b"one"], compute) for _ in range(2))
+    assert len(calls) == 1
     assert same(first, second)
     (file,) = (paths.raw() / "cloze").iterdir()
     file.write_bytes(file.read_bytes()[:-30])
-    assert same(cloze.kept("told", [b"one"], make), first)
-    assert len(made) == 2
-    cloze.kept("told", [b"two"], make)
-    assert len(made) == 3
+    assert same(cloze.cached("written", [b"one"], compute), first)
+    assert len(calls) == 2
+    cloze.cached("written", [b"two"], compute)
+    assert len(calls) == 3
 
 
 # Of novels.
@@ -335,13 +326,13 @@ def test_names_are_capitals_within_sentences_that_are_hardly_ever_written_small(
         "Only here. Then Emma laughed, and Will came. Will you go? I will go. We will not. Then Mr Knightley and "
         "Emma's aunt met the Vicar on Monday. Both saw Emma."
     )
-    found = books_cloze.names(" ".join([text] * 10))
-    assert found == {"Emma": 30, "Knightley": 10}
+    names = books_cloze.names(" ".join([text] * 10))
+    assert names == {"Emma": 30, "Knightley": 10}
 
 
-def test_names_behind_one_another_are_one_entity():
-    known = {"Jane": 5, "Fairfax": 3, "Emma": 9}
-    words = books_cloze.anonymous("Miss Jane Fairfax's aunt, Emma said.", known)
+def test_consecutive_names_are_one_entity():
+    counts = {"Jane": 5, "Fairfax": 3, "Emma": 9}
+    words = books_cloze.anonymous("Miss Jane Fairfax's aunt, Emma said.", counts)
     assert " ".join(words) == "miss @entityJane 's aunt , @entityEmma said ."
 
 
@@ -349,19 +340,19 @@ def test_a_passage_is_of_whole_sentences_each_in_one_passage_at_most():
     draw = random.Random(3)
     words = ["so", *(f"{cloze.ENTITY}{name}" for name in "abcdefgh")]
     sentences = [[draw.choice(words[: draw.randint(2, 9)]) for _ in range(draw.randint(3, 70))] for _ in range(400)]
-    found = list(books_cloze.passages(sentences))
-    assert len(found) > 50
+    passages = list(books_cloze.passages(sentences))
+    assert len(passages) > 50
     rest = iter(sentences)
-    assert all(sentence in rest for passage in found for sentence in passage)
-    for words in ([word for sentence in passage for word in sentence] for passage in found):
+    assert all(sentence in rest for passage in passages for sentence in passage)
+    for words in ([word for sentence in passage for word in sentence] for passage in passages):
         assert books_cloze.LEAST <= len(words) <= books_cloze.LONGEST
         assert books_cloze.LEAST_ENTITIES <= len(set(words) - {"so"}) <= books_cloze.MOST_ENTITIES
 
 
-def test_every_question_quotes_its_passage_with_all_mentions_of_the_answer_left_out(library):
-    found = [each for book in library.values() for each in books_cloze.examples(book)]
-    assert len(found) > 100
-    for document, question, answer in found:
+def test_every_question_quotes_its_passage_without_its_answer(library):
+    examples = [example for book in library.values() for example in books_cloze.examples(book)]
+    assert len(examples) > 100
+    for document, question, answer in examples:
         assert GAP in question
         assert answer not in question
         quoted = [answer if word == GAP else word for word in question]
@@ -370,17 +361,17 @@ def test_every_question_quotes_its_passage_with_all_mentions_of_the_answer_left_
 
 
 def test_no_book_is_in_two_splits(library, monkeypatch):
-    seen = {}
+    names = {}
 
     def encode(examples, entities, most):
         for split, part in examples.items():
-            seen[split] = {word for document, _, _ in part for word in document if word.startswith(cloze.ENTITY)}
+            names[split] = {word for document, _, _ in part for word in document if word.startswith(cloze.ENTITY)}
         return {}
 
     monkeypatch.setattr(cloze, "encode", encode)
-    monkeypatch.setattr(cloze, "kept", lambda name, made_of, make: make())
+    monkeypatch.setattr(cloze, "cached", lambda name, sources, compute: compute())
     datasets.build("books_cloze").read()
-    people = {split: {name for name in names if name.endswith("o")} for split, names in seen.items()}
+    people = {split: {name for name in part if name.endswith("o")} for split, part in names.items()}
     assert not people["train"] & people["valid"] | people["train"] & people["test"] | people["valid"] & people["test"]
     assert len(people["train"]) == 8 * len(people["valid"]) == 8 * len(people["test"]) == 80
 
@@ -395,17 +386,15 @@ def test_a_run_on_questions_has_all_three_evaluations(library, monkeypatch):
     assert set(record.data["baselines"]) == {"random", "most frequent", "exclusive frequency"}
 
 
-def test_the_archive_of_books_is_put_together_from_the_repository(tmp_path, monkeypatch):
+def test_the_archive_of_books_is_put_together_from_the_repository(tmp_path, monkeypatch, archive):
     monkeypatch.setattr(books, "order", lambda: ["B/two.md", "A/one.md"])
-    made = []
+    tars = []
     for names in (["A/one.md", "B/two.md", "README.md"], ["B/two.md", "C/three.md", "A/one.md"]):
-        archive = tmp_path / "books.zip"
-        with zipfile.ZipFile(archive, "w") as out:
-            for name in names:
-                out.writestr(f"classic-books-markdown-{books.COMMIT}/{name}", f"text of {name}\r\n")
-        made.append(books.assemble(archive))
-    assert made[0] == made[1]
-    (tmp_path / "books.tar").write_bytes(made[0])
+        contents = {f"classic-books-markdown-{books.COMMIT}/{name}": f"text of {name}\r\n".encode() for name in names}
+        (tmp_path / "books.zip").write_bytes(archive("zip", contents))
+        tars.append(books.assemble(tmp_path / "books.zip"))
+    assert tars[0] == tars[1]
+    (tmp_path / "books.tar").write_bytes(tars[0])
     monkeypatch.setattr(books, "fetch", lambda file: tmp_path / "books.tar")
     assert books.texts() == {name: f"text of {name}\r\n" for name in ("B/two.md", "A/one.md")}
     assert list(books.texts()) == books.order()
@@ -427,20 +416,19 @@ QUESTION = """http://web.archive.org/web/2011/http://www.cnn.com/a.html
 """
 
 
-def archived(path, questions):
-    with tarfile.open(path, "w:gz") as out:
-        for name, text in {**questions, "cnn/questions/training/.DS_Store": "no question"}.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(text.encode())
-            out.addfile(entry, io.BytesIO(text.encode()))
-
-
 @pytest.fixture
-def news(tmp_path, monkeypatch):
-    questions = {f"cnn/questions/{folder}/{i}.question": QUESTION for i, folder in enumerate(cnn_qa.FOLDERS.values())}
-    archived(tmp_path / "cnn.tgz", questions)
+def news(tmp_path, monkeypatch, archive):
+    """Puts questions in the place of those of CNN; at first there is one a split."""
+
+    def put(questions):
+        contents = {**questions, "cnn/questions/training/.DS_Store": "no question"}
+        content = archive("gz", {name: text.encode() for name, text in contents.items()})
+        (tmp_path / "cnn.tgz").write_bytes(content)
+        return tmp_path / "cnn.tgz"
+
+    put({f"cnn/questions/{folder}/{i}.question": QUESTION for i, folder in enumerate(cnn_qa.FOLDERS.values())})
     monkeypatch.setattr(cnn_qa, "fetch", lambda file: tmp_path / "cnn.tgz")
-    return tmp_path / "cnn.tgz"
+    return put
 
 
 def test_the_published_format_is_read_as_it_is_written(news):
@@ -462,19 +450,20 @@ def test_a_set_of_another_size_is_refused(news):
 
 
 @pytest.mark.parametrize("text", ["", "one line", QUESTION.replace(GAP, "nobody"), QUESTION.replace("\n\n", "\n")])
-def test_what_is_no_question_is_refused_by_name(news, text):
-    archived(news, {"cnn/questions/training/odd.question": text})
+def test_another_text_than_a_question_is_refused_by_name(news, text):
+    news({"cnn/questions/training/odd.question": text})
     with pytest.raises(InputError, match=r"cnn/questions/training/odd\.question is no question"):
         datasets.build("cnn_qa").read()
 
 
-def test_a_spoilt_archive_is_refused(news):
-    news.write_bytes(news.read_bytes()[:200])
+def test_a_damaged_archive_is_refused(news):
+    file = news({"cnn/questions/training/one.question": QUESTION})
+    file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(InputError, match=r"cnn\.tgz cannot be read"):
         datasets.build("cnn_qa").read()
 
 
-def test_without_the_archive_the_reader_learns_what_to_put_where(monkeypatch):
+def test_without_the_archive_the_error_says_where_to_put_it(monkeypatch):
     monkeypatch.delenv("LOWBIT_MIRROR", raising=False)
     (file,) = cnn_qa.CnnQa.files
     monkeypatch.setattr(cnn_qa.CnnQa, "files", (dataclasses.replace(file, urls=()),))

@@ -19,14 +19,14 @@ FEW = "updates=2, evaluate_every=2, calibration=1, valid_limit={0}, test_limit={
 def fewer_questions(monkeypatch):
     """Questions of twenty novels: those of all take most of a minute."""
 
-    def make(self):
+    def compute(self):
         with monkeypatch.context() as patch:
             texts = books.texts()
             patch.setattr(books, "texts", lambda: dict(itertools.islice(texts.items(), 20)))
-            return whole(self)
+            return compute_all(self)
 
-    whole = BooksCloze._make
-    monkeypatch.setattr(BooksCloze, "_make", make)
+    compute_all = BooksCloze._compute
+    monkeypatch.setattr(BooksCloze, "_compute", compute)
     monkeypatch.setattr(BooksCloze, "counts", {})
 
 

@@ -25,13 +25,13 @@ def scores(frames: int, labels: int, seed: int) -> torch.Tensor:
 
 def labellings(log_chances: np.ndarray) -> dict[tuple, float]:
     """The chance of each labelling: all its alignments, one by one."""
-    frames, labels = log_chances.shape
+    frames, size = log_chances.shape
     chances: dict[tuple, float] = {}
-    for alignment in itertools.product(range(labels), repeat=frames):
+    for alignment in itertools.product(range(size), repeat=frames):
         merged = [label for label, _ in itertools.groupby(alignment)]
-        said = tuple(label for label in merged if label != 0)
+        labels = tuple(label for label in merged if label != 0)
         chance = math.exp(sum(log_chances[t, label] for t, label in enumerate(alignment)))
-        chances[said] = chances.get(said, 0.0) + chance
+        chances[labels] = chances.get(labels, 0.0) + chance
     return chances
 
 
@@ -40,16 +40,14 @@ def labellings(log_chances: np.ndarray) -> dict[tuple, float]:
 def test_a_beam_that_drops_nothing_finds_every_labelling_with_its_chance(case):
     log_chances = scores(*case)[:, 0].double().log_softmax(1).numpy()
     expected = labellings(log_chances)
-    found = ctc.search(log_chances, width=10_000)
-    assert {said for said, _ in found} == set(expected)
-    for said, log_chance in found:
-        assert math.exp(log_chance) == pytest.approx(expected[said])
-    assert [log_chance for _, log_chance in found] == sorted((each for _, each in found), reverse=True)
+    actual = ctc.search(log_chances, width=10_000)
+    assert {labels: math.exp(log_chance) for labels, log_chance in actual} == pytest.approx(expected)
+    assert actual == sorted(actual, key=lambda pair: -pair[1])
 
 
 @unhurried
 @given(tiny)
-def test_greedy_decoding_says_the_likeliest_alignment(case):
+def test_greedy_decoding_gives_the_likeliest_alignment(case):
     log_chances = scores(*case)[:, 0].log_softmax(1).numpy()
     frames, labels = log_chances.shape
     alignments = itertools.product(range(labels), repeat=frames)
@@ -58,7 +56,7 @@ def test_greedy_decoding_says_the_likeliest_alignment(case):
     assert ctc.greedy(scores(*case)) == [[label for label in merged if label != ctc.BLANK]]
 
 
-def test_a_labelling_may_be_likelier_than_what_its_likeliest_alignment_says():
+def test_a_labelling_may_be_likelier_than_that_of_the_likeliest_alignment():
     chances = torch.tensor([[0.6, 0.4], [0.6, 0.4]])  # nothing: 0.36; the label, in three alignments: 0.64
     assert ctc.greedy(chances.log()[:, None]) == [[]]
     assert ctc.beam(chances.log()[:, None]) == [[1]]
@@ -68,20 +66,19 @@ def test_a_labelling_may_be_likelier_than_what_its_likeliest_alignment_says():
 @given(st.integers(5, 30), st.integers(0, 999))
 def test_a_narrow_beam_claims_no_more_than_a_labelling_has(frames, seed):
     log_chances = scores(frames, 5, seed)[:, 0].double().log_softmax(1)
-    said, claimed = ctc.search(log_chances.numpy(), width=4)[0]
-    batch = Batch(log_chances, torch.tensor([said], dtype=torch.long).reshape(1, -1))
+    labels, claimed = ctc.search(log_chances.numpy(), width=4)[0]
+    batch = Batch(log_chances, torch.tensor([labels], dtype=torch.long).reshape(1, -1))
     nats = float(metrics.alignment_nats(log_chances[:, None], batch))
     assert claimed <= -nats + 1e-9
 
 
 @unhurried
 @given(tiny, st.lists(st.integers(1, 2), max_size=3))
-def test_the_loss_is_the_sum_over_all_alignments(case, said):
-    frames, labels, seed = case
-    said = [min(label, labels - 1) for label in said]
-    outputs = scores(frames, labels, seed).double()
-    chance = labellings(outputs[:, 0].log_softmax(1).numpy()).get(tuple(said), 0.0)
-    y = torch.tensor([[*said, -1, -1]])
+def test_the_loss_is_the_sum_over_all_alignments(case, labels):
+    labels = [min(label, case[1] - 1) for label in labels]
+    outputs = scores(*case).double()
+    chance = labellings(outputs[:, 0].log_softmax(1).numpy()).get(tuple(labels), 0.0)
+    y = torch.tensor([[*labels, -1, -1]])
     nats = float(metrics.alignment_nats(outputs, Batch(outputs, y)))
     assert nats == pytest.approx(-math.log(chance) if chance else math.inf)
 
@@ -104,7 +101,7 @@ def test_the_loss_is_per_label_and_padding_has_no_part_in_it():
 
 
 @pytest.mark.parametrize("decode", [ctc.greedy, ctc.beam])
-def test_frames_after_the_end_of_a_sequence_say_nothing(decode):
+def test_frames_after_the_end_of_a_sequence_are_ignored(decode):
     outputs = 3 * torch.randn(12, 3, 5)
     lengths = torch.tensor([12, 7, 1])
     longer = torch.cat((outputs, 9 * torch.randn(5, 3, 5)))
@@ -112,8 +109,8 @@ def test_frames_after_the_end_of_a_sequence_say_nothing(decode):
     assert decode(longer, lengths) == [decode(outputs[:end, i : i + 1])[0] for i, end in enumerate(lengths.tolist())]
 
 
-def saying(*labellings: list[int]) -> torch.Tensor:
-    """Scores whose every alignment of weight says these labels: a blank after each of them."""
+def certain(*labellings: list[int]) -> torch.Tensor:
+    """Scores with one likely alignment of these labels, a blank after each of them."""
     frames = torch.zeros(2 * max(map(len, labellings)) + 1, len(labellings), dtype=torch.long)
     for i, labels in enumerate(labellings):
         for place, label in enumerate(labels):
@@ -134,7 +131,7 @@ PAIRS = [("GO", "GO"), ("ONE TWO", "ONE TOO"), ("STOP", "STOP NOW"), ("ENTER SIX
 def spoken() -> tuple[torch.Tensor, Batch]:
     references = [torch.tensor(coded(reference)) for reference, _ in PAIRS]
     y = torch.nn.utils.rnn.pad_sequence(references, batch_first=True, padding_value=-1)
-    return saying(*(coded(said) for _, said in PAIRS)), Batch(torch.zeros(1), y)
+    return certain(*(coded(hypothesis) for _, hypothesis in PAIRS)), Batch(torch.zeros(1), y)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +146,7 @@ def spoken() -> tuple[torch.Tensor, Batch]:
 def test_error_rates_are_those_of_jiwer_on_the_texts(metric, measure):
     outputs, batch = spoken()
     score = metric(metric.total(outputs, batch).item(), metric.points(batch))
-    assert score == pytest.approx(100 * measure([told for told, _ in PAIRS], [said for _, said in PAIRS]))
+    assert score == pytest.approx(100 * measure(*map(list, zip(*PAIRS, strict=True))))
 
 
 def test_errors_by_hand():

@@ -2,12 +2,9 @@
 
 import csv
 import dataclasses
-import functools
-import io
 import random
 import sys
 import sysconfig
-import tarfile
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,6 +27,7 @@ from lowbit.registry import InputError
 
 FETCHED = [name for name in datasets.names() if name not in datasets.local()]
 BUDGETS = ("smoke", "tour", "brief", "cpu", "search", "long", "paper")
+pytestmark = pytest.mark.usefixtures("raw")
 unhurried = settings(deadline=None, max_examples=40)  # the machine may be shared
 
 
@@ -53,35 +51,7 @@ class Numbered(Sequences):
 
     def read(self):
         numbers = np.arange(self.length)
-        return {split: (numbers.repeat(12).reshape(-1, 4, 3), numbers) for split in SPLITS}
-
-
-@functools.cache
-def loaded(name: str):
-    return datasets.build(name)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def forgotten(raw):
-    yield
-    loaded.cache_clear()
-
-
-def mirrored(name: str) -> Path:
-    """The mirror, where it holds a file; else the test is skipped."""
-    mirror = paths.mirror()
-    if mirror is None:
-        pytest.skip("LOWBIT_MIRROR names no folder with the real files")
-    if not any((mirror / f"{name}{suffix}").is_file() for suffix in ("", ".xz", ".gz")):
-        pytest.skip(f"the mirror holds no {name}")
-    return mirror
-
-
-def real(choice: str):
-    """A dataset whose files the mirror holds; else the test is skipped."""
-    for file in datasets.build(choice).files:
-        mirrored(file.name)
-    return loaded(choice)
+        return {split: (numbers.repeat(12).reshape(-1, 4, 3).astype(np.float32), numbers) for split in SPLITS}
 
 
 # Of every registered dataset, without its data.
@@ -122,7 +92,7 @@ def test_the_readme_has_a_row_with_licence_counts_and_checksums(name):
         assert f"`{file.name}` {file.sha256[:12]}" in row
 
 
-def test_a_recipe_is_asked_for_by_its_budget_and_may_be_changed():
+def test_a_recipe_is_chosen_by_its_budget_and_may_be_changed():
     digits = datasets.build("digits")
     assert digits.recipe("smoke(hidden=7)") == dataclasses.replace(digits.recipes["smoke"], hidden=7)
     with pytest.raises(InputError, match=r"no budget 'warp' for Digits.*known: smoke, tour"):
@@ -135,13 +105,13 @@ def test_a_recipe_is_asked_for_by_its_budget_and_may_be_changed():
 
 
 @pytest.mark.parametrize("name", datasets.local())
-def test_two_loads_have_one_digest(name):
-    assert loaded(name).digest == datasets.build(name).digest
+def test_two_loads_have_one_digest(name, real):
+    assert real(name).digest == datasets.build(name).digest
 
 
 @pytest.mark.parametrize("name", datasets.local())
-def test_splits_hold_what_is_promised_and_share_no_place(name):
-    dataset = loaded(name)
+def test_splits_have_their_counts_and_share_no_memory(name, real):
+    dataset = real(name)
     for split in SPLITS:
         assert {len(array) for array in dataset.splits[split]} == {dataset.counts[split]}
         assert all(array.flags.writeable for array in dataset.splits[split])  # else torch warns
@@ -153,8 +123,8 @@ def test_splits_hold_what_is_promised_and_share_no_place(name):
 
 
 @pytest.mark.parametrize("name", datasets.local())
-def test_every_recipe_gives_batches_of_its_size(name):
-    dataset = loaded(name)
+def test_every_recipe_gives_batches_of_its_size(name, real):
+    dataset = real(name)
     for recipe in dataset.recipes.values():
         batch = next(dataset.batches("train", recipe.batch, recipe.steps, torch.Generator()))
         assert batch.x.shape[:2] == (recipe.steps, recipe.batch)
@@ -192,11 +162,10 @@ def test_segments_of_a_tested_split_score_every_symbol_but_the_first_once(batch,
 @given(**sizes)
 def test_segments_of_train_cover_the_text_but_for_a_rest_smaller_than_a_batch(batch, steps, limit):
     batches = list(Counting().batches("train", batch, steps, limit=limit))
-    seen = torch.cat([part.x.T.flatten() for part in batches])
+    symbols = torch.cat([part.x.T.flatten() for part in batches])
     length = min(limit, 1000)
-    torch.testing.assert_close(seen, torch.arange(len(seen)), rtol=0, atol=0)
-    assert len(seen) <= length - 1
-    assert length - 1 - len(seen) < steps * batch
+    assert torch.equal(symbols, torch.arange(len(symbols)))
+    assert 0 <= length - 1 - len(symbols) < steps * batch
     assert {part.x.shape[0] for part in batches} == {steps}
 
 
@@ -233,9 +202,9 @@ def test_streams_behind_one_another_are_the_text(batch, steps, limit):
 
 
 @pytest.mark.parametrize("name", [name for name in datasets.local() if datasets.build(name).task == "char-lm"])
-def test_the_streams_of_a_dataset_are_its_text(name):
-    (codes,) = loaded(name).splits["valid"]
-    (part,) = loaded(name).streams("valid", 1, len(codes))
+def test_the_streams_of_a_dataset_are_its_text(name, real):
+    (codes,) = real(name).splits["valid"]
+    (part,) = real(name).streams("valid", 1, len(codes))
     assert np.array_equal(part.x[:, 0], codes[:-1])
     assert np.array_equal(part.y[:, 0], codes[1:])
 
@@ -276,9 +245,9 @@ def test_sequences_come_whole_with_their_class(batch, length, limit, seed):
         assert all(number < used for number in numbers)
 
 
-def test_digits_are_those_of_scikit_learn_each_once():
-    x = np.concatenate([loaded("digits").splits[split][0] for split in SPLITS])[:, :, 0]
-    y = np.concatenate([loaded("digits").splits[split][1] for split in SPLITS])
+def test_digits_are_those_of_scikit_learn_each_once(real):
+    x = np.concatenate([real("digits").splits[split][0] for split in SPLITS])[:, :, 0]
+    y = np.concatenate([real("digits").splits[split][1] for split in SPLITS])
     pixels, classes = load_digits(return_X_y=True)
     ours = sorted(map(tuple, np.column_stack([x * 16, y]).tolist()))
     assert ours == sorted(map(tuple, np.column_stack([pixels, classes]).tolist()))
@@ -298,7 +267,7 @@ def rates(codes: np.ndarray, order: int) -> float:
     count = len(codes) - order
     wholes = sum(codes[start : start + count].astype(int) * 8 ** (order - start) for start in range(order + 1))
     counts = [np.unique(numbers, return_counts=True)[1] for numbers in (wholes, wholes // 8)]
-    entropy = [-(found / count * np.log2(found / count)).sum() for found in counts]
+    entropy = [-(part / count * np.log2(part / count)).sum() for part in counts]
     return float(entropy[0] - entropy[1])
 
 
@@ -325,32 +294,32 @@ def test_the_parts_of_the_markov_text_are_of_one_source_and_seeds_differ():
 
 @pytest.fixture
 def library(tmp_path, monkeypatch):
-    """A library of 400 files of 15,000 characters, each of one word of its own, and of what is left out."""
+    """A library of 400 files of 15,000 characters, each of one word of its own, and files that are excluded."""
     for number in range(400):
-        folder = tmp_path / f"room{number % 7}"
+        folder = tmp_path / f"folder{number % 7}"
         folder.mkdir(exist_ok=True)
         (folder / f"f{number}.py").write_text(f"word{number:04d}\n" * 1667)
-    for folder in ("test", "room1/tests", "idlelib", "lib2to3", "site-packages", "encodings", "config-3"):
+    for folder in ("test", "folder1/tests", "idlelib", "lib2to3", "site-packages", "encodings", "config-3"):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / "out.py").write_text("LEFT OUT\n" * 9999)
-    (tmp_path / "room1" / "notes.txt").write_text("LEFT OUT\n")
+    (tmp_path / "folder1" / "notes.txt").write_text("LEFT OUT\n")
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
     return tmp_path
 
 
 def as_text(codes: np.ndarray) -> str:
-    symbols = ["\n", *map(chr, range(32, 127)), stdlib.OTHER]
-    return "".join(symbols[code] for code in codes)
+    alphabet = datasets.build("stdlib").alphabet
+    return "".join(alphabet[code] for code in codes)
 
 
 def test_a_file_of_the_library_is_in_one_split_and_tests_in_none(library):
-    words = {
+    lines = {
         split: {line for line in as_text(codes).splitlines() if len(line) == 8}
         for split, (codes,) in datasets.build("stdlib").splits.items()
     }
-    assert not words["train"] & words["valid"] | words["train"] & words["test"] | words["valid"] & words["test"]
-    assert "LEFT OUT" not in set.union(*words.values())
-    assert len(words["train"]) > 5 * len(words["valid"])
+    assert not lines["train"] & lines["valid"] | lines["train"] & lines["test"] | lines["valid"] & lines["test"]
+    assert "LEFT OUT" not in set.union(*lines.values())
+    assert len(lines["train"]) > 5 * len(lines["valid"])
 
 
 def test_the_first_symbols_of_a_split_come_from_many_files(library):
@@ -360,17 +329,17 @@ def test_the_first_symbols_of_a_split_come_from_many_files(library):
 
 
 def test_a_library_that_is_too_small_is_refused(library, monkeypatch):
-    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(library / "room1")})
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(library / "folder1")})
     with pytest.raises(InputError, match=r"characters for .*, .* are needed; this Python was installed without"):
         datasets.build("stdlib").read()
 
 
-def test_the_text_of_the_library_is_this_pythons():
-    (codes,) = loaded("stdlib").splits["train"]
+def test_the_text_of_the_library_is_this_pythons(real):
+    (codes,) = real("stdlib").splits["train"]
     text = as_text(codes)
     assert "    return self." in text
     assert all(ord(symbol) < 128 for symbol in set(text))
-    assert loaded("stdlib").facts() == {"python": sys.version.split()[0]}
+    assert real("stdlib").facts() == {"python": sys.version.split()[0]}
 
 
 @unhurried
@@ -384,19 +353,15 @@ def test_pieces_end_at_line_ends_and_make_the_text(text):
 # Of the Linux kernel's assembly.
 
 
-def test_the_kernel_is_put_together_from_its_folder_in_the_known_order(tmp_path):
-    known = linux_kernel.order(["kernel/zebra.c", "kernel/rcu/update.c", "kernel/irq/autoprobe.c"])
-    assert known == ["kernel/irq/autoprobe.c", "kernel/rcu/update.c", "kernel/zebra.c"]
-    members = [*reversed(known), "kernel/Makefile", "lib/other.c", "kernel/rcu/Kconfig.c.txt"]
-    with tarfile.open(tmp_path / "linux.tar.xz", "w:xz") as archive:
-        for name in members:
-            entry = tarfile.TarInfo(f"linux-4.1.5/{name}")
-            entry.size = len(name)
-            archive.addfile(entry, io.BytesIO(name.encode()))
-    assert linux_kernel.assemble(tmp_path / "linux.tar.xz") == "".join(known).encode()
+def test_the_kernel_is_put_together_from_its_folder_in_the_known_order(tmp_path, archive):
+    order = linux_kernel.order(["kernel/zebra.c", "kernel/rcu/update.c", "kernel/irq/autoprobe.c"])
+    assert order == ["kernel/irq/autoprobe.c", "kernel/rcu/update.c", "kernel/zebra.c"]
+    names = [*reversed(order), "kernel/Makefile", "lib/other.c", "kernel/rcu/Kconfig.c.txt"]
+    (tmp_path / "linux.tar.xz").write_bytes(archive("xz", {f"linux-4.1.5/{name}": name.encode() for name in names}))
+    assert linux_kernel.assemble(tmp_path / "linux.tar.xz") == "".join(order).encode()
 
 
-def test_the_rest_of_the_kernel_is_ordered_by_the_hash_of_the_name():
+def test_the_rest_of_the_kernel_is_ordered_by_the_hash_of_the_name(mirrored):
     mirror = mirrored("linux/linux_kernel_4.1.5.files.tsv")
     with (mirror / "linux" / "linux_kernel_4.1.5.files.tsv").open() as table:
         rows = list(csv.DictReader(table, delimiter="\t"))
@@ -413,7 +378,7 @@ def test_the_rest_of_the_kernel_is_ordered_by_the_hash_of_the_name():
     [name for name in FETCHED if issubclass(datasets.registry[name], Text | Sequences)]
     + ["warpeace(symbols=83)", "mnist_seq(permuted=True)"],
 )
-def test_real_files_hold_the_counts_of_the_papers(choice):
+def test_real_files_hold_the_counts_of_the_papers(choice, real):
     dataset = real(choice)
     for split in SPLITS:
         assert len(dataset.splits[split][0]) == dataset.counts[split]
@@ -444,22 +409,22 @@ def test_the_paper_recipe_sees_the_data_as_often_as_the_paper(name):
     assert recipe.updates == epochs * int(segments / batch)
 
 
-def test_penn_treebank_tests_on_48_of_the_50_symbols():
+def test_penn_treebank_tests_on_48_of_the_50_symbols(real):
     codes = {split: real("ptb_char").splits[split][0] for split in SPLITS}
     assert [len(np.unique(codes[split])) for split in SPLITS] == [50, 50, 48]
     assert [np.count_nonzero(codes[split] == 0) for split in SPLITS] == [42_068, 3_370, 3_761]  # newlines
 
 
-def test_the_two_readings_of_war_and_peace_are_one_text():
+def test_the_two_readings_of_war_and_peace_are_one_text(real):
     content = fetch(real("warpeace").files[0]).read_bytes()
     for symbols, text in [(87, content), (83, content.decode().replace("\r", ""))]:
         alphabet = sorted(set(text))
-        codes = np.concatenate([loaded(f"warpeace(symbols={symbols})").splits[split][0] for split in SPLITS])
+        codes = np.concatenate([real(f"warpeace(symbols={symbols})").splits[split][0] for split in SPLITS])
         assert np.array_equal(codes[::97], [alphabet.index(symbol) for symbol in text[::97]])
 
 
 @pytest.mark.parametrize("choice", ["warpeace", "warpeace(symbols=83)", "linux_kernel"])
-def test_the_alphabet_of_a_text_spells_it(choice):
+def test_the_alphabet_of_a_text_spells_it(choice, real):
     text = real(choice)
     content = fetch(text.files[0]).read_bytes()
     codes = text.splits["test"][0][:2000]
@@ -473,7 +438,7 @@ def test_war_and_peace_has_two_readings_only():
         Warpeace(84)
 
 
-def test_permuted_pixels_are_the_same_pixels_in_one_order():
+def test_permuted_pixels_are_the_same_pixels_in_one_order(real):
     plain, permuted = (real(choice).splits for choice in ("mnist_seq", "mnist_seq(permuted=True)"))
     assert np.array_equal(plain["valid"][1], permuted["valid"][1])
     assert not np.array_equal(plain["valid"][0], permuted["valid"][0])

@@ -30,21 +30,21 @@ def whole(dataset, split="test"):
     return batch
 
 
-def recited(heard):
-    """Who listens step by step, keeps the symbols and says them after the delimiter."""
-    kept, saying = [], False
-    for symbol in heard:
-        yield kept.pop(0) if saying else BLANK
-        saying = saying or symbol == DELIMITER
+def recited(sequence):
+    """The answers of a perfect memory, step by step."""
+    memory, repeating = [], False
+    for symbol in sequence:
+        yield memory.pop(0) if repeating else BLANK
+        repeating = repeating or symbol == DELIMITER
         if symbol < KINDS:
-            kept.append(symbol)
+            memory.append(symbol)
 
 
 @pytest.mark.parametrize("delay", [1, 2, 20, 33])
-def test_who_remembers_all_solves_the_copying_problem(delay):
+def test_a_perfect_memory_solves_the_copying_problem(delay):
     x, y = CopyMemory(delay).draw(50, np.random.default_rng(3))
-    assert [list(recited(heard)) for heard in x.tolist()] == y.tolist()
-    assert {np.flatnonzero(heard == DELIMITER)[0] - 9 for heard in x} == {delay}
+    assert [list(recited(sequence)) for sequence in x.tolist()] == y.tolist()
+    assert {np.flatnonzero(sequence == DELIMITER)[0] - 9 for sequence in x} == {delay}
 
 
 def test_without_memory_the_copying_problem_costs_what_the_closed_form_says():
@@ -57,8 +57,8 @@ def test_without_memory_the_copying_problem_costs_what_the_closed_form_says():
     points = RECALL_ERROR.points(batch)
     assert points == 10 * len(dataset.splits["test"][0])
     spread = 100 * np.sqrt(7 / 64 / points)  # of the share of eight kinds that one guess misses
-    found = RECALL_ERROR(RECALL_ERROR.total(memoryless, batch).item(), points)
-    assert found == pytest.approx(dataset.baselines()["memoryless"], abs=4 * spread)
+    score = RECALL_ERROR(RECALL_ERROR.total(memoryless, batch).item(), points)
+    assert score == pytest.approx(dataset.baselines()["memoryless"], abs=4 * spread)
 
 
 def test_only_recalled_symbols_count_as_mistakes():
@@ -67,22 +67,22 @@ def test_only_recalled_symbols_count_as_mistakes():
     early, late = right.clone(), right.clone()
     early[:-10] = right[:-10].roll(1, dims=-1)
     late[-1] = right[-1].roll(1, dims=-1)
-    scores = [RECALL_ERROR(RECALL_ERROR.total(said, batch).item(), RECALL_ERROR.points(batch)) for said in
-              (right, early, late)]  # fmt: skip
+    points = RECALL_ERROR.points(batch)
+    scores = [RECALL_ERROR(RECALL_ERROR.total(outputs, batch).item(), points) for outputs in (right, early, late)]
     assert scores == pytest.approx([0, 0, 10])
 
 
-def hears_the_delimiter(norm):
+def depends_on_the_delimiter(norm):
     dataset = CopyMemory(3)
     x = whole(dataset).x
-    listener = network(dataset, norm)
-    return not torch.allclose(listener(x)[0], listener(x.where(x != DELIMITER, BLANK))[0], atol=1e-3)
+    model = network(dataset, norm)
+    return not torch.allclose(model(x)[0], model(x.where(x != DELIMITER, BLANK))[0], atol=1e-3)
 
 
 def test_a_batch_norm_hides_what_all_sequences_share():
-    assert not hears_the_delimiter("batch_step")
-    assert hears_the_delimiter("layer")
-    assert hears_the_delimiter("none")
+    assert not depends_on_the_delimiter("batch_step")
+    assert depends_on_the_delimiter("layer")
+    assert depends_on_the_delimiter("none")
 
 
 @pytest.mark.parametrize("length", [2, 3, 50])
@@ -96,7 +96,7 @@ def test_the_answer_is_the_sum_of_two_marked_numbers_one_in_each_half(length):
     assert 0 <= x.min() <= x.max() < np.nextafter(np.float32(1), np.float32(2))
 
 
-def test_always_saying_one_costs_the_variance_of_two_numbers():
+def test_the_constant_answer_one_costs_the_variance_of_two_numbers():
     dataset = Adding()
     spread = np.sqrt((1 / 15 - 1 / 36) / dataset.counts["test"])  # of the squared distance from the mean
     assert dataset.baselines()["always one"] == pytest.approx(dataset.facts()["variance"], abs=4 * spread)
@@ -107,8 +107,8 @@ def test_the_squared_error_is_torchs_whatever_the_numbers():
     torch.manual_seed(0)
     outputs, y = torch.randn(30, 1), torch.cat((torch.randn(29), torch.tensor([float(metrics.IGNORED)])))
     batch, metric = Batch(torch.zeros(4, 30, 2), y), metrics.SQUARED_ERROR
-    found = metric(metric.total(outputs, batch).item(), metric.points(batch))
-    assert found == pytest.approx(F.mse_loss(outputs[:, 0], y).item())
+    score = metric(metric.total(outputs, batch).item(), metric.points(batch))
+    assert score == pytest.approx(F.mse_loss(outputs[:, 0], y).item())
 
 
 def test_a_regression_gives_one_number_a_sequence():
@@ -141,9 +141,9 @@ def test_a_recipe_is_as_long_as_the_sequences(choice):
 def test_splits_and_seeds_draw_other_sequences(choice):
     one, other = datasets.build(choice), datasets.build(f"{choice}(seed=1)")
     assert one.digest != other.digest
-    seen = {split: {row.tobytes() for row in one.splits[split][0]} for split in SPLITS}
-    assert [len(seen[split]) for split in SPLITS] == [one.counts[split] for split in SPLITS]
-    assert len(set.union(*seen.values())) == sum(map(len, seen.values()))
+    rows = {split: {row.tobytes() for row in one.splits[split][0]} for split in SPLITS}
+    assert [len(rows[split]) for split in SPLITS] == [one.counts[split] for split in SPLITS]
+    assert len(set.union(*rows.values())) == sum(map(len, rows.values()))
 
 
 def test_lengths_that_cannot_be_are_refused():

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from lowbit import datasets, paths
+from lowbit import datasets
 from lowbit.datasets import metrics, music
 from lowbit.datasets.base import SPLITS
 from lowbit.datasets.metrics import Batch
 from lowbit.datasets.music import PARTS, Music
 from lowbit.registry import InputError
 
+pytestmark = pytest.mark.usefixtures("raw")
 unhurried = settings(deadline=None, max_examples=30)
 LENGTHS = [5, 2, 17, 9, 4, 11]
 
@@ -41,7 +42,7 @@ class Played(Music):
 
 def pairs(batches) -> list[tuple[bytes, bytes]]:
     """Every frame that a network sees, with the frame that it has to predict."""
-    found = []
+    pairs = []
     for batch in batches:
         assert batch.fresh
         assert batch.x.shape == batch.y.shape
@@ -50,8 +51,8 @@ def pairs(batches) -> list[tuple[bytes, bytes]]:
             assert (batch.y[length:, i] == metrics.IGNORED).all()
             assert torch.equal(batch.x[1:length, i], batch.y[: length - 1, i])
             x, y = (part[:length, i].numpy().astype(np.uint8) for part in (batch.x, batch.y))
-            found += [(now.tobytes(), then.tobytes()) for now, then in zip(x, y, strict=True)]
-    return found
+            pairs += [(now.tobytes(), then.tobytes()) for now, then in zip(x, y, strict=True)]
+    return pairs
 
 
 @unhurried
@@ -90,7 +91,7 @@ def test_nats_are_minus_the_log_chance_of_the_keys_of_every_frame(seed):
     assert metrics.NATS_PER_FRAME.points(batch) == 4 + 2 + 1
 
 
-def test_who_knows_nothing_pays_a_bit_a_key():
+def test_an_uninformed_network_pays_a_bit_a_key():
     (batch,) = Played().alone("test")
     total, points = metrics.key_nats(torch.zeros_like(batch.y), batch), metrics.frames(batch)
     assert metrics.NATS_PER_FRAME(total.item(), points) == pytest.approx(88 * math.log(2))
@@ -104,7 +105,7 @@ def test_padding_has_no_gradient():
     assert torch.equal(outputs.grad.abs().sum(2) > 0, steps < batch.lengths)
 
 
-def test_baselines_are_the_scores_of_networks_that_say_the_shares():
+def test_baselines_are_the_scores_of_networks_that_predict_the_shares():
     data = Played()
     now, then = data._pairs("train", 0)
     share = (then.sum(0) + 0.5) / (len(then) + 1)
@@ -121,30 +122,33 @@ def test_baselines_are_the_scores_of_networks_that_say_the_shares():
         assert data.baselines()[name] == pytest.approx(score)
 
 
-def test_rolls_are_read_from_the_three_parts_of_a_file(tmp_path, monkeypatch):
-    told = {part: pieces(i) for i, part in enumerate(music.PARTS.values())}
-    cells = {part: np.array([None, *rolls], object)[None, 1:] for part, rolls in told.items()}
-    savemat(tmp_path / "rolls.mat", cells)
-    monkeypatch.setattr(music, "fetch", lambda file: tmp_path / "rolls.mat")
+@pytest.fixture
+def rolls(tmp_path, monkeypatch):
+    """Puts pieces of three parts in the place of a file of rolls."""
+
+    def put(parts):
+        contents = {
+            name: np.array([None, *part], object)[None, 1:] for name, part in zip(PARTS.values(), parts, strict=True)
+        }
+        savemat(tmp_path / "rolls.mat", contents)
+        monkeypatch.setattr(music, "fetch", lambda file: tmp_path / "rolls.mat")
+
+    return put
+
+
+def test_rolls_are_read_from_the_three_parts_of_a_file(rolls):
+    rolls([pieces(0), pieces(1), pieces(2)])
     splits = datasets.build("jsb").read()
     for split, (lengths, frames) in Played().splits.items():
         assert splits[split][0].tolist() == lengths.tolist()
         np.testing.assert_array_equal(splits[split][1], frames)
 
 
-def real(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("LOWBIT_DATA", str(tmp_path))
-    data, mirror = datasets.build(name), paths.mirror()
-    if mirror is None or not (mirror / data.files[0].name).is_file():
-        pytest.skip("LOWBIT_MIRROR names no folder with the real files")
-    return data
-
-
 @pytest.mark.parametrize(
     ("name", "frames"), [("jsb", (13_807, 4_602, 4_725)), ("nottingham", (176_561, 45_513, 44_463))]
 )
-def test_real_pieces_hold_as_many_frames_as_their_makers_count(name, frames, tmp_path, monkeypatch):
-    data = real(name, tmp_path, monkeypatch)
+def test_real_pieces_hold_the_published_numbers_of_frames(name, frames, real):
+    data = real(name)
     assert tuple(len(data.splits[split][1]) for split in SPLITS) == frames
     assert set(np.unique(data.splits["train"][1])) == {0, 1}
     scores = data.baselines()
@@ -156,13 +160,9 @@ def apart(splits, split):
     return [piece.tobytes() for piece in np.split(frames, lengths.cumsum()[:-1])]
 
 
-def test_disjoint_splits_have_what_the_published_ones_have_but_for_the_pieces_of_train(tmp_path, monkeypatch):
+def test_disjoint_splits_are_the_published_ones_without_the_pieces_of_train(rolls):
     parts = [pieces(0), [*pieces(1)[:3], pieces(0)[4]], [pieces(0)[1], *pieces(2)]]
-    contents = {
-        name: np.array([None, *part], object)[None, 1:] for name, part in zip(PARTS.values(), parts, strict=True)
-    }
-    savemat(tmp_path / "rolls.mat", contents)
-    monkeypatch.setattr(music, "fetch", lambda file: tmp_path / "rolls.mat")
+    rolls(parts)
     published, disjoint = (datasets.build(f"nottingham(split={split!r})").read() for split in ("published", "disjoint"))
     assert [apart(published, split) for split in SPLITS] == [[piece.tobytes() for piece in part] for part in parts]
     assert apart(disjoint, "train") == apart(published, "train")
@@ -176,15 +176,15 @@ def test_the_tunes_have_two_splits_only():
 
 
 @pytest.mark.parametrize("name", ["jsb", "nottingham(split='disjoint')"])
-def test_no_real_piece_of_train_stands_in_another_part(name, tmp_path, monkeypatch):
-    splits = real(name, tmp_path, monkeypatch).splits
+def test_no_real_piece_of_train_is_in_another_part(name, real):
+    splits = real(name).splits
     for split in ("valid", "test"):
         assert not {*apart(splits, split)} & {*apart(splits, "train")}
 
 
-def test_the_published_tunes_repeat_one_of_train_in_each_other_part(tmp_path, monkeypatch):
-    splits = real("nottingham", tmp_path, monkeypatch).splits
+def test_the_published_tunes_repeat_one_of_train_in_each_other_part(real):
+    splits = real("nottingham").splits
     for split, at, length in [("valid", 3, 192), ("test", 99, 257)]:
-        known = {*apart(splits, "train")}
-        assert [i for i, piece in enumerate(apart(splits, split)) if piece in known] == [at]
+        train = {*apart(splits, "train")}
+        assert [i for i, piece in enumerate(apart(splits, split)) if piece in train] == [at]
         assert splits[split][0][at] == length

@@ -6,7 +6,6 @@ import itertools
 import json
 import sys
 import tarfile
-import zipfile
 from typing import ClassVar
 
 import numpy as np
@@ -16,8 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowbit import datasets, paths, quantizers
-from lowbit.datasets import an4, fsdd, speech, tarball, tidigits, varied, wsj
+from lowbit import datasets, quantizers
+from lowbit.datasets import an4, archives, fsdd, speech, tidigits, varied, wsj
 from lowbit.datasets.base import SPLITS
 from lowbit.datasets.download import fetch
 from lowbit.datasets.recipe import Recipe
@@ -51,7 +50,7 @@ class Numbered(Classified):
 
 @dataclasses.dataclass(frozen=True)
 class Lettered(Transcribed):
-    """Random frames, labelled with as many letters as the alphabet has room for."""
+    """Random frames, labelled with letters of the alphabet."""
 
     title: ClassVar[str] = "Lettered"
     alphabet: ClassVar[str] = " abcd"
@@ -61,6 +60,22 @@ class Lettered(Transcribed):
         texts = ["".join(rng.choice(list(" abcd"), size)) for size in rng.integers(1, 6, 40)]
         frames = [rng.normal(size=(2 * len(text) + size, 3)).astype("f") for size, text in enumerate(texts)]
         return {split: self.arrays(texts, frames, texts) for split in SPLITS}
+
+
+def refused(name, match) -> str:
+    """The one line of the error of a dataset that cannot be read."""
+    with pytest.raises(InputError, match=match) as caught:
+        _ = datasets.build(name).splits
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def unreadable(name, content, match=None) -> str:
+    """The one line of the error of a recording at 8000 Hz that cannot be read."""
+    with pytest.raises(InputError, match=match or name) as caught:
+        speech.samples(name, content, 8000)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 # Of sequences of different lengths.
@@ -74,8 +89,8 @@ def sequences(batches, expected: np.ndarray):
         assert len(batch.x) == batch.lengths.max()
         for i, (number, length) in enumerate(zip(batch.y.tolist(), batch.lengths.tolist(), strict=True)):
             assert length == expected[number]
-            whole = torch.arange(1, 1 + length) + starts[number]
-            assert torch.equal(batch.x[:length, i], whole[:, None].float().expand(-1, 3))
+            frames = torch.arange(1, 1 + length) + starts[number]
+            assert torch.equal(batch.x[:length, i], frames[:, None].float().expand(-1, 3))
             assert not batch.x[length:, i].any()
             yield number
 
@@ -106,7 +121,7 @@ def test_the_order_depends_on_the_generator_alone():
 
 
 @pytest.mark.parametrize("groups", [1, 3])
-def test_shuffled_sequences_lie_beside_those_of_their_length(groups):
+def test_shuffled_sequences_are_in_batches_of_about_one_length(groups):
     batch, lengths = 4, torch.from_numpy(lengths_of(groups * varied.GROUP * 4))
     parts = list(varied.shuffled(lengths, batch, torch.Generator().manual_seed(0), "train"))
     spans = sorted((int(lengths[part].min()), int(lengths[part].max())) for part in parts)
@@ -130,7 +145,7 @@ def test_padding_changes_nothing_in_deployed_scores(norm, monkeypatch):
     assert evaluate.deployed(network, data, recipe) == pytest.approx(together, rel=1e-5)
 
 
-def test_a_class_of_its_own_thirds_is_found_by_them_and_not_by_chance():
+def test_a_class_that_depends_on_thirds_is_predicted_by_them_alone():
     class Rising(Classified):
         title = "Rising"
 
@@ -154,10 +169,10 @@ def test_labels_spell_the_text_and_padding_is_none():
     assert Lettered().outputs == 6
 
 
-def test_saying_nothing_misses_all_and_the_commonest_utterance_is_scored_by_hand():
+def test_the_baselines_are_an_empty_transcript_and_the_most_frequent_one():
     @dataclasses.dataclass(frozen=True)
-    class Said(Transcribed):
-        title = "Said"
+    class Short(Transcribed):
+        title = "Short"
         alphabet = " abcd"
 
         def read(self):
@@ -166,7 +181,7 @@ def test_saying_nothing_misses_all_and_the_commonest_utterance_is_scored_by_hand
                 for split, texts in [("train", ["ab", "cd", "ab"]), ("valid", ["a"]), ("test", ["ab", "abc", "d"])]
             }
 
-    assert Said().baselines() == {"nothing": 100.0, "commonest utterance": pytest.approx(100 * (0 + 1 + 2) / 6)}
+    assert Short().baselines() == {"nothing": 100.0, "commonest utterance": pytest.approx(100 * (0 + 1 + 2) / 6)}
 
 
 def test_an_utterance_too_short_for_its_labels_is_refused():
@@ -190,43 +205,46 @@ def tone(rate: int, seconds: float, hertz: float = 440.0) -> np.ndarray:
     return (0.3 * np.sin(2 * np.pi * hertz * time) + 0.01 * noise).astype("f")
 
 
-def wave(samples: np.ndarray, rate: int, form: str = "WAV") -> bytes:
+def wave(samples: np.ndarray, rate: int, form: str = "WAV", coding: str = "PCM_16") -> bytes:
     content = io.BytesIO()
-    soundfile.write(content, samples, rate, format=form, subtype="PCM_16")
+    soundfile.write(content, samples, rate, format=form, subtype=coding)
     return content.getvalue()
 
 
 def test_features_come_a_hundred_times_a_second():
-    (frames,) = speech.cepstra("t", {"a": lambda: wave(tone(8000, 0.7), 8000)}, 8000, "one")
+    (frames,) = speech.cepstra("t", {"a": lambda: wave(tone(8000, 0.7), 8000)}, 8000)
     assert frames.shape == (71, 26)
     assert frames.dtype == np.float32
 
 
 def test_loudness_is_in_the_first_cepstrum_alone():
     sounds = {"soft": lambda: wave(tone(8000, 0.5), 8000), "loud": lambda: wave(3 * tone(8000, 0.5), 8000)}
-    soft, loud = speech.cepstra("t", sounds, 8000, "two")
+    soft, loud = speech.cepstra("t", sounds, 8000)
     # Ten thirds of a decibel a factor of e^(10/3 / 10 ln 10); over 40 bands the first cepstrum takes sqrt(40) of it.
     np.testing.assert_allclose((loud - soft)[:, 0], 20 * np.log10(3) * np.sqrt(40), rtol=0.02)
     np.testing.assert_allclose((loud - soft)[:, 1:13], 0, atol=2)
 
 
-def test_features_are_made_once_for_each_source_and_made_again_when_spoilt(raw):
-    heard = []
+@pytest.fixture
+def computed(monkeypatch):
+    """The recordings of which features are computed."""
+    calls, compute = [], speech._frames
+    monkeypatch.setattr(speech, "_frames", lambda *args: calls.append(1) or compute(*args))
+    return calls
 
-    def read():
-        heard.append(1)
-        return wave(tone(8000, 0.3), 8000)
 
-    (first,) = speech.cepstra("t", {"a": read}, 8000, "three")
-    (second,) = speech.cepstra("t", {"a": read}, 8000, "three")
-    assert len(heard) == 1
+def test_features_are_computed_once_for_each_content_and_again_when_damaged(raw, computed):
+    sounds = [{"a": lambda hertz=hertz: wave(tone(8000, 0.3, hertz), 8000)} for hertz in (440, 441)]
+    (first,) = speech.cepstra("t", sounds[0], 8000)
+    (second,) = speech.cepstra("t", sounds[0], 8000)
+    assert len(computed) == 1
     np.testing.assert_array_equal(first, second)
-    speech.cepstra("t", {"a": read}, 8000, "four")
-    assert len(heard) == 2
-    for kept in (raw / "features").glob("t-*"):
-        kept.write_bytes(kept.read_bytes()[:100])
-    (third,) = speech.cepstra("t", {"a": read}, 8000, "three")
-    assert len(heard) == 3
+    speech.cepstra("t", sounds[1], 8000)
+    assert len(computed) == 2
+    for file in (raw / "features").glob("t-*"):
+        file.write_bytes(file.read_bytes()[:100])
+    (third,) = speech.cepstra("t", sounds[0], 8000)
+    assert len(computed) == 3
     np.testing.assert_array_equal(first, third)
 
 
@@ -259,7 +277,7 @@ def test_sphere_files_hold_the_samples():
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "error"),
     [
         (b"RIFFnothing of a wave", "cannot read a.wav: .+"),
         (b"", "cannot read a.wav: .+"),
@@ -269,10 +287,8 @@ def test_sphere_files_hold_the_samples():
         (wave(np.zeros(0), 8000), "a.wav has 0 samples"),
     ],
 )
-def test_a_recording_that_cannot_be_used_is_named(content, told):
-    with pytest.raises(InputError, match=told) as error:
-        speech.samples("a.wav", content, 8000)
-    assert "\n" not in str(error.value)
+def test_a_recording_that_cannot_be_used_is_named(content, error):
+    unreadable("a.wav", content, error)
 
 
 FORMS = {
@@ -289,13 +305,11 @@ def test_a_recording_that_is_cut_off_is_named_wherever_it_ends(form, more):
     content = FORMS[form](tone(8000, 0.05))
     assert len(speech.samples("a", content, 8000)) == 400
     cut = more.draw(st.integers(0, len(content) - 1))
-    with pytest.raises(InputError, match="cut/u0") as error:
-        speech.samples("cut/u0", content[:cut], 8000)
-    assert "\n" not in str(error.value)
+    unreadable("cut/u0", content[:cut])
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_comes_after_the_samples_that_a_header_promises_is_no_sound(form):
+def test_bytes_after_the_samples_of_a_header_are_ignored(form):
     content, samples = FORMS[form](tone(8000, 0.05)), speech.samples("a", FORMS[form](tone(8000, 0.05)), 8000)
     np.testing.assert_array_equal(speech.samples("a", content + bytes(1000), 8000), samples)
 
@@ -311,22 +325,19 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize(("old", "new", "told"), HEADERS.values(), ids=HEADERS)
-def test_a_header_that_does_not_fit_its_file_is_named(old, new, told):
+@pytest.mark.parametrize(("old", "new", "error"), HEADERS.values(), ids=HEADERS)
+def test_a_header_that_does_not_fit_its_file_is_named(old, new, error):
     content = sphere(tone(8000, 0.05), 8000)
     head = content[:1024].replace(old, new)[:1024].ljust(1024)
     assert head != content[:1024]
-    with pytest.raises(InputError, match="a.sph") as error:
-        speech.samples("a.sph", head + content[1024:], 8000)
-    assert told in str(error.value)
+    assert error in unreadable("a.sph", head + content[1024:])
 
 
 def test_sizes_of_chunks_that_a_file_does_not_hold_are_named():
     content = wave(tone(8000, 0.05), 8000)
     at = content.index(b"data") + 4
-    for size, told in [(0xFFFFFFFF, "holds 400 of the"), (0, "has 0 samples"), (802, "holds 400 of the 401")]:
-        with pytest.raises(InputError, match=f"a.wav {told}"):
-            speech.samples("a.wav", content[:at] + size.to_bytes(4, "little") + content[at + 4 :], 8000)
+    for size, error in [(0xFFFFFFFF, "holds 400 of the"), (0, "has 0 samples"), (802, "holds 400 of the 401")]:
+        unreadable("a.wav", content[:at] + size.to_bytes(4, "little") + content[at + 4 :], f"a.wav {error}")
 
 
 @pytest.mark.parametrize(
@@ -334,32 +345,27 @@ def test_sizes_of_chunks_that_a_file_does_not_hold_are_named():
     [("AIFF", "PCM_16"), ("AU", "PCM_16"), ("OGG", "VORBIS"), ("WAV", "MS_ADPCM"), ("RF64", "PCM_16")],
 )
 def test_other_kinds_of_recordings_are_named(form, coding):
-    content = io.BytesIO()
-    soundfile.write(content, tone(8000, 0.5), 8000, format=form, subtype=coding)
-    with pytest.raises(InputError, match=f"a.snd is {form} {coding}, must be uncompressed WAV or SPHERE, or FLAC"):
-        speech.samples("a.snd", content.getvalue(), 8000)
+    content = wave(tone(8000, 0.5), 8000, form, coding)
+    unreadable("a.snd", content, f"a.snd is {form} {coding}, must be uncompressed WAV or SPHERE, or FLAC")
 
 
 def test_a_recording_of_many_minutes_or_of_no_numbers_is_named():
-    with pytest.raises(InputError, match="a.flac is longer than 600 seconds"):
-        speech.samples("a.flac", wave(np.zeros(601 * 8000), 8000, "FLAC"), 8000)
-    content = io.BytesIO()
-    soundfile.write(content, np.array([0.0, np.nan]), 8000, format="WAV", subtype="FLOAT")
-    with pytest.raises(InputError, match="a.wav has samples that are no finite numbers"):
-        speech.samples("a.wav", content.getvalue(), 8000)
+    unreadable("a.flac", wave(np.zeros(601 * 8000), 8000, "FLAC"), "a.flac is longer than 600 seconds")
+    content = wave(np.array([0.0, np.nan]), 8000, coding="FLOAT")
+    unreadable("a.wav", content, "a.wav has samples that are no finite numbers")
 
 
-def test_features_that_were_kept_for_other_recordings_are_made_again(raw):
+def test_features_of_other_recordings_are_computed(raw):
     sounds = {name: lambda: wave(tone(8000, 0.3), 8000) for name in "ab"}
-    speech.cepstra("t", sounds, 8000, "six")
-    assert len(speech.cepstra("t", sounds | {"c": sounds["a"]}, 8000, "six")) == 3
+    speech.cepstra("t", sounds, 8000)
+    assert len(speech.cepstra("t", sounds | {"c": sounds["a"]}, 8000)) == 3
 
 
 @pytest.mark.parametrize("package", ["librosa", "soundfile"])
 def test_recordings_without_the_audio_packages_say_what_to_install(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=r"need librosa and soundfile: pip install 'lowbit\[audio\]'"):
-        speech.cepstra("t", {}, 8000, "five")
+        speech.cepstra("t", {}, 8000)
 
 
 # Of the sets.
@@ -367,36 +373,26 @@ def test_recordings_without_the_audio_packages_say_what_to_install(package, monk
 
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
-    """Puts a tar file in the place of what a module would fetch; features of the real one are not taken for its."""
+    """Puts a tar file in the place of what a module would fetch; features of the real one are not read."""
     monkeypatch.setenv("LOWBIT_DATA", str(tmp_path))
 
     def put(module, contents: dict[str, bytes]):
         path = tmp_path / "bare.tar"
-        path.write_bytes(tarball.pack(contents))
+        path.write_bytes(archives.pack(contents))
         monkeypatch.setattr(module, "fetch", lambda file: path)
 
     return put
 
 
-def real(name: str):
-    mirror, dataset = paths.mirror(), datasets.build(name)
-    if mirror is None:
-        pytest.skip("LOWBIT_MIRROR names no folder with the real files")
-    for file in dataset.files:
-        if not any((mirror / f"{file.name}{suffix}").is_file() for suffix in ("", ".xz", ".gz")):
-            pytest.skip(f"the mirror holds no {file.name}")
-    return dataset
-
-
-def test_a_tar_file_says_names_and_contents_in_one_way():
+def test_a_tar_file_depends_on_names_and_contents_alone():
     contents = {"b/c": b"two", "a": b"one"}
-    packed = tarball.pack(contents)
-    assert packed == tarball.pack(dict(reversed(contents.items())))
+    packed = archives.pack(contents)
+    assert packed == archives.pack(dict(reversed(contents.items())))
     with tarfile.open(fileobj=io.BytesIO(packed)) as opened:
         assert {entry.name: opened.extractfile(entry).read() for entry in opened} == contents
 
 
-def test_digits_are_told_by_the_names_of_the_files_and_speakers_are_kept_apart(bare):
+def test_digits_are_read_from_file_names_and_speakers_are_in_one_part(bare):
     speakers = [speaker for part in fsdd.SPEAKERS.values() for speaker in part]
     names = [f"recordings/{digit}_{who}_{n}.wav" for digit in (3, 7) for who in speakers for n in (0, 4, 5, 9, 10, 49)]
     bare(fsdd, {name: wave(tone(8000, 0.1 + 0.01 * i), 8000) for i, name in enumerate(names)} | {"README.md": b""})
@@ -417,8 +413,8 @@ def test_an_unreadable_recording_of_a_digit_is_named(bare):
         fsdd.Fsdd().read()
 
 
-def test_one_speaker_of_the_digits_is_eight_bit_sound_with_an_offset():
-    contents = tarball.unpack(fetch(real("fsdd").files[0]))
+def test_one_speaker_of_the_digits_is_eight_bit_sound_with_an_offset(real):
+    contents = archives.unpack(fetch(real("fsdd").files[0]))
     for speaker in itertools.chain(*fsdd.SPEAKERS.values()):
         sounds = [contents[name] for name in contents if f"_{speaker}_" in name]
         samples = np.concatenate([soundfile.read(io.BytesIO(sound), dtype="int16")[0] for sound in sounds])
@@ -432,30 +428,21 @@ def test_the_digits_have_two_splits_only():
         fsdd.Fsdd("random")
 
 
-def zipped(folder: str, contents: dict[str, bytes]) -> io.BytesIO:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as opened:
-        for name in contents:
-            opened.writestr(f"{folder}/{name}", contents[name])
-    return content
-
-
 @pytest.mark.parametrize("module", [fsdd, an4])
-def test_the_repository_gives_the_same_file_as_the_mirror(module, tmp_path):
+def test_the_repository_gives_the_same_file_as_the_mirror(module, tmp_path, real, archive):
     (file,) = real(module.__name__.rpartition(".")[2]).files
     mirrored = fetch(file)
-    contents = tarball.unpack(mirrored) | {"other/a.py": b"", "an4/feat/x.txt": b""}
+    contents = archives.unpack(mirrored) | {"other/a.py": b"", "an4/feat/x.txt": b""}
     if module is fsdd:
-        told = json.loads(contents.pop("speakers.json"))
-        contents["metadata.py"] = f'"""Who spoke."""\n\nmetadata = {told!r}\n'.encode()
-    archive = tmp_path / "repository.zip"
-    archive.write_bytes(zipped("repository-0123", contents).getvalue())
-    assert module.assemble(archive) == mirrored.read_bytes()
+        speakers = json.loads(contents.pop("speakers.json"))
+        contents["metadata.py"] = f'"""Who spoke."""\n\nmetadata = {speakers!r}\n'.encode()
+    repository = tmp_path / "repository.zip"
+    repository.write_bytes(archive("zip", {f"repository-0123/{name}": contents[name] for name in contents}))
+    assert module.assemble(repository) == mirrored.read_bytes()
 
 
-def test_an4_is_what_its_makers_count():
-    real("an4")
-    data = datasets.build("an4")
+def test_an4_has_the_published_counts(real):
+    data = real("an4")
     splits = data.splits
     labels, counts = (np.concatenate([splits[split][i] for split in ("train", "valid")]) for i in (2, 3))
     assert len(labels) == 17_854  # letters and spaces of the 948 training transcripts
@@ -474,8 +461,8 @@ def test_an4_speakers_are_in_one_part_each_and_features_are_read_big_end_first(b
         names = [f"an4_{part}/spk{i:02d}/utt{j}-spk{i:02d}-b" for i in range(count) for j in range(2)]
         lists[part] = names
         contents[f"an4/etc/an4_{part}.fileids"] = "\n".join(names).encode()
-        spoken = "".join(f"GO {'AB'[i % 2]} ({name.split('/')[-1]})\n" for i, name in enumerate(names))
-        contents[f"an4/etc/an4_{part}.transcription"] = spoken.encode()
+        texts = "".join(f"GO {'AB'[i % 2]} ({name.split('/')[-1]})\n" for i, name in enumerate(names))
+        contents[f"an4/etc/an4_{part}.transcription"] = texts.encode()
         for name in names:
             contents[f"an4/feat/{name}.mfc"] = mfc(rng.normal(7, 2, (20, 13)))
     bare(an4, contents)
@@ -486,8 +473,8 @@ def test_an4_speakers_are_in_one_part_each_and_features_are_read_big_end_first(b
     frames = np.frombuffer(content[4:], ">f4").reshape(20, 13)
     expected = ((frames - frames.mean(0)) / frames.std(0)).reshape(5, 52)
     np.testing.assert_allclose(splits["test"][1][5:10], expected, rtol=1e-4, atol=1e-5)
-    said = "".join(an4.An4.alphabet[label - 1] for label in splits["test"][2])
-    assert said == "GO AGO BGO AGO B"
+    text = "".join(an4.An4.alphabet[label - 1] for label in splits["test"][2])
+    assert text == "GO AGO BGO AGO B"
 
 
 @pytest.fixture
@@ -495,9 +482,8 @@ def corpus(tmp_path, monkeypatch):
     """A tiny TIDIGITS: two speakers to train on, one to test on, and a boy."""
     monkeypatch.setenv(tidigits.FOLDER, str(tmp_path / "tidigits"))
     monkeypatch.setattr(tidigits.Tidigits, "counts", {"train": 3, "valid": 1, "test": 2, "outputs": 12})
-    for name in ("train/man/bb/1a", "train/man/bb/3oz6b", "train/woman/aa/9a", "train/woman/aa/oa"):
-        put(tmp_path / "tidigits" / f"{name}.wav", sphere(tone(20_000, 0.4), 20_000))
-    for name in ("test/man/cc/za", "test/woman/dd/77b", "test/boy/ee/1a"):
+    train = ("train/man/bb/1a", "train/man/bb/3oz6b", "train/woman/aa/9a", "train/woman/aa/oa")
+    for name in (*train, "test/man/cc/za", "test/woman/dd/77b", "test/boy/ee/1a"):
         put(tmp_path / "tidigits" / f"{name}.wav", sphere(tone(20_000, 0.4), 20_000))
     return tmp_path / "tidigits"
 
@@ -511,29 +497,26 @@ def test_tidigits_are_read_from_the_folder_of_a_licensee(corpus):
     data = datasets.build("tidigits")
     assert data.outputs == 12
     assert data.inputs == 26
-    said = {
+    labels = {
         split: [[data.alphabet[label - 1] for label in row if label > 0] for row in part.y.tolist()]
         for split in SPLITS
         for part in data.alone(split)
     }
-    assert said["train"] == [["9"], ["o"], ["1"]]  # by speaker
-    assert said["valid"] == [list("3oz6")]
-    assert said["test"] == [["z"], ["7", "7"]]
+    assert labels["train"] == [["9"], ["o"], ["1"]]  # by speaker
+    assert labels["valid"] == [list("3oz6")]
+    assert labels["test"] == [["z"], ["7", "7"]]
 
 
 def test_tidigits_that_are_missing_or_too_few_say_where_they_go(corpus, monkeypatch):
     (corpus / "test" / "man" / "cc" / "za.wav").unlink()
-    with pytest.raises(InputError, match=r"TIDIGITS: .*test holds 1 recordings .* must be 2; LOWBIT_TIDIGITS names"):
-        _ = datasets.build("tidigits").splits
+    refused("tidigits", r"TIDIGITS: .*test holds 1 recordings .* must be 2; LOWBIT_TIDIGITS names")
     monkeypatch.delenv(tidigits.FOLDER)
-    with pytest.raises(InputError, match=r"tidigits/train holds 0 .* LDC93S10, which needs a licence"):
-        _ = datasets.build("tidigits").splits
+    refused("tidigits", r"tidigits/train holds 0 .* LDC93S10, which needs a licence")
 
 
 def test_tidigits_that_are_still_packed_are_named(corpus):
     put(corpus / "test" / "man" / "cc" / "za.wav", sphere(np.zeros(9), 20_000, "pcm,embedded-shorten-v2.00"))
-    with pytest.raises(InputError, match=r"test/man/cc/za\.wav is packed with shorten"):
-        _ = datasets.build("tidigits").splits
+    refused("tidigits", r"test/man/cc/za\.wav is packed with shorten")
 
 
 @pytest.fixture
@@ -558,23 +541,19 @@ def test_the_journal_is_read_from_lists_of_a_licensee(news):
     data = datasets.build("wsj")
     assert data.splits["train"][0].tolist() == [33, 40]  # of 101 and 121 frames, three are one step
     assert (data.inputs, data.outputs) == (78, 30)
-    said = {split: "".join(data.alphabet[label - 1] for label in data.splits[split][2]) for split in SPLITS}
-    assert said == {"train": "MR. O'NEIL SAID SOWELLKNOWN", "valid": "YES", "test": "NO COMMA"}
+    texts = {split: "".join(data.alphabet[label - 1] for label in data.splits[split][2]) for split in SPLITS}
+    assert texts == {"train": "MR. O'NEIL SAID SOWELLKNOWN", "valid": "YES", "test": "NO COMMA"}
 
 
-def test_what_the_journal_lacks_is_named(news, monkeypatch):
+def test_a_part_of_the_journal_that_is_absent_is_named(news, monkeypatch):
     put(news / "test_eval92" / "wav.scp", "u0 sph2pipe -f wav a.wv1 |\n")
-    with pytest.raises(InputError, match=r"test_eval92/wav\.scp has a command for u0, must be a file"):
-        _ = datasets.build("wsj").splits
+    refused("wsj", r"test_eval92/wav\.scp has a command for u0, must be a file")
     put(news / "test_eval92" / "wav.scp", "u0 audio/9.wav\n")
-    with pytest.raises(InputError, match=r"no recording audio/9\.wav for u0 of .*test_eval92"):
-        _ = datasets.build("wsj").splits
+    refused("wsj", r"no recording audio/9\.wav for u0 of .*test_eval92")
     put(news / "test_eval92" / "text", "u0 NO\nu1 YES\n")
-    with pytest.raises(InputError, match=r"test_eval92/text has 2 utterances, must be 1"):
-        _ = datasets.build("wsj").splits
-    monkeypatch.setenv(wsj.FOLDER, str(news / "elsewhere"))
-    with pytest.raises(InputError, match=r"no .*elsewhere/train_si284/text; LOWBIT_WSJ names .* need a licence"):
-        _ = datasets.build("wsj").splits
+    refused("wsj", r"test_eval92/text has 2 utterances, must be 1")
+    monkeypatch.setenv(wsj.FOLDER, str(news / "other"))
+    refused("wsj", r"no .*other/train_si284/text; LOWBIT_WSJ names .* need a licence")
 
 
 def test_other_recordings_of_the_same_sizes_are_other_data(corpus, news):
@@ -603,14 +582,11 @@ LISTS = {
 }
 
 
-@pytest.mark.parametrize(("file", "content", "told"), LISTS.values(), ids=LISTS)
-def test_a_list_that_cannot_be_right_is_named(news, file, content, told):
+@pytest.mark.parametrize(("file", "content", "error"), LISTS.values(), ids=LISTS)
+def test_a_list_that_cannot_be_right_is_named(news, file, content, error):
     put(news.parent / "secret.wav", sphere(tone(16_000, 1.0), 16_000))
     put(news / "test_eval92" / file, content)
-    with pytest.raises(InputError, match="Wall Street Journal: .*test_eval92") as error:
-        _ = datasets.build("wsj").splits
-    assert told in str(error.value)
-    assert "\n" not in str(error.value)
+    assert error in refused("wsj", "Wall Street Journal: .*test_eval92")
 
 
 def test_recordings_go_with_their_texts_by_name_in_whatever_order_they_are_listed(news):
@@ -625,8 +601,7 @@ def test_a_recording_that_is_cut_off_is_named_by_its_set(corpus, news):
         ("wsj", news / "test_eval92" / "audio" / "0.wav"),
     ]:
         put(path, path.read_bytes()[:-2])
-        with pytest.raises(InputError, match=rf"{path.name}.* holds \d+ of the \d+ samples"):
-            _ = datasets.build(name).splits
+        refused(name, rf"{path.name}.* holds \d+ of the \d+ samples")
 
 
 # Of every registered set of this kind.
@@ -639,13 +614,13 @@ def test_a_set_is_fetched_or_bound_by_a_licence_and_then_not_local(name):
     assert name not in datasets.local()
 
 
-def waveform(heard: np.ndarray, rate_hz: int) -> np.ndarray:
+def waveform(samples: np.ndarray, rate_hz: int) -> np.ndarray:
     """In the place of cepstra, which take longer."""
-    return heard[: len(heard) // 80 * 80].reshape(-1, 80)[:, :26]
+    return samples[: len(samples) // 80 * 80].reshape(-1, 80)[:, :26]
 
 
 @pytest.mark.parametrize("name", [name for name in SPOKEN if datasets.registry[name].files])
-def test_real_sets_hold_their_counts_and_give_batches_of_their_recipes(name, monkeypatch):
+def test_real_sets_hold_their_counts_and_give_batches_of_their_recipes(name, monkeypatch, real):
     monkeypatch.setattr(speech, "_frames", waveform)
     dataset = real(name)
     for recipe in dataset.recipes.values():

@@ -1,20 +1,18 @@
-"""Laws of the large texts: how they are cleaned and cut, and what their files are known by."""
+"""Laws of the large texts: how they are cleaned and cut, and the checksums of their files."""
 
 import dataclasses
 import hashlib
-import io
 import lzma
 import re
 import shutil
 import subprocess
-import zipfile
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit import datasets, paths
+from lowbit import datasets
 from lowbit.datasets import books, linux_input, text8
 from lowbit.datasets.base import SPLITS
 from lowbit.datasets.books27 import Books27, clean
@@ -45,13 +43,6 @@ def hold(mirror, name, content):
 def cut(monkeypatch, counts):
     for split, count in zip(SPLITS, counts, strict=True):
         monkeypatch.setitem(text8.COUNTS, split, count)
-
-
-def zipped(name, text=TEXT):
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as out:
-        out.writestr(name, text)
-    return made.getvalue()
 
 
 # Of texts in 27 symbols.
@@ -85,52 +76,56 @@ def test_the_parts_behind_one_another_are_the_text(monkeypatch):
 
 def test_another_text_of_books_is_refused(monkeypatch):
     monkeypatch.setattr(books, "texts", lambda: {"one": "Call me Ishmael."})
-    with pytest.raises(InputError, match=r"English novels.*made of books/\S+ is not the one that is known"):
+    with pytest.raises(InputError, match=r"English novels.*of books/\S+ has another checksum"):
         Books27().read()
 
 
 # Of text8, with a small text in its place.
 
 
-def packed_text8(monkeypatch, content):
-    cut(monkeypatch, (20, 4, 6))
-    (known,) = Text8.files
-    file = dataclasses.replace(
-        known, sha256=hashlib.sha256(content).hexdigest(), size=len(content), urls=(NOWHERE + "text8.zip",)
-    )
-    monkeypatch.setattr(Text8, "files", (file,))
+@pytest.fixture
+def packed(mirror, monkeypatch, archive):
+    """Puts a zip file into the mirror in the place of text8."""
+
+    def put(name="text8", text=TEXT):
+        cut(monkeypatch, (20, 4, 6))
+        content = archive("zip", {name: text})
+        file = dataclasses.replace(
+            Text8.files[0], sha256=hashlib.sha256(content).hexdigest(), size=len(content), urls=(NOWHERE + "text8.zip",)
+        )
+        monkeypatch.setattr(Text8, "files", (file,))
+        hold(mirror, file.name, content)
+
+    return put
 
 
-def test_text8_is_read_out_of_its_archive(mirror, monkeypatch):
-    packed_text8(monkeypatch, zipped("text8"))
-    hold(mirror, "text8/text8.zip", zipped("text8"))
+def test_text8_is_read_from_its_archive(packed):
+    packed()
     codes = np.concatenate([Text8().read()[split][0] for split in SPLITS])
     assert codes.tolist() == [b" abcdefghijklmnopqrstuvwxyz".index(symbol) for symbol in TEXT]
 
 
-def test_a_symbol_out_of_the_alphabet_is_refused(mirror, monkeypatch):
-    content = zipped("text8", TEXT.replace(b" ", b"_"))
-    packed_text8(monkeypatch, content)
-    hold(mirror, "text8/text8.zip", content)
+def test_a_symbol_out_of_the_alphabet_is_refused(packed):
+    packed(text=TEXT.replace(b" ", b"_"))
     with pytest.raises(InputError, match="text8: outputs counts 256, must be 27"):
         _ = Text8().splits
 
 
-def test_an_archive_without_text8_is_refused(mirror, monkeypatch):
-    packed_text8(monkeypatch, zipped("text9"))
-    hold(mirror, "text8/text8.zip", zipped("text9"))
+def test_an_archive_without_text8_is_refused(packed):
+    packed("text9")
     with pytest.raises(InputError, match=r"text8\.zip: the archive holds no text8$"):
         Text8().read()
 
 
-def test_without_a_network_the_error_says_where_the_file_may_lie(monkeypatch):
-    packed_text8(monkeypatch, zipped("text8"))
+def test_without_a_network_the_error_says_where_the_file_may_lie(packed, monkeypatch):
+    packed()
+    monkeypatch.delenv("LOWBIT_MIRROR")
     with pytest.raises(InputError, match=rf"no text8/text8\.zip .*{NOWHERE}.*LOWBIT_MIRROR may name") as caught:
         Text8().read()
     assert "\n" not in str(caught.value)
 
 
-# Of files that are known by what git calls them.
+# Of files that are known by their name in git.
 
 
 def named_by_git(content, sha1=""):
@@ -152,8 +147,8 @@ def test_a_file_is_known_by_the_name_that_git_gives_it(mirror, content, name):
 def test_git_itself_gives_that_name(mirror):
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
-    told = subprocess.run(["git", "hash-object", "--stdin"], input=TEXT, capture_output=True, check=True)
-    file = named_by_git(TEXT, told.stdout.decode().strip())
+    git = subprocess.run(["git", "hash-object", "--stdin"], input=TEXT, capture_output=True, check=True)
+    file = named_by_git(TEXT, git.stdout.decode().strip())
     hold(mirror, file.name, TEXT)
     assert fetch(file).read_bytes() == TEXT
 
@@ -187,12 +182,10 @@ def test_the_known_beginning_is_taken_and_cut(mirror, monkeypatch):
     assert codes.tolist() == [sorted(set(TEXT)).index(symbol) for symbol in TEXT]
 
 
-def test_the_beginning_that_is_known_is_that_of_the_mirror(monkeypatch):
+def test_the_known_beginning_is_that_of_the_mirror(monkeypatch, mirrored):
     monkeypatch.undo()
     name = "linux/linux_input.first2452464.txt.xz"
-    if paths.mirror() is None or not (paths.mirror() / name).is_file():
-        pytest.skip(f"LOWBIT_MIRROR names no folder with {name}")
-    begins = lzma.decompress((paths.mirror() / name).read_bytes())
+    begins = lzma.decompress((mirrored(name) / name).read_bytes())
     assert len(begins) == linux_input.KNOWN
     assert hashlib.sha256(begins).hexdigest() == linux_input.KNOWN_SHA256
     assert len(set(begins)) <= datasets.build("linux_input").counts["outputs"]

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit import datasets, paths, quantizers
+from lowbit import datasets, quantizers
 from lowbit.datasets import Recipe, Text, metrics
 from lowbit.datasets.base import SPLITS
 from lowbit.datasets.download import fetch
@@ -68,8 +68,8 @@ def test_the_perplexity_of_a_uniform_model_is_the_size_of_the_vocabulary(carry):
     torch.nn.init.zeros_(uniform.readout.weight)
     torch.nn.init.zeros_(uniform.readout.bias)
     batches = data.alone("test") if carry else data.batches("test", 7, 35)
-    (found,) = evaluate.scores(uniform, (data.metric,), batches)
-    assert found == pytest.approx(WORDS, rel=1e-4)
+    (score,) = evaluate.scores(uniform, (data.metric,), batches)
+    assert score == pytest.approx(WORDS, rel=1e-4)
     assert data.baselines()["uniform"] == pytest.approx(WORDS)
 
 
@@ -80,8 +80,8 @@ def test_the_perplexity_is_of_all_words_but_the_first_each_once():
     with torch.no_grad():
         chances = model(torch.from_numpy(codes[:-1]).long()[:, None])[0][:, 0].softmax(-1).double().numpy()
     surprise = -np.log(chances[np.arange(len(codes) - 1), codes[1:]])
-    (found,) = evaluate.scores(model, (metrics.PERPLEXITY,), data.alone("test"))
-    assert found == pytest.approx(np.exp(surprise.mean()), rel=1e-5)
+    (score,) = evaluate.scores(model, (metrics.PERPLEXITY,), data.alone("test"))
+    assert score == pytest.approx(np.exp(surprise.mean()), rel=1e-5)
 
 
 def test_the_frequency_baseline_is_what_counting_gives():
@@ -110,12 +110,9 @@ def test_an_epoch_of_the_paper_recipe_is_one_pass():
     assert recipe.updates == 80 * recipe.evaluate_every
 
 
-def test_the_treebank_has_as_many_sentences_as_by_characters(tmp_path, monkeypatch):
-    mirror = paths.mirror()
-    if mirror is None or not list((mirror / "ptb_word").glob("ptb.train.txt*")):
-        pytest.skip("LOWBIT_MIRROR names no folder with the real files")
-    monkeypatch.setenv("LOWBIT_DATA", str(tmp_path))
-    data = datasets.build("ptb_word")
+@pytest.mark.usefixtures("raw")
+def test_the_treebank_has_as_many_sentences_as_by_characters(real):
+    data = real("ptb_word")
     vocabulary = {END, *fetch(data.files[0]).read_text().split()}
     end = sum(word < END for word in vocabulary)
     assert [int((data.splits[split][0] == end).sum()) for split in SPLITS] == [42_068, 3_370, 3_761]

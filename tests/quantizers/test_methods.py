@@ -21,7 +21,7 @@ seeds = st.integers(0, 10**6)
 LOSS_AWARE = ["lab", "lat", "lat(exact=True)", "lat(sides=2)", "lat(exact=True, sides=2)", "laq", "laq(log=True)"]
 
 
-def drawn(seed, rows=SITE.gates * SITE.units, cols=SITE.inputs, gates=SITE.gates):
+def sample(seed, rows=SITE.gates * SITE.units, cols=SITE.inputs, gates=SITE.gates):
     """Weights, a curvature, and the site with it."""
     generator = torch.Generator().manual_seed(seed)
     w = torch.randn(rows, cols, generator=generator)
@@ -50,7 +50,7 @@ def for_any_seed(law):
 )
 @for_any_seed
 def test_loss_aware_weights_are_the_best_of_all_codes_with_their_best_scales(name, signs, sides, seed):
-    w, d, site = drawn(seed, rows=1, cols=5, gates=1)
+    w, d, site = sample(seed, rows=1, cols=5, gates=1)
     best = np.inf
     for codes in itertools.product(signs, repeat=5):
         b = torch.tensor(codes)[None]
@@ -65,7 +65,7 @@ def test_loss_aware_weights_are_the_best_of_all_codes_with_their_best_scales(nam
 
 @for_any_seed
 def test_no_scale_is_better_than_the_exact_one_of_a_large_matrix(seed):
-    w, d, site = drawn(seed)
+    w, d, site = sample(seed)
     exact = quantizers.build("lat(exact=True)")(w, site)
     close = quantizers.build("lat")(w, site)
     twn = quantizers.build("twn")(w, SITE)
@@ -81,7 +81,7 @@ def test_no_scale_is_better_than_the_exact_one_of_a_large_matrix(seed):
 @pytest.mark.parametrize("sides", [1, 2])
 @for_any_seed
 def test_the_approximate_scale_is_a_fixed_point_of_the_alternation(sides, seed):
-    w, d, site = drawn(seed)
+    w, d, site = sample(seed)
     for gate, curved, q in by_gate(w, d, quantizers.build(f"lat(sides={sides})")(w, site)):
         b = q.sign()
         for side in (b != 0,) if sides == 1 else (b > 0, b < 0):
@@ -94,7 +94,7 @@ def test_the_approximate_scale_is_a_fixed_point_of_the_alternation(sides, seed):
 @pytest.mark.parametrize(("bits", "log"), [(2, False), (3, False), (4, False), (3, True), (4, True)])
 @for_any_seed
 def test_laq_ends_where_the_loop_of_its_code_ends(bits, log, seed):
-    w, d, site = drawn(seed)
+    w, d, site = sample(seed)
     n = 2 ** (bits - 1) - 1
     expected = []
     for gate, curved in by_gate(w, d):
@@ -108,13 +108,13 @@ def test_laq_ends_where_the_loop_of_its_code_ends(bits, log, seed):
             else:
                 b = np.floor(t * n + 0.5) / n
         expected.append(alpha * b * np.sign(w64))
-    found = quantizers.build(f"laq(bits={bits}, log={log})")(w, site)
-    torch.testing.assert_close(found.double(), torch.from_numpy(np.concatenate(expected)), rtol=1e-4, atol=0)
+    q = quantizers.build(f"laq(bits={bits}, log={log})")(w, site)
+    torch.testing.assert_close(q.double(), torch.from_numpy(np.concatenate(expected)), rtol=1e-4, atol=0)
 
 
 @for_any_seed
 def test_lat_ends_where_the_loop_of_its_code_ends(seed):
-    w, d, site = drawn(seed)
+    w, d, site = sample(seed)
     expected = []
     for gate, curved in by_gate(w, d):
         b = gate.abs() > 0.7 * gate.abs().mean()
@@ -128,15 +128,15 @@ def test_lat_ends_where_the_loop_of_its_code_ends(seed):
 @pytest.mark.parametrize("name", LOSS_AWARE)
 @pytest.mark.parametrize("factor", [1e-6, 300.0])
 def test_only_the_shape_of_the_curvature_counts(name, factor):
-    w, d, site = drawn(1)
+    w, d, site = sample(1)
     quantizer = quantizers.build(name)
     torch.testing.assert_close(quantizer(w, site._replace(curvature=factor * d)), quantizer(w, site))
     assert not torch.equal(quantizer(w, site), quantizer(w, SITE))
     torch.testing.assert_close(quantizer(w, site._replace(curvature=torch.ones_like(w))), quantizer(w, SITE))
 
 
-def test_the_weight_that_counts_most_is_kept():
-    w, _, site = drawn(2)
+def test_a_weight_of_large_curvature_is_exact():
+    w, _, site = sample(2)
     for gate, curved in zip(w.chunk(2), site.curvature.chunk(2), strict=True):
         curved[0, 0] = 1e6
         gate[0, 0] = -1.5
@@ -150,7 +150,7 @@ def test_the_weight_that_counts_most_is_kept():
 
 def learned(name, seed):
     """A quantizer in double precision, weights, its factors somewhere, the gradient of its output."""
-    w = drawn(seed)[0].double()
+    w = sample(seed)[0].double()
     quantizer = quantizers.build(name)
     factors = quantizer.factors(w, SITE) * (0.7 + torch.rand(2, 1, generator=torch.Generator().manual_seed(seed)))
     return quantizer, w.requires_grad_(), factors.requires_grad_(), torch.randn_like(w)
@@ -158,12 +158,12 @@ def learned(name, seed):
 
 def slopes(function, at, eps=1e-6):
     """Central differences of a sum over gates or weights, one entry of `at` after the other."""
-    found = torch.zeros_like(at)
+    differences = torch.zeros_like(at)
     for place in itertools.product(*map(range, at.shape)):
         step = torch.zeros_like(at)
         step[place] = eps
-        found[place] = (function(at + step) - function(at - step)) / (2 * eps)
-    return found
+        differences[place] = (function(at + step) - function(at - step)) / (2 * eps)
+    return differences
 
 
 @for_any_seed
@@ -203,11 +203,11 @@ def test_lsq_has_the_gradients_of_its_source(bits, seed):
         step = factors.repeat_interleave(SITE.units, dim=0)
         clipped = (w / step).clamp(low, high)
         torch.testing.assert_close(q, step * clipped.round())
-        left = clipped.round() - clipped  # rounding has gradient 1, so what it adds is held
+        residue = clipped.round() - clipped  # rounding has gradient 1, so that its difference is a constant
 
         def surrogate(w, factors):
             s = factors.repeat_interleave(SITE.units, dim=0)
-            return (g * s * ((w / s).clamp(low, high) + left)).sum()
+            return (g * s * ((w / s).clamp(low, high) + residue)).sum()
 
         scale = 1 / np.sqrt(SITE.units * SITE.inputs * high)
         to_w = slopes(lambda w: surrogate(w, factors), w.detach())
@@ -218,13 +218,13 @@ def test_lsq_has_the_gradients_of_its_source(bits, seed):
 
 @pytest.mark.parametrize("bits", [2, 4])
 def test_lsq_starts_at_twice_the_mean_over_the_root_of_its_top(bits):
-    w = drawn(3)[0]
+    w = sample(3)[0]
     for gate, step in zip(w.chunk(2), quantizers.build(f"lsq(bits={bits})").factors(w, SITE), strict=True):
         assert float(step) == pytest.approx(2 * float(gate.abs().mean()) / (2 ** (bits - 1) - 1) ** 0.5)
 
 
 @pytest.mark.parametrize("name", ["ttq", "lsq"])
-def test_a_learned_factor_that_crosses_zero_is_turned_back(name):
+def test_the_sign_of_a_learned_factor_is_ignored(name):
     quantizer, w, factors, g = learned(name, 4)
     grads = []
     for sign in (1, -1):
@@ -241,7 +241,7 @@ def test_a_learned_factor_that_crosses_zero_is_turned_back(name):
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @for_any_seed
 def test_dorefa_is_its_formula_in_value_and_gradient(bits, seed):
-    w = drawn(seed)[0].double().requires_grad_()
+    w = sample(seed)[0].double().requires_grad_()
     g = torch.randn_like(w)
     quantizer, top = quantizers.build(f"dorefa(bits={bits})"), 2**bits - 1
     squashed = torch.cat([torch.tanh(gate) / torch.tanh(gate).abs().max() for gate in w.chunk(2)])
@@ -252,14 +252,14 @@ def test_dorefa_is_its_formula_in_value_and_gradient(bits, seed):
 
 
 def test_dorefa_of_one_bit_is_the_scaled_sign():
-    w = drawn(5)[0]
+    w = sample(5)[0]
     expected = torch.cat([gate.abs().mean() * gate.sign() for gate in w.chunk(2)])
     torch.testing.assert_close(quantizers.build("dorefa(bits=1)")(w, SITE), expected)
 
 
 @for_any_seed
 def test_bitnet_is_rounded_and_clipped(seed):
-    w = drawn(seed)[0]
+    w = sample(seed)[0]
     means = [max(gate.abs().mean(), torch.tensor(1e-5)) for gate in w.chunk(2)]
     expected = [m * torch.round(gate / m).clamp(-1, 1) for m, gate in zip(means, w.chunk(2), strict=True)]
     torch.testing.assert_close(quantizers.build("bitnet")(w, SITE), torch.cat(expected))
@@ -290,10 +290,10 @@ def plain_alternating(row, bits, cycles):
 def test_alternating_is_its_algorithm_and_no_worse_than_greedy(bits, seed):
     w = torch.randn(6, 40, generator=torch.Generator().manual_seed(seed))
     q = quantizers.build(f"alternating(bits={bits})")(w)
-    for row, found in zip(w.double().numpy(), q.double().numpy(), strict=True):
+    for row, rounded in zip(w.double().numpy(), q.double().numpy(), strict=True):
         expected, greedy = plain_alternating(row, bits, cycles=2)
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
-        assert ((row - found) ** 2).sum() <= greedy * (1 + 1e-5)
+        np.testing.assert_allclose(rounded, expected, rtol=1e-3, atol=1e-5)
+        assert ((row - rounded) ** 2).sum() <= greedy * (1 + 1e-5)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
@@ -325,10 +325,10 @@ def test_alternating_is_the_best_of_all_codes_where_greed_starts_well(seed):
     clear = torch.tensor([[1.3, 0.7, -0.7, -1.3, 0.7, -0.7]])  # all four sums of 1 and 0.3
     near = clear + 0.02 * torch.randn(1, 6, generator=generator)
     for w, well in ((far, False), (near, True)):
-        found = float((w - quantizers.build("alternating")(w)).double().square().sum())
+        error = float((w - quantizers.build("alternating")(w)).double().square().sum())
         best = exhaustive(w[0].double().numpy(), 2)
-        assert found >= best * (1 - 1e-5) - 1e-9
-        assert found == pytest.approx(best, rel=1e-3, abs=1e-9) or not well
+        assert error >= best * (1 - 1e-5) - 1e-9
+        assert error == pytest.approx(best, rel=1e-3, abs=1e-9) or not well
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_hadamard_names_the_size_it_cannot_have(size):
     "choice",
     ["alternating(bits=5)", "dorefa(bits=0)", "laq(bits=1)", "laq(bits=5, log=True)", "lsq(bits=1)", "lat(sides=3)"],
 )
-def test_what_cannot_be_built_is_told(choice):
+def test_a_choice_that_cannot_be_built_is_named(choice):
     with pytest.raises(InputError, match=choice.partition("(")[0]):
         quantizers.build(choice)
 
@@ -379,15 +379,15 @@ def test_what_cannot_be_built_is_told(choice):
 
 
 @pytest.mark.parametrize("name", ["ttq", "lsq"])
-def test_factors_are_learned_and_kept(name):
+def test_factors_are_learned_and_saved(name):
     session = train.Session(RunSpec(quantizer=name, budget=TINY))
     layer = session.network.layers[0]
     before = {part: getattr(layer, f"factors_{part}").detach().clone() for part in ("input", "recurrent")}
-    known = {id(p) for group in session.optimizer.param_groups for p in group["params"]}
+    optimized = {id(p) for group in session.optimizer.param_groups for p in group["params"]}
     session._step(next(session._batches()))
     for part, start in before.items():
         factors = getattr(layer, f"factors_{part}")
-        assert id(factors) in known
+        assert id(factors) in optimized
         assert start.shape[0] == layer.cell.gates
         assert (factors != start).all()
         assert layer.site(part).factors is factors
@@ -406,22 +406,22 @@ def test_curvature_is_the_root_of_the_second_moment(name):
         assert torch.equal(session.network.state_dict()[f"layers.0.curvature_{part}"], layer.site(part).curvature)
 
 
-def test_a_record_tells_the_levels_of_a_matrix_where_they_are_its_own():
-    told = {}
+def test_a_record_has_the_levels_of_a_matrix_where_they_are_its_own():
+    entries = {}
     for name in ("ternary", "lat(sides=2)", "ttq", "alternating", "lsq"):
         network = train.build(RunSpec(quantizer=name, budget=TINY))
-        told[name] = weights.describe(network)["layers.0.weight_h"]
+        entries[name] = weights.describe(network)["layers.0.weight_h"]
         layer = network.layers[0]
         codes, book = layer.quantizer.encode(layer.weight_h, layer.site("recurrent"))
         ends = (book.min(1).values[:, None], book.max(1).values[:, None])
         beyond = (layer.weight_h <= ends[0]) | (layer.weight_h >= ends[1])
-        assert told[name]["saturated"] == pytest.approx(float(beyond.float().mean()), abs=0.02)
-        assert told[name]["codes"] == codes.flatten().long().bincount(minlength=book.shape[1]).tolist()
-    assert {name for name in told if "levels" in told[name]} == {"lat(sides=2)", "ttq", "alternating"}
+        assert entries[name]["saturated"] == pytest.approx(float(beyond.float().mean()), abs=0.02)
+        assert entries[name]["codes"] == codes.flatten().long().bincount(minlength=book.shape[1]).tolist()
+    assert {name for name in entries if "levels" in entries[name]} == {"lat(sides=2)", "ttq", "alternating"}
 
 
 @pytest.mark.parametrize("name", ["lab", "lsq"])
-def test_an_interrupted_run_goes_on_with_what_it_has_learned(name):
+def test_an_interrupted_run_resumes_with_its_factors(name):
     spec = RunSpec(quantizer=name, budget=TINY, norm="layer")
     whole = train.train(spec)
     train.checkpoint_path(spec).unlink()

@@ -28,8 +28,8 @@ SITE = Site(inputs=24, units=8, gates=4)
 
 
 def weights(seed: int, spread: float) -> torch.Tensor:
-    drawn = torch.randn(SITE.gates * SITE.units, SITE.inputs, generator=torch.Generator().manual_seed(seed))
-    return drawn * spread
+    shape = SITE.gates * SITE.units, SITE.inputs
+    return spread * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def placed(name: str, w: torch.Tensor) -> tuple[Quantizer, torch.Tensor, Site]:
@@ -85,22 +85,22 @@ def test_a_larger_weight_never_gets_a_smaller_level_of_the_same_codebook(name, w
     quantizer, w, site = placed(name, w)
     codes, book = quantizer.encode(w, site)
     books = book.expand(len(w), -1)
-    for gate, taken, own in zip(*(part.chunk(site.gates) for part in (w, codes, books)), strict=True):
-        rows = [(gate, taken)] if (own == own[0]).all() else zip(gate, taken, strict=True)
-        for values, levels in rows:
-            assert (levels.flatten()[values.flatten().argsort()].int().diff() >= 0).all()
+    for gate, code, levels in zip(*(part.chunk(site.gates) for part in (w, codes, books)), strict=True):
+        rows = [(gate, code)] if (levels == levels[0]).all() else zip(gate, code, strict=True)
+        for values, indices in rows:
+            assert (indices.flatten()[values.flatten().argsort()].int().diff() >= 0).all()
 
 
-def test_who_declares_to_break_a_law_does():
+def test_a_quantizer_that_declares_to_break_a_law_does():
     breaking = {parse(name)[0] for name in CODED if "idempotence" in quantizers.build(name).breaks}
-    seen = set()
+    observed = set()
     for name in CODED:
         for spread in (0.05, 1.0):
             quantizer, w, site = placed(name, weights(0, spread))
             once = quantizer(w, site)
             if not torch.allclose(quantizer(once, site), once, rtol=1e-3, atol=0):
-                seen.add(parse(name)[0])
-    assert seen == breaking
+                observed.add(parse(name)[0])
+    assert observed == breaking
 
 
 @coded
@@ -130,15 +130,15 @@ def test_codes_survive_packing(name, w, sample):
 def test_sampled_rounding_is_right_on_average(name):
     """Within standard errors of a two-point law, for weights between the outermost levels."""
     torch.manual_seed(0)
-    count, copies = 1000, 50  # of each weight side by side, which leaves the scale as it is
+    count, copies = 1000, 50  # of each weight in a row, which does not change the scale
     quantizer, w, site = placed(name, weights(1, 0.05))
     wide = site if site.curvature is None else site._replace(curvature=site.curvature.repeat(1, copies))
-    drawn = [quantizer(w.repeat(1, copies), wide, sample=True) for _ in range(count // copies)]
+    samples = [quantizer(w.repeat(1, copies), wide, sample=True) for _ in range(count // copies)]
     u, levels = scaled(quantizer, w, site)
     u = u.clamp(levels[:, :1], levels[:, -1:])
     at = torch.searchsorted(levels, u).clamp(1, levels.shape[1] - 1)
     below, above = levels.gather(1, at - 1), levels.gather(1, at)
-    mean = torch.cat(drawn, dim=1).double().unflatten(1, (count, -1)).mean(1) / quantizer.scale(w, site)
+    mean = torch.cat(samples, dim=1).double().unflatten(1, (count, -1)).mean(1) / quantizer.scale(w, site)
     # One draw more or less is allowed for, as an event of one in ten thousand has no normal error.
     error = ((u - below) * (above - u) / count).clamp(min=0).sqrt() + (above - below) / count
     gap = (mean - u) / error
@@ -153,10 +153,10 @@ def test_a_sample_is_a_neighbour(name):
     codes, _ = quantizer.encode(w, site, sample=True)
     u, levels = scaled(quantizer, w, site)
     top = levels.shape[1] - 1
-    u, taken = u.clamp(levels[:, :1], levels[:, -1:]), levels.gather(1, codes.long())
+    u, sample = u.clamp(levels[:, :1], levels[:, -1:]), levels.gather(1, codes.long())
     upper = levels.gather(1, torch.searchsorted(levels, u).clamp(0, top))
     lower = levels.gather(1, (torch.searchsorted(levels, u, right=True) - 1).clamp(0, top))
-    assert (torch.isclose(taken, upper, atol=1e-6) | torch.isclose(taken, lower, atol=1e-6)).all()
+    assert (torch.isclose(sample, upper, atol=1e-6) | torch.isclose(sample, lower, atol=1e-6)).all()
 
 
 @pytest.mark.parametrize("name", ["full", *CODED])
@@ -167,12 +167,12 @@ def test_the_gradient_is_straight_through_unless_a_surrogate_has_another(name, w
     learned = [] if site.factors is None else [site.factors.requires_grad_()]
     inputs = [w.clone().requires_grad_(), *learned]
     slope = torch.randn_like(w)
-    found = torch.autograd.grad((quantizer(inputs[0], site, sample) * slope).sum(), inputs)
+    gradients = torch.autograd.grad((quantizer(inputs[0], site, sample) * slope).sum(), inputs)
     if type(quantizer).surrogate is Quantizer.surrogate:
-        assert torch.equal(found[0], slope)
+        assert torch.equal(gradients[0], slope)
     else:
         expected = torch.autograd.grad((quantizer.surrogate(inputs[0], site) * slope).sum(), inputs)
-        assert all(map(torch.equal, found, expected))
+        assert all(map(torch.equal, gradients, expected))
 
 
 @coded
@@ -201,7 +201,7 @@ def test_a_matrix_without_variety_is_rounded_to_finite_values(name, value):
 
 
 @pytest.mark.parametrize("name", ["full", *CODED])
-def test_what_training_adds_is_asked_for_only_where_it_is_added(name):
+def test_the_state_of_training_is_needed_only_where_training_has_it(name):
     quantizer, _, site = placed(name, weights(5, 0.1))
     if quantizer.curved or site.factors is not None:
         assert set(quantizer.fits) <= {"input", "recurrent"}
@@ -237,11 +237,11 @@ def test_variants_have_the_stochastic_rounding_that_can_be_built(name):
 
 @every
 def test_every_source_is_in_the_bibliography(name):
-    known = re.findall(r"^@\w+\{(\w+),", (paths.SOURCE / "book" / "references.bib").read_text(), re.M)
+    keys = re.findall(r"^@\w+\{(\w+),", (paths.SOURCE / "book" / "references.bib").read_text(), re.M)
     quantizer = type(quantizers.build(name))
-    assert quantizer.reference in known
+    assert quantizer.reference in keys
     cited = re.findall(r"\b[a-z]+(?:19|20)\d\d[a-z]+\b", quantizer.__doc__)
-    assert set(cited) <= set(known)
+    assert set(cited) <= set(keys)
 
 
 @every
@@ -255,7 +255,7 @@ def test_file_class_and_name_are_one_word(name):
     assert cls.__module__.rpartition(".")[2] == name == cls.__name__.lower()
 
 
-def test_full_precision_is_left_alone_and_cannot_be_stochastic():
+def test_full_precision_is_the_identity_and_cannot_be_stochastic():
     w = weights(4, 1.0)
     assert quantizers.build("full")(w) is w
     with pytest.raises(InputError, match="'full' cannot be stochastic"):
@@ -330,15 +330,15 @@ def test_exponential_takes_the_upper_power_beyond_the_middle(value):
 def test_exponential_samples_only_the_two_powers_around(value, negative):
     w = torch.full((1, 50), -value if negative else value)
     k = math.floor(math.log2(value))
-    taken = quantizers.build("exponential")(w, sample=True).abs().unique().tolist()
-    assert set(taken) <= {2.0**k, 2.0 ** (k + 1)}
+    values = quantizers.build("exponential")(w, sample=True).abs().unique().tolist()
+    assert set(values) <= {2.0**k, 2.0 ** (k + 1)}
 
 
-def test_exponential_keeps_the_sign_of_what_is_too_small():
+def test_exponential_preserves_the_sign_of_small_weights():
     w = torch.tensor([[1e-9, -1e-9, 0.0]])
     for sample in (False, True):
-        taken = quantizers.build("exponential")(w, sample=sample)
-        assert torch.equal(taken, 2.0**-22 * torch.tensor([[1.0, -1.0, -1.0]]))
+        q = quantizers.build("exponential")(w, sample=sample)
+        assert torch.equal(q, 2.0**-22 * torch.tensor([[1.0, -1.0, -1.0]]))
 
 
 @for_any_matrix
@@ -346,8 +346,8 @@ def test_twn_is_li_liu_2016_gate_by_gate(w):
     expected = []
     for gate in w.chunk(SITE.gates):
         cut = 0.7 * gate.abs().mean()
-        kept = gate.abs() > cut
-        expected.append(gate.abs()[kept].mean() * gate.sign() * kept)
+        beyond = gate.abs() > cut
+        expected.append(gate.abs()[beyond].mean() * gate.sign() * beyond)
     torch.testing.assert_close(quantizers.build("twn")(w, SITE), torch.cat(expected), rtol=1e-5, atol=0)
 
 
