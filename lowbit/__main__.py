@@ -113,8 +113,9 @@ def _status(options: argparse.Namespace) -> int:
         print(f"{state}: {len(found)}")
         for page in found if state != "done" else []:
             print(f"  {page.name}")
-    for remark, keys in plan.remarks(options.study).items():
-        print("\n  ".join([f"{remark}: {len(keys)}", *keys]))
+    for remark, reasons in plan.remarks(options.study).items():
+        lines = [f"{key}: {reason}" if reason else key for key, reason in reasons.items()]
+        print("\n  ".join([f"{remark}: {len(lines)}", *lines]))
     return 0
 
 

@@ -149,6 +149,7 @@ def provenance(record: Record) -> HTML:
     machine, sizes = record.machine, record.sizes
     gpu = f", {machine['gpu']}" if machine["gpu"] else ""
     changes = " and changes" if machine.get("dirty") else ""
+    canary = f"canary {record.canary['sha256']}" if record.canary else "no canary"
     rows = {
         "run": record.run.key,
         "spec": _words(record.spec, ", "),
@@ -158,7 +159,7 @@ def provenance(record: Record) -> HTML:
         "time": f"{record.seconds:.1f} s, {machine['time']}",
         "took": _spent(machine.get("spent", {})),
         "machine": f"{machine['processor']}, {machine['system']}, {machine['threads']} thread(s){gpu}",
-        "code": f"lowbit {machine['lowbit']} at {machine['revision']}{changes}; {machine.get('code', 'no digest')}",
+        "code": f"lowbit {machine['lowbit']} at {machine['revision']}{changes}; {canary}",
         "versions": f"torch {machine['torch']}, Python {machine['python']}; lock {machine.get('lock') or 'not kept'}",
         "digest": record.digest,
         "again": f"lowbit train {_words(record.spec, ' ')}",

@@ -39,6 +39,7 @@ def whole(run=RUN, **changes):
         "sizes": {"parameters": 64, "recurrent_weights": 64, "packed_bytes": 16},
         "seconds": 1.0,
         "machine": {"gpu": None, "threads": 1, "code": "0", "kernels": ["fused"], "spent": {"energy_joules": None}},
+        "canary": {"sha256": "0" * 16, "scores": {"train 2": 1.0, "valid 2": None}, "platform": {"torch": "2"}},
     }
     return dataclasses.asdict(Record(**content | changes).sealed())
 
@@ -152,6 +153,12 @@ MALFORMED = {
     "no samples": at("metrics.sampled.values", []),
     "further text": at("metrics.further.nats", "1"),
     "metrics of more": at("metrics.color", 1.0),
+    "canary text": at("canary", "0" * 16),
+    "canary without scores": at("canary.scores", KeyError),
+    "canary with no score": at("canary.scores", {}),
+    "canary with a score of text": at("canary.scores", {"valid 2": "1.5"}),
+    "checksum of a canary a word": at("canary.sha256", "zz"),
+    "canary of more": at("canary.color", "yellow"),
     "curve null": at("curve", None),
     "curve empty": at("curve", []),
     "curve of numbers": at("curve", [1, 2]),
@@ -275,7 +282,7 @@ def test_a_record_may_lack_what_older_ones_lack():
         del content["machine"][name]
     for part, name in (("recipe", "embedding"), ("spec", "activations"), ("data", "baselines")):
         del content[part][name]
-    del content["diverged"]
+    del content["diverged"], content["canary"]
     put(store.path(RUN), json.dumps(content | {"digest": store.digest(content)}))
     assert store.scan().problems == []
 

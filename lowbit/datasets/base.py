@@ -21,6 +21,7 @@ from lowbit.metrics import Batch
 from lowbit.registry import InputError, checked, parse
 
 SPLITS = ("train", "valid", "test")
+EXAMPLE = {"train": 12, "valid": 6, "test": 6}  # sequences of a stand-in; ten times as many symbols of a text
 
 Shuffle = torch.Generator | None  # None: in order
 
@@ -46,6 +47,10 @@ class Dataset(abc.ABC):
     @abc.abstractmethod
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """The arrays of each split, train, valid and test; raises `InputError` where they cannot be had."""
+
+    @abc.abstractmethod
+    def example(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """A tiny stand-in for what `read` gives, alike in kind and the same everywhere: no file is needed."""
 
     @abc.abstractmethod
     def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
@@ -127,6 +132,11 @@ class Text(Dataset):
     symbols: ClassVar[bool] = True
     metric: ClassVar[metrics.Metric] = metrics.BITS_PER_CHARACTER
 
+    def example(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """Eight symbols, all alike."""
+        generator = draws()
+        return {split: (generator.integers(8, size=10 * count, dtype=np.uint8),) for split, count in EXAMPLE.items()}
+
     @property
     def inputs(self) -> int:
         """The size of the alphabet."""
@@ -201,6 +211,11 @@ class Text(Dataset):
 
     def _count(self, splits: dict[str, tuple[np.ndarray, ...]]) -> int:
         return 1 + max(int(codes.max()) for (codes,) in splits.values())
+
+
+def draws() -> np.random.Generator:
+    """What a stand-in is drawn with."""
+    return np.random.Generator(np.random.PCG64(0))
 
 
 def portions(order: Int[Tensor, " count"], batch: int, split: str) -> tuple[Int[Tensor, " portion"], ...]:

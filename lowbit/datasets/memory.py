@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowbit.datasets.base import SPLITS, Shuffle, portions
+from lowbit.datasets.base import EXAMPLE, SPLITS, Shuffle, portions
 from lowbit.datasets.sequences import Sequences
 from lowbit.metrics import Batch
 
@@ -32,6 +32,10 @@ class Memory(Sequences):
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """Each split from a generator of its own."""
         return {split: self.draw(self.sizes[split], self._generator(split)) for split in SPLITS}
+
+    def example(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """A few of the sequences."""
+        return {split: self.draw(count, self._generator(split)) for split, count in EXAMPLE.items()}
 
     def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
         """Whole sequences side by side (`steps` is theirs), shuffled where a generator is given."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lowbit import metrics
-from lowbit.datasets.base import Dataset, Shuffle, portions
+from lowbit.datasets.base import EXAMPLE, Dataset, Shuffle, draws, portions
 from lowbit.datasets.recipe import Recipe
 from lowbit.metrics import IGNORED, Batch
 from lowbit.registry import InputError
@@ -32,6 +32,11 @@ class Varied(Dataset):
     """
 
     causal: ClassVar[bool] = False
+
+    def example(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """Six to nine frames of three features, and what a leaf adds."""
+        generator = draws()
+        return {split: self._draw(count, generator) for split, count in EXAMPLE.items()}
 
     @property
     def inputs(self) -> int:
@@ -54,6 +59,10 @@ class Varied(Dataset):
     def alone(self, split: str, limit: int = 0) -> Iterator[Batch]:
         """Side by side, which is one by one: with population statistics no sequence touches another."""
         return self._feed(split, ALONE, self._spans(split, limit))
+
+    def _draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+        lengths = generator.integers(6, 10, size=count)
+        return lengths, generator.normal(size=(lengths.sum(), 3)).astype(np.float32)
 
     def _spans(self, split: str, limit: int) -> Int[np.ndarray, "count 2"]:
         """Where each sequence begins and ends among the frames."""
@@ -111,6 +120,9 @@ class Classified(Varied):
             "most frequent": 100.0 * float((test_y != np.bincount(train_y).argmax()).mean()),
             "nearest thirds": 100.0 * float((test_y != nearest).mean()),
         }
+
+    def _draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+        return *super()._draw(count, generator), generator.permutation(count) % 3
 
     def _thirds(self, split: str) -> tuple[Float[np.ndarray, "count thirds"], Integer[np.ndarray, " count"]]:
         """The mean frame of the first, second and last third of each sequence, and its class."""
@@ -170,6 +182,11 @@ class Transcribed(Varied):
             np.concatenate(spoken).astype(np.uint8),
             np.array([len(labels) for labels in spoken]),
         )
+
+    def _draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+        counts = generator.integers(2, 4, size=count)
+        labels = generator.integers(1, 1 + len(self.alphabet), size=counts.sum(), dtype=np.uint8)
+        return *super()._draw(count, generator), labels, counts
 
     def _targets(
         self, split: str, spans: Int[np.ndarray, "count 2"], picked: Int[Tensor, " batch"]

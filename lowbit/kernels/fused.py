@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib.util
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -36,7 +37,7 @@ class Fused(Kernel):
     def missing(self) -> str:
         """Numba and scipy, whose products compiled code calls; and for bfloat16 products a torch with MKL."""
         for name in ("numba", "scipy"):
-            if importlib.util.find_spec(name) is None:
+            if not _installed(name, importlib.util.find_spec):
                 return f"{name} is not installed (pip install {name})"
         return "" if self.products == "float32" or _half() else "no bfloat16 products in this torch"
 
@@ -134,6 +135,11 @@ def _loops(loop: Loop) -> str | None:
         case cells.RNN():
             return "rnn"
     return None
+
+
+@functools.cache
+def _installed(name: str, find: Callable) -> bool:
+    return find(name) is not None
 
 
 @functools.cache
