@@ -169,8 +169,7 @@ def test_a_line_that_changes_a_number_changes_the_canary(copy):
 
 
 def threshold(patch):
-    *others, _ = Ternary.__init__.__defaults__
-    patch.setattr(Ternary.__init__, "__defaults__", (*others, 0.4))
+    patch.setattr(Ternary, "thresholds", (-0.4, 0.4))
 
 
 def forget_bias(patch):
@@ -264,7 +263,7 @@ def test_a_score_that_is_no_number_agrees_with_such_a_one_alone(lost):
     one = {**made, "sha256": "0" * 16, "scores": {**made["scores"], "valid 4": lost}}
     other = {**one, "sha256": "1" * 16, "scores": {**made["scores"], "valid 4": math.nan}, "platform": elsewhere}
     assert freshness.difference(one, other) == ""
-    assert "valid 4 nan, here" in freshness.difference(one, {**made, "platform": elsewhere})
+    assert freshness.difference(one, {**made, "platform": elsewhere}).startswith("valid 4 ")
 
 
 def test_a_record_keeps_its_canary_outside_of_its_seal():
