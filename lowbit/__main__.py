@@ -107,8 +107,9 @@ def _status(options: argparse.Namespace) -> int:
         return 0
     for state, pages in plan.states(options.study).items():
         print("\n  ".join([f"{state}: {len(pages)}", *(page.name for page in pages if state != "done")]))
-    for remark, keys in plan.remarks(options.study).items():
-        print("\n  ".join([f"{remark}: {len(keys)}", *keys]))
+    for remark, reasons in plan.remarks(options.study).items():
+        lines = [f"{key}: {reason}" if reason else key for key, reason in reasons.items()]
+        print("\n  ".join([f"{remark}: {len(lines)}", *lines]))
     return 0
 
 

@@ -30,7 +30,7 @@ def parser() -> Parser:
     run.add_argument("--only", nargs="+", metavar="FIELD=VALUE,...", default=[], help="part of the runs")
     run.add_argument("--jobs", type=int, default=os.cpu_count(), help="pages at a time (default: cores)")
     run.add_argument("--fresh", action="store_true", help="train again what has a record")
-    run.add_argument("--stale", action="store_true", help="train again what other or unknown code has recorded")
+    run.add_argument("--stale", action="store_true", help="train again what today's code computes otherwise, or may")
     run.add_argument("--dry-run", action="store_true", help="print what would be executed")
     run.add_argument("--executor", choices=["local", "slurm"], default="local", help="where pages are executed")
     status = add("status", "list the pages of a study by state; without a name, list the studies")

@@ -8,8 +8,9 @@ from lowbit.batch import journal, pages
 from lowbit.plots import templates
 from lowbit.plots.templates import TEMPLATES, Page
 from lowbit.registry import InputError, parse
-from lowbit.studies import provenance, store, study
+from lowbit.studies import store, study
 from lowbit.studies.spec import REGISTRIES, RunSpec
+from lowbit.training.freshness import judge
 
 COMMA = re.compile(r",(?![^(]*\))")  # outside of parentheses
 
@@ -34,8 +35,8 @@ class Plan(NamedTuple):
 def make(name: str, only: dict[str, str] | None = None, fresh: bool = False, stale: bool = False) -> Plan:
     """The plan of a study; raises `InputError`.
 
-    `fresh` replaces all records, and goes on where an earlier `fresh` was interrupted; `stale` those that are not of
-    today's code, or do not say.
+    `fresh` replaces all records, and goes on where an earlier `fresh` was interrupted; `stale` those that today's
+    code does not compute, or that do not say.
     """
     runs = chosen(study.build(name), only or {})
     stages = templates.pages(runs)
@@ -79,26 +80,19 @@ def chosen(runs: list[RunSpec], only: dict[str, str]) -> list[RunSpec]:
 
 
 def freshness(run: RunSpec) -> str:
-    """Whether the record of a run is of today's code: fresh, stale, unknown, or open where there is none.
-
-    It is unknown where the record names no code, or comes from a checkout with changes.
-    """
+    """Whether today's code computes the record of a run: fresh, stale, unknown, or open where there is none."""
     record = store.load(run)
-    if record is None:
-        return "open"
-    if record.machine.get("code") is None or record.machine.get("dirty"):
-        return "unknown"
-    return "fresh" if record.machine["code"] == provenance.code(run) else "stale"
+    return "open" if record is None else judge(record)[0]
 
 
-def remarks(name: str) -> dict[str, list[str]]:
-    """The keys of a study's runs by what is to be said of their records."""
-    runs = study.build(name)
-    states = {run.key: freshness(run) for run in runs}
+def remarks(name: str) -> dict[str, dict[str, str]]:
+    """What is to be said of the records of a study's runs: the reasons by key."""
+    records = [record for run in study.build(name) if (record := store.load(run)) is not None]
+    verdicts = {record.run.key: judge(record) for record in records}
     return {
-        "records of other code": [key for key, state in states.items() if state == "stale"],
-        "records of unknown code": [key for key, state in states.items() if state == "unknown"],
-        "diverged": [run.key for run in runs if store.has_diverged(run)],
+        "records of other code": {key: reason for key, (state, reason) in verdicts.items() if state == "stale"},
+        "records of unknown code": {key: reason for key, (state, reason) in verdicts.items() if state == "unknown"},
+        "diverged": {record.run.key: "" for record in records if record.diverged},
     }
 
 

@@ -21,6 +21,7 @@ from lowbit.datasets.recipe import Recipe
 from lowbit.registry import InputError, checked, parse
 
 SPLITS = ("train", "valid", "test")
+EXAMPLE = {"train": 12, "valid": 6, "test": 6}  # sequences of a stand-in; ten times as many symbols of a text
 
 Shuffle = torch.Generator | None  # None: in order
 
@@ -46,6 +47,10 @@ class Dataset(abc.ABC):
     @abc.abstractmethod
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """The arrays of each split, train, valid and test; raises `InputError` where they cannot be had."""
+
+    @abc.abstractmethod
+    def example(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """A tiny stand-in for what `read` gives, alike in kind and the same everywhere: no file is needed."""
 
     @abc.abstractmethod
     def batches(self, split: str, batch: int, steps: int, generator: Shuffle = None, limit: int = 0) -> Iterator[Batch]:
@@ -125,6 +130,11 @@ class Text(Dataset):
     task: ClassVar[str] = "char-lm"
     symbols: ClassVar[bool] = True
     metric: ClassVar[metrics.Metric] = metrics.BITS_PER_CHARACTER
+
+    def example(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """Eight symbols, all alike."""
+        generator = draws()
+        return {split: (generator.integers(8, size=10 * count, dtype=np.uint8),) for split, count in EXAMPLE.items()}
 
     @property
     def inputs(self) -> int:
@@ -206,6 +216,11 @@ def cut(codes: np.ndarray, counts: dict[str, int]) -> dict[str, tuple[np.ndarray
     """A text in consecutive parts of the counted sizes; test is what remains."""
     parts = np.split(codes, np.cumsum([counts["train"], counts["valid"]]))
     return {split: (part,) for split, part in zip(SPLITS, parts, strict=True)}
+
+
+def draws() -> np.random.Generator:
+    """What a stand-in is drawn with."""
+    return np.random.Generator(np.random.PCG64(0))
 
 
 def portions(order: Int[Tensor, " count"], batch: int, split: str) -> tuple[Int[Tensor, " portion"], ...]:

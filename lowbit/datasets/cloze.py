@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lowbit import paths
 from lowbit.datasets import cache, metrics
-from lowbit.datasets.base import SPLITS, Dataset, Shuffle
+from lowbit.datasets.base import EXAMPLE, SPLITS, Dataset, Shuffle, draws
 from lowbit.datasets.metrics import Batch
 from lowbit.datasets.varied import ALONE, shuffled
 from lowbit.registry import InputError
@@ -56,6 +56,17 @@ class Cloze(Dataset):
     metric: ClassVar[metrics.Metric] = metrics.ERROR_PERCENT
     causal: ClassVar[bool] = False
     entities: ClassVar[int]  # symbols: as many as an example may have entities
+
+    def example(self) -> dict[str, Arrays]:
+        """Three entities among five of ten words, one of them left out in a question of three words and another."""
+        generator = draws()
+
+        def question() -> Example:
+            names, words = ([f"{kind}{i}" for i in generator.permutation(10)] for kind in (ENTITY, "word"))
+            document = [*names[:3], *words[:5]]
+            return [document[i] for i in generator.permutation(8)], [*words[:3], GAP, names[0]], names[1]
+
+        return encode({split: [question() for _ in range(count)] for split, count in EXAMPLE.items()}, self.entities)
 
     @property
     def inputs(self) -> int:

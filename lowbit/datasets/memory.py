@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lowbit.datasets.base import SPLITS
+from lowbit.datasets.base import EXAMPLE, SPLITS
 from lowbit.datasets.recipe import SMOKE, Recipe
 from lowbit.datasets.sequences import Sequences
 
@@ -42,6 +42,10 @@ class Memory(Sequences):
     def read(self) -> dict[str, tuple[np.ndarray, ...]]:
         """Each split from a generator of its own."""
         return {split: self.draw(self.sizes[split], self._generator(split)) for split in SPLITS}
+
+    def example(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """A few of the sequences."""
+        return {split: self.draw(count, self._generator(split)) for split, count in EXAMPLE.items()}
 
     def _generator(self, split: str) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64([self.seed, *split.encode()]))

@@ -60,6 +60,10 @@ class Music(Varied):
             "key after itself": bernoulli(now, then, test_now, test_then),
         }
 
+    def _draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+        lengths, frames = super()._draw(count, generator)
+        return lengths, (frames > 0).astype(np.uint8)
+
     def _pairs(self, split: str, limit: int) -> tuple[UInt8[np.ndarray, "pairs keys"], UInt8[np.ndarray, "pairs keys"]]:
         """Frames with a successor, and their successors."""
         frames = self.splits[split][1]

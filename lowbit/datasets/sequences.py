@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lowbit.datasets import metrics
-from lowbit.datasets.base import Dataset, Shuffle, portions
+from lowbit.datasets.base import EXAMPLE, Dataset, Shuffle, draws, portions
 from lowbit.datasets.metrics import Batch
 from lowbit.datasets.recipe import Recipe
 
@@ -22,6 +22,14 @@ class Sequences(Dataset):
     task: ClassVar[str] = "classify"
     metric: ClassVar[metrics.Metric] = metrics.ERROR_PERCENT
     causal: ClassVar[bool] = False
+
+    def example(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """Nine steps of two features in three classes."""
+        generator = draws()
+        return {
+            split: (generator.random((count, 9, 2), np.float32), generator.permutation(count) % 3)
+            for split, count in EXAMPLE.items()
+        }
 
     @functools.cached_property
     def inputs(self) -> int:

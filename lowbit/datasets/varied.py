@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lowbit.datasets import metrics
-from lowbit.datasets.base import Dataset, Shuffle, portions
+from lowbit.datasets.base import EXAMPLE, Dataset, Shuffle, draws, portions
 from lowbit.datasets.metrics import IGNORED, Batch
 from lowbit.datasets.recipe import CPU, Recipe
 from lowbit.registry import InputError
@@ -33,6 +33,11 @@ class Varied(Dataset):
     """
 
     causal: ClassVar[bool] = False
+
+    def example(self) -> dict[str, tuple[np.ndarray, ...]]:
+        """Six to nine frames of three features, and what a leaf adds."""
+        generator = draws()
+        return {split: self._draw(count, generator) for split, count in EXAMPLE.items()}
 
     @property
     def inputs(self) -> int:
@@ -55,6 +60,10 @@ class Varied(Dataset):
     def alone(self, split: str, limit: int = 0) -> Iterator[Batch]:
         """In batches: with population statistics no sequence depends on another."""
         return self._feed(split, ALONE, self._spans(split, limit))
+
+    def _draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+        lengths = generator.integers(6, 10, size=count)
+        return lengths, generator.normal(size=(lengths.sum(), 3)).astype(np.float32)
 
     def _spans(self, split: str, limit: int) -> Int[np.ndarray, "count 2"]:
         """The first frame of each sequence, and the one after its last."""
@@ -105,6 +114,9 @@ class Classified(Varied):
             "most frequent": 100.0 * float((test_y != np.bincount(train_y).argmax()).mean()),
             "nearest thirds": 100.0 * float((test_y != nearest).mean()),
         }
+
+    def _draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+        return *super()._draw(count, generator), generator.permutation(count) % 3
 
     def _thirds(self, split: str) -> tuple[Float[np.ndarray, "count thirds"], Integer[np.ndarray, " count"]]:
         """The mean frame of the first, second and last third of each sequence, and its class."""
@@ -158,6 +170,11 @@ class Transcribed(Varied):
                 raise InputError(f"{self.title}: {name} has {len(rows)} frames, its labels need {least}")
         counts, labels = joined([np.array(labels, np.uint8) for labels in labellings])
         return *joined(frames), labels, counts
+
+    def _draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+        counts = generator.integers(2, 4, size=count)
+        labels = generator.integers(1, 1 + len(self.alphabet), size=counts.sum(), dtype=np.uint8)
+        return *super()._draw(count, generator), labels, counts
 
     def _targets(
         self, split: str, spans: Int[np.ndarray, "count 2"], chosen: Int[Tensor, " batch"]

@@ -7,7 +7,6 @@ import hashlib
 import importlib.metadata
 import io
 import os
-import pkgutil
 import platform
 import re
 import subprocess
@@ -19,10 +18,6 @@ from pathlib import Path
 import torch
 
 from lowbit import paths
-from lowbit.layers import kernels, networks
-from lowbit.layers.loops import native
-from lowbit.registry import parse
-from lowbit.studies.spec import REGISTRIES, RunSpec
 
 POWER = Path("/sys/class/powercap")  # counters of energy, in microjoules
 
@@ -32,7 +27,7 @@ def machine() -> dict:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "processor": _processor(),
+        "processor": processor(),
         "gpu": gpu,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -45,22 +40,6 @@ def machine() -> dict:
     }
 
 
-def code(spec: RunSpec) -> str:
-    """A digest of the rooms that can change the numbers of a run, without their comments and docstrings.
-
-    These are the training loop and all that it imports, every kernel with its compiled loops, and of quantizers,
-    datasets and networks those that the spec names. A record with another digest is stale.
-    """
-    leaves = [networks.registry[spec.data.task], *(kernels.registry[name] for name in kernels.names())]
-    loops = [f"{native.__name__}.{each.name}" for each in pkgutil.iter_modules(native.__path__)]
-    for field, registry in REGISTRIES.items():
-        leaves.append(registry.registry[parse(getattr(spec, field))[0]])
-    files = {
-        name: bare(name) for name in _reached("lowbit.training.train", *loops, *(leaf.__module__ for leaf in leaves))
-    }
-    return hashlib.sha256("\n".join(f"{name} {files[name]}" for name in sorted(files)).encode()).hexdigest()[:16]
-
-
 @functools.cache
 def lock() -> str | None:
     """A digest of the exact versions that this environment has of what the lock names; None without the lock."""
@@ -68,7 +47,7 @@ def lock() -> str | None:
     if not file.exists():
         return None
     names = [line.partition("==")[0] for line in file.read_text().splitlines() if "==" in line]
-    return hashlib.sha256("\n".join(f"{name}=={_version(name)}" for name in names).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(f"{name}=={version(name)}" for name in names).encode()).hexdigest()[:16]
 
 
 class Meter:
@@ -108,27 +87,6 @@ def energy_joules() -> float | None:
     return sum(counts) if counts else None
 
 
-def _reached(*modules: str) -> list[str]:
-    """Those modules of lowbit and all modules of lowbit that they import, without the rooms of names and files."""
-    seen, todo = set(), list(modules)
-    while todo:
-        name = todo.pop()
-        if name in seen or source(name) is None or name in ("lowbit", "lowbit.paths", "lowbit.studies.store", __name__):
-            continue
-        seen.add(name)
-        todo += _imports(name)
-    return sorted(seen)
-
-
-@functools.cache
-def _imports(module: str) -> list[str]:
-    names = []
-    for node in ast.walk(ast.parse(source(module).read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lowbit"):
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return names
-
-
 @functools.cache
 def bare(module: str) -> str:
     """A digest of a source without comments, docstrings and empty lines."""
@@ -166,14 +124,16 @@ def peak_memory_mb() -> float:
     return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
 
 
-def _version(name: str) -> str:
+def version(name: str) -> str:
+    """The version of a package that is installed; "none" where none is."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "none"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name that the processor gives itself."""
     with contextlib.suppress(OSError, TypeError):
         return re.search(r"^model name[^:\n]*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1].strip()
     return platform.processor() or "unknown"

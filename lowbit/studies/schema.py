@@ -125,6 +125,14 @@ class Machine(TypedDict, total=False):
     spent: dict[str, Amount | None]
 
 
+class Canary(TypedDict):
+    """See `lowbit.canary`."""
+
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+    scores: Annotated[dict[str, Score], Meta(min_length=1)]
+    platform: dict[str, str]
+
+
 class Jacobians(TypedDict):
     """See `lowbit.training.measurements.jacobians`."""
 

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 COMMITTED = ("brief", "cpu", "search", "long", "paper")  # budgets whose records are part of the study
 APART = ("benchmarks", "hardware", "packed")  # folders of results that hold other records than those of runs
-UNSEALED = ("seconds", "machine", "diverged", "digest")  # fields of a record that its digest leaves out
+UNSEALED = ("seconds", "machine", "canary", "diverged", "digest")  # fields of a record that its digest leaves out
 
 
 def digest(content: dict) -> str:
-    """The sha256 of a record without time, machine and what follows from the rest."""
+    """The sha256 of a record without time, machine, canary and what follows from the rest."""
     sealed = {name: schema.plain(part) for name, part in content.items() if name not in UNSEALED}
     return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
 
@@ -42,7 +42,7 @@ class Sealed:
         return RunSpec(**self.spec)
 
     def sealed(self) -> "Sealed":
-        """A copy with its digest, over everything but time, machine and what follows from the rest."""
+        """A copy with its digest, over everything that `digest` covers."""
         return dataclasses.replace(self, digest=digest(vars(self)))
 
 
@@ -64,6 +64,7 @@ class Record(Sealed):
     sizes: schema.Sizes
     seconds: schema.Amount  # of training and evaluation, wall clock
     machine: schema.Machine
+    canary: schema.Canary | None = None  # of this kind of run by the code that made it; older records lack it
     diverged: bool = False  # follows from scores and curve; records older than this field lack it
     digest: str = ""  # sha256 of all that the machine should not change
 

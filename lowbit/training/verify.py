@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from lowbit import paths
 from lowbit.registry import InputError
-from lowbit.studies import provenance, schema, store, study
+from lowbit.studies import schema, store, study
 from lowbit.studies.spec import RunSpec
 from lowbit.studies.store import Record
-from lowbit.training import evaluate
+from lowbit.training import evaluate, freshness
 
-# What can give the same run another digest; `revision` is named beside them, but explains nothing that `code` does not.
-CAUSES = ("processor", "gpu", "threads", "system", "python", "torch", "kernels", "lock", "code")
+# What can give the same run another digest, besides its code: the canary says that.
+CAUSES = ("processor", "gpu", "threads", "system", "python", "torch", "kernels", "lock")
 WIDTH = 3  # standard deviations that two scores of one run may differ by where their digests cannot agree
 LEFT_OUT = {*store.APART, "diagnosis"}  # folders of files that are no records of runs
 
@@ -97,7 +97,7 @@ def compare(record: Record, again: Record) -> Verdict:
     if record.data["sha256"] != again.data["sha256"]:
         return Verdict(key, "different", "the data differ")
     told = f"differs in {differences(record, again)}"
-    if all(record.machine.get(name) == again.machine.get(name) for name in CAUSES):
+    if _causes(record) == _causes(again):
         return Verdict(key, "different", "the digests differ, on the same machine, versions and code")
     if record.diverged or again.diverged:
         verdict = "near" if record.diverged == again.diverged else "different"
@@ -114,8 +114,14 @@ def compare(record: Record, again: Record) -> Verdict:
 
 def differences(record: Record, again: Record) -> str:
     """All in which two records were not made alike, with both values."""
-    pairs = {name: (record.machine.get(name), again.machine.get(name)) for name in (*CAUSES, "revision")}
-    return ", ".join(f"{name} ({old}, here {new})" for name, (old, new) in pairs.items() if old != new) or "nothing"
+    then, now = ({**_causes(each), "revision": each.machine.get("revision")} for each in (record, again))
+    return (
+        ", ".join(f"{name} ({then[name]}, here {now[name]})" for name in then if then[name] != now[name]) or "nothing"
+    )
+
+
+def _causes(record: Record) -> dict:
+    return {name: record.machine.get(name) for name in CAUSES} | {"canary": (record.canary or {}).get("sha256")}
 
 
 def _tolerance(run: RunSpec, score: float) -> tuple[float, str]:
@@ -167,5 +173,6 @@ def _take(file: Path, data: dict[str, str]) -> Taken:
     if data.setdefault(dataset, record.data["sha256"]) != record.data["sha256"]:
         return Taken(file, "refused", "its data differ from those of the records on file")
     store.save(record)
-    made = record.machine.get("code")
-    return Taken(file, "taken", "" if made == provenance.code(run) else "made by other code")
+    state, reason = freshness.judge(record)
+    code = {"fresh": "", "stale": f"made by other code: {reason}", "unknown": f"made by unknown code: {reason}"}
+    return Taken(file, "taken", code[state])

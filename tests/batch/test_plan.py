@@ -8,7 +8,6 @@ from lowbit.__main__ import main
 from lowbit.batch import plan, view
 from lowbit.registry import InputError
 from lowbit.studies import provenance, store, study
-from lowbit.studies.spec import RunSpec
 from lowbit.training import train
 
 TINY = "smoke(updates=2, evaluate_every=2, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
@@ -55,7 +54,7 @@ def test_a_record_of_other_code_is_stale_and_only_then_replaced(six, monkeypatch
     monkeypatch.setattr(provenance, "_revision", lambda: ("0", False))
     record = train.recall(six[0])
     train.recall(six[1])
-    store.save(dataclasses.replace(record, machine={**record.machine, "code": "other"}))
+    store.save(of_other_code(record))
     assert [plan.freshness(run) for run in six[:3]] == ["stale", "fresh", "open"]
     assert plan.make("six", stale=True).replaced == [six[0]]
     assert plan.make("six").replaced == []
@@ -63,20 +62,33 @@ def test_a_record_of_other_code_is_stale_and_only_then_replaced(six, monkeypatch
     assert plan.freshness(six[0]) == "unknown"
 
 
-@pytest.mark.parametrize("change", [{"code": None}, {"dirty": True}, {"dirty": True, "code": "other"}])
+def of_other_code(record):
+    """The same record, of code that computes other weights."""
+    return dataclasses.replace(record, canary={**record.canary, "sha256": "0" * 16})
+
+
+def without_canary(record):
+    return dataclasses.replace(record, canary=None)
+
+
+def with_changes(record):
+    return dataclasses.replace(record, machine={**record.machine, "dirty": True})
+
+
+@pytest.mark.parametrize("change", [without_canary, with_changes, lambda record: with_changes(of_other_code(record))])
 def test_a_record_of_unknown_code_is_counted_and_replaced_with_the_stale(change, six, monkeypatch, capsys):
     monkeypatch.setattr(provenance, "_revision", lambda: ("0", False))
     record, stale = train.recall(six[0]), train.recall(six[1])
     train.recall(six[2])
-    machine = {name: value for name, value in (record.machine | change).items() if value is not None}
-    store.save(dataclasses.replace(record, machine=machine))
-    store.save(dataclasses.replace(stale, machine=stale.machine | {"code": "other"}))
+    store.save(change(record))
+    store.save(of_other_code(stale))
     assert [plan.freshness(run) for run in six[:4]] == ["unknown", "stale", "fresh", "open"]
     assert set(plan.make("six", stale=True).replaced) == set(six[:2])
     assert main(["status", "six"]) == 0
     out = capsys.readouterr().out
-    assert f"records of other code: 1\n  {six[1].key}\n" in out
-    assert f"records of unknown code: 1\n  {six[0].key}\n" in out
+    difference = f"canary {'0' * 16}, here {stale.canary['sha256']}"
+    assert f"records of other code: 1\n  {six[1].key}: {difference}\n" in out
+    assert f"records of unknown code: 1\n  {six[0].key}: " in out
 
 
 def test_replacing_goes_on_where_it_was_interrupted_and_keeps_the_old_record_until_then(six):
@@ -105,24 +117,6 @@ def test_code_is_the_same_after_a_comment_and_another_after_a_change(monkeypatch
     assert digest('"""Says more."""\n\n# Why.\ndef f(x):\n    """A docstring."""\n\n    return x  # so\n') == plain
     assert digest('"""Says."""\n\n\ndef f(x):\n    return x + 1\n') != plain
     provenance.bare.cache_clear()
-
-
-def test_a_run_depends_on_its_own_quantizer_and_not_on_another(monkeypatch):
-    ternary, binary = RunSpec(quantizer="ternary"), RunSpec(quantizer="binary")
-    before = provenance.code(ternary), provenance.code(binary)
-    real = provenance.bare
-    monkeypatch.setattr(provenance, "bare", lambda name: "other" if name.endswith(".ternary") else real(name))
-    assert provenance.code(ternary) != before[0]
-    assert provenance.code(binary) == before[1]
-
-
-@pytest.mark.parametrize(
-    "source", ["lowbit.layers.loops.native.norms", "lowbit.layers.loops.function", "lowbit.layers.cells"]
-)
-def test_a_run_depends_on_the_loops_that_another_process_compiles(monkeypatch, source):
-    before, real = provenance.code(RunSpec()), provenance.bare
-    monkeypatch.setattr(provenance, "bare", lambda name: "other" if name == source else real(name))
-    assert provenance.code(RunSpec()) != before
 
 
 def test_a_meter_continues_from_the_state_of_another(monkeypatch, tmp_path):

@@ -42,6 +42,7 @@ def whole(run=RUN, **changes):
         "sizes": {"parameters": 64, "recurrent_weights": 64, "packed_bytes": 16},
         "seconds": 1.0,
         "machine": {"gpu": None, "threads": 1, "code": "0", "kernels": ["fused"], "spent": {"energy_joules": None}},
+        "canary": {"sha256": "0" * 16, "scores": {"train 2": 1.0, "valid 2": None}, "platform": {"torch": "2"}},
     }
     return dataclasses.asdict(Record(**content | changes).sealed())
 
@@ -142,6 +143,10 @@ WRONG = {  # values by path; KeyError: nothing is there
     "metrics.sampled.values": [["1.6"], []],
     "metrics.further.nats": ["1"],
     "metrics.color": [1.0],
+    "canary": ["0" * 16],
+    "canary.scores": [KeyError, {}, {"valid 2": "1.5"}],
+    "canary.sha256": ["zz"],
+    "canary.color": ["yellow"],
     "curve": [None, [], [1, 2], {"update": 1}],
     "curve.1.update": ["100", 10**30],
     "curve.0.update": [KeyError],
@@ -245,7 +250,7 @@ def test_a_record_may_lack_the_fields_that_older_ones_lack():
         del content["machine"][name]
     for part, name in (("recipe", "embedding"), ("spec", "activations"), ("data", "baselines")):
         del content[part][name]
-    del content["diverged"]
+    del content["diverged"], content["canary"]
     put(store.path(RUN), json.dumps(content | {"digest": store.digest(content)}))
     assert store.scan().problems == []
 

@@ -11,7 +11,7 @@ from lowbit.quantizers import Site
 from lowbit.registry import InputError, parse
 from lowbit.studies import store
 from lowbit.studies.spec import RunSpec
-from lowbit.training import checkpoint, train, weights
+from lowbit.training import checkpoint, evaluate, train, weights
 
 TINY = "smoke(updates=12, evaluate_every=4, hidden=8, batch=8, steps=8, calibration=2, valid_limit=300, test_limit=300)"
 
@@ -80,7 +80,7 @@ def test_the_rate_falls_geometrically_from_first_to_final():
 
 def test_the_rate_is_divided_when_validation_does_not_improve(monkeypatch):
     scores = iter([3.0, 2.0, 2.5, 1.0])
-    monkeypatch.setattr(train.evaluate, "validation", lambda *_: next(scores))
+    monkeypatch.setattr(evaluate, "validation", lambda *_: next(scores))
     session = train.Session(changed("divide=4.0, rate=0.4"))
     for _ in range(4):
         session._validate(1.0)
@@ -90,7 +90,7 @@ def test_the_rate_is_divided_when_validation_does_not_improve(monkeypatch):
 
 def test_training_stops_when_patience_ends_and_keeps_the_best(monkeypatch):
     scores = iter([3.0, 2.0, 2.5, 2.6, 1.0])
-    monkeypatch.setattr(train.evaluate, "validation", lambda *_: next(scores))
+    monkeypatch.setattr(evaluate, "validation", lambda *_: next(scores))
     session = train.Session(changed("patience=2, updates=40"))
     session.run()
     assert [point["valid"] for point in session.curve] == [3.0, 2.0, 2.5, 2.6]

@@ -125,10 +125,29 @@ def test_seeds_of_runs_alike_widen_the_tolerance(elsewhere):
 def test_all_differences_are_named_with_both_values(elsewhere):
     _, (record, _) = elsewhere
     other = {"processor": "an abacus", "threads": 7, "torch": "9.9", "python": "4.0", "lock": "1", "revision": "2"}
-    again = elsewhere_made(record, record.metrics["deployed"] + 1e-9, **other, code="3")
+    again = elsewhere_made(record, record.metrics["deployed"] + 1e-9, **other)
+    again = dataclasses.replace(again, canary={**record.canary, "sha256": "3" * 16})
     reason = verify.compare(record, again).reason
-    for name, value in {**other, "code": "3"}.items():
+    for name, value in other.items():
         assert f"{name} ({record.machine[name]}, here {value})" in reason
+    assert f"canary ({record.canary['sha256']}, here {'3' * 16})" in reason
+
+
+def test_what_is_taken_in_says_whether_todays_code_computes_it(elsewhere):
+    folder, made = elsewhere
+    first, second = sorted(folder.rglob("*.json"))
+    content = json.loads(first.read_text())
+    content["machine"]["dirty"] = False
+    content["canary"] = {**content["canary"], "sha256": "0" * 16}
+    content["canary"]["scores"]["valid 2"] = 9.0
+    first.write_text(json.dumps(content))
+    content = json.loads(second.read_text())
+    content["machine"]["dirty"], content["canary"] = False, None
+    second.write_text(json.dumps(content))
+    reasons = [each.reason for each in verify.take(folder)]
+    assert reasons[0] == f"made by other code: valid 2 9, here {made[0].canary['scores']['valid 2']:.7g}"
+    assert reasons[1] == "made by unknown code: it has no canary"
+    assert verify.compare(made[0], dataclasses.replace(made[0], canary=None)).verdict == "same"
 
 
 @pytest.mark.parametrize("change", [{"revision": "another"}, {}])

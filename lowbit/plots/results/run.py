@@ -91,6 +91,7 @@ def provenance(record: Record) -> HTML:
     changes = " and changes" if machine.get("dirty") else ""
     spent = machine.get("spent", {})  # older records have none
     amounts = [f"{spent[name]:,.1f} {unit}" for name, unit in SPENT.items() if spent.get(name) is not None]
+    canary = f"canary {record.canary['sha256']}" if record.canary else "no canary"
     rows = {
         "run": record.run.key,
         "spec": _options(record.spec, ", "),
@@ -100,7 +101,7 @@ def provenance(record: Record) -> HTML:
         "time": f"{record.seconds:.1f} s, {machine['time']}",
         "took": ", ".join(amounts) or "not kept",
         "machine": f"{machine['processor']}, {machine['system']}, {machine['threads']} thread(s){gpu}",
-        "code": f"lowbit {machine['lowbit']} at {machine['revision']}{changes}; {machine.get('code', 'no digest')}",
+        "code": f"lowbit {machine['lowbit']} at {machine['revision']}{changes}; {canary}",
         "versions": f"torch {machine['torch']}, Python {machine['python']}; lock {machine.get('lock') or 'not kept'}",
         "digest": record.digest,
         "again": f"lowbit train {_options(record.spec, ' ')}",
