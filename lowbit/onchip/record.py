@@ -36,7 +36,7 @@ class Findings:
 class Scan(NamedTuple):
     """Records, and messages about other files."""
 
-    found: list[Findings]
+    findings: list[Findings]
     problems: list[str]
 
 
@@ -60,7 +60,7 @@ def recall(pair: Pair) -> Findings:
 
 def pairs() -> list[Pair]:
     """The pairs of all records."""
-    return [Pair(findings.network, findings.machine) for findings in scan().found]
+    return [Pair(findings.network, findings.machine) for findings in scan().findings]
 
 
 def scan() -> Scan:

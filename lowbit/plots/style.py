@@ -90,8 +90,8 @@ def label_rows(ax: plt.Axes, labels: Sequence[str], margin: float = 0.5) -> None
 
 def stack(ax: plt.Axes, y: int, parts: dict[str, float], colors: Iterable[str], height: float) -> list[BarContainer]:
     """A horizontal bar of parts that lie end to end from zero."""
-    left, bars = 0.0, []
+    start, bars = 0.0, []
     for (name, value), color in zip(parts.items(), colors, strict=True):
-        bars.append(ax.barh(y, value, left=left, color=color, height=height, label=name))
-        left += value
+        bars.append(ax.barh(y, value, left=start, color=color, height=height, label=name))
+        start += value
     return bars

@@ -96,25 +96,25 @@ def compare(record: Record, again: Record) -> Verdict:
         return Verdict(key, "same", "the digests agree")
     if record.data["sha256"] != again.data["sha256"]:
         return Verdict(key, "different", "the data differ")
-    told = f"differs in {differences(record, again)}"
+    reason = f"differs in {differences(record, again)}"
     if _causes(record) == _causes(again):
         return Verdict(key, "different", "the digests differ, on the same machine, versions and code")
     if record.diverged or again.diverged:
         verdict = "near" if record.diverged == again.diverged else "different"
-        return Verdict(key, verdict, f"{'both' if verdict == 'near' else 'one of the two'} diverged; {told}")
+        return Verdict(key, verdict, f"{'both' if verdict == 'near' else 'one of the two'} diverged; {reason}")
     scores = record.metrics["deployed"], again.metrics["deployed"]
     apart = f"{abs(scores[0] - scores[1]):.4f} {record.metric['unit']} apart"
     try:
         tolerance, because = _tolerance(record.run, statistics.mean(scores))
     except InputError as error:
-        return Verdict(key, "undecided", f"{apart}, but the size of the test set is not known: {error}; {told}")
+        return Verdict(key, "undecided", f"{apart}, but the size of the test set is not known: {error}; {reason}")
     verdict = "near" if abs(scores[0] - scores[1]) <= tolerance else "different"
-    return Verdict(key, verdict, f"{apart}, tolerance {tolerance:.4f} ({because}); {told}")
+    return Verdict(key, verdict, f"{apart}, tolerance {tolerance:.4f} ({because}); {reason}")
 
 
 def differences(record: Record, again: Record) -> str:
     """All in which two records were not made alike, with both values."""
-    then, now = ({**_causes(each), "revision": each.machine.get("revision")} for each in (record, again))
+    then, now = ({**_causes(side), "revision": side.machine.get("revision")} for side in (record, again))
     return (
         ", ".join(f"{name} ({then[name]}, here {now[name]})" for name in then if then[name] != now[name]) or "nothing"
     )
@@ -130,9 +130,9 @@ def _tolerance(run: RunSpec, score: float) -> tuple[float, str]:
     points = evaluate.points(run.data, run.recipe)
     drawn = metric.deviation(score) / math.sqrt(points)
     share, runs = _spread(run)
-    told = f"{drawn:.4f} by {points:,} test points, "
-    told += f"{share * score:.4f} by {runs} runs of other seeds" if runs else "no seeds on file"
-    return WIDTH * math.sqrt(2) * math.hypot(drawn, share * score), told
+    reason = f"{drawn:.4f} by {points:,} test points, "
+    reason += f"{share * score:.4f} by {runs} runs of other seeds" if runs else "no seeds on file"
+    return WIDTH * math.sqrt(2) * math.hypot(drawn, share * score), reason
 
 
 def _spread(run: RunSpec) -> tuple[float, int]:
@@ -141,7 +141,7 @@ def _spread(run: RunSpec) -> tuple[float, int]:
     Of runs on the same data and budget, else on the same data, else with the same metric; 0 where there are no seeds.
     """
     name = run.data.metric.name
-    records = [each for each in store.scan().records if each.metric["name"] == name and not each.diverged]
+    records = [record for record in store.scan().records if record.metric["name"] == name and not record.diverged]
     for same in (lambda other: (other.dataset, other.budget), lambda other: other.dataset, lambda _: None):
         kinds: dict[RunSpec, list[float]] = {}
         for record in records:

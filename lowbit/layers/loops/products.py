@@ -78,10 +78,10 @@ def transposed(w: Product) -> Product:
 
 def outer(d: Product, h: Product, first: int) -> torch.Tensor:
     """The sum over all steps from `first` on of the rounded operands of `d`, (batch outputs), times those of `h`."""
-    left, right = d.rounded[first:], h.rounded[first:]
+    gradients, right = d.rounded[first:], h.rounded[first:]
     total = torch.zeros(d.inputs, h.inputs)
-    m, n, k = *total.shape, left.shape[0] * left.shape[1]
-    a, b, c = map(ctypes.c_void_p, (left.ctypes.data, right.ctypes.data, total.data_ptr()))
+    m, n, k = *total.shape, gradients.shape[0] * gradients.shape[1]
+    a, b, c = map(ctypes.c_void_p, (gradients.ctypes.data, right.ctypes.data, total.data_ptr()))
     modes, one = (int(mode) for mode in (ROW_MAJOR, TRANSPOSED, AS_IS)), ctypes.c_float(1)
     mkl().cblas_gemm_bf16bf16f32(*modes, m, n, k, one, a, m, b, n, one, c, n)
     return total

@@ -61,12 +61,12 @@ def _lanes(ax: plt.Axes, machine: Machine, gates: str) -> None:
     names = [*(gates * 2)[: max(4, len(gates))], "…", *gates[-2:]]
     width = 66 / len(names)
     for place, gate in enumerate(names):
-        left = 5 + place * width
+        start = 5 + place * width
         if gate == "…":
-            ax.text(left + width / 2, 73, "…", size=12, **centered)
+            ax.text(start + width / 2, 73, "…", size=12, **centered)
             continue
-        _patch(ax, left + 0.8, 68, width - 1.6, 10, rounding=1, fc=BLUE, ec="none")
-        ax.text(left + width / 2, 73, f"${gate}$", color="white", size=10, **centered)
+        _patch(ax, start + 0.8, 68, width - 1.6, 10, rounding=1, fc=BLUE, ec="none")
+        ax.text(start + width / 2, 73, f"${gate}$", color="white", size=10, **centered)
     ax.text(38, 64.5, f"a row a lane, sums of {machine.accumulator.bits} bits", size=8, **centered)
 
 

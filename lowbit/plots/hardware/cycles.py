@@ -72,23 +72,23 @@ def timeline(step: Trace) -> plt.Figure:
     whole.set_yticks((0.5, 1.5), ("unit behind", "lanes"))
     whole.set_title(f"a further step of a stream: {count:,} cycles", size=9)
     middle = int(np.flatnonzero(flags["transfer"])[1])
-    left = max(0, min(middle - 24, count - CLOSE))
-    whole.axvspan(left, left + CLOSE, fc="none", ec=INK, lw=1.2)
-    _events(close, flags, left)
+    origin = max(0, min(middle - 24, count - CLOSE))
+    whole.axvspan(origin, origin + CLOSE, fc="none", ec=INK, lw=1.2)
+    _events(close, flags, origin)
     for ax in (whole, close):
         ax.grid(False)
         ax.set_xlabel("cycle of the step")
     return figure
 
 
-def _events(ax: plt.Axes, flags: dict[str, np.ndarray], left: int) -> None:
+def _events(ax: plt.Axes, flags: dict[str, np.ndarray], origin: int) -> None:
     names = [name for name in reversed(EVENTS) if flags[name].any()]
     for y, name in enumerate(names):
-        starts = left + np.flatnonzero(flags[name][left : left + CLOSE])
+        starts = origin + np.flatnonzero(flags[name][origin : origin + CLOSE])
         ax.broken_barh([(start + 0.08, 0.84) for start in starts], (y + 0.14, 0.72), color=EVENTS[name][1], lw=0)
         ax.axhline(y, color=FAINT, lw=0.8)
     ax.set_yticks(np.arange(len(names)) + 0.5, [EVENTS[name][0] for name in names])
-    ax.set(xlim=(left, left + CLOSE), ylim=(0, len(names)))
+    ax.set(xlim=(origin, origin + CLOSE), ylim=(0, len(names)))
     ax.set_title(f"the {CLOSE} cycles in the frame", size=9)
 
 

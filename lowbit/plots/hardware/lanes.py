@@ -45,23 +45,23 @@ def by_library(pair: Pair) -> plt.Figure:
     tables = {name: table for name in libraries.catalogue() if (table := ledger(name, pair.accelerator))}
     first = next(iter(tables.values()))
     names = sorted(first, key=lambda name: first[name]["area_gates"])
-    figure, (left, right) = plt.subplots(1, 2, figsize=(NARROW, 1.3 + 0.29 * len(names)), sharey=True)
+    figure, (area_ax, energy_ax) = plt.subplots(1, 2, figsize=(NARROW, 1.3 + 0.29 * len(names)), sharey=True)
     for place, (library, table) in enumerate(tables.items()):
         shift = 0.22 * (place - (len(tables) - 1) / 2)
         rows = {y + shift: table[name] for y, name in enumerate(names) if name in table}
         color, node = COLORS.get(library, INK), libraries.build(library)
         label = f"{library}, {node.node_nm} nm, {node.voltage_v:g} V"
-        left.plot([row["area_gates"] for row in rows.values()], list(rows), "o", color=color, ms=4, label=label)
+        area_ax.plot([row["area_gates"] for row in rows.values()], list(rows), "o", color=color, ms=4, label=label)
         for y, row in rows.items():
-            right.plot([row[kind] for kind in ENERGIES], [y, y], "|-", color=color, lw=2.5, ms=5)
-        right.plot([row["energy_vectorless"] for row in rows.values()], list(rows), "x", color=color, ms=4)
-    right.plot([], [], "x", color=INK, ms=4, label="without operands")
-    left.set_yticks(range(len(names)), [title(name) for name in names])
-    for tick, name in zip(left.get_yticklabels(), names, strict=True):
+            energy_ax.plot([row[kind] for kind in ENERGIES], [y, y], "|-", color=color, lw=2.5, ms=5)
+        energy_ax.plot([row["energy_vectorless"] for row in rows.values()], list(rows), "x", color=color, ms=4)
+    energy_ax.plot([], [], "x", color=INK, ms=4, label="without operands")
+    area_ax.set_yticks(range(len(names)), [title(name) for name in names])
+    for tick, name in zip(area_ax.get_yticklabels(), names, strict=True):
         tick.set_weight("bold" if name == pair.lane else "normal")
-    left.set(xlabel="area, NAND2", xlim=(0, None))
-    right.set(xlabel="energy a cycle, pJ")
-    log_axis(right.xaxis, subs=(1, 3))
+    area_ax.set(xlabel="area, NAND2", xlim=(0, None))
+    energy_ax.set(xlabel="energy a cycle, pJ")
+    log_axis(energy_ax.xaxis, subs=(1, 3))
     legend(figure)
     return figure
 

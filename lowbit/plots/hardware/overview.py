@@ -47,19 +47,19 @@ def utilisation() -> plt.Figure:
 def parts() -> plt.Figure:
     """Area and energy of a step by part, for engines of 12-bit, power-of-two, ternary and binary weights."""
     work, names, colors = Workload("lstm", 50, 512), ("full", "pow2", "ternary", "binary"), (BLUE, YELLOW, PALE)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.6), sharey=True)
+    figure, (area_ax, energy_ax) = plt.subplots(1, 2, figsize=(WIDTH, 2.6), sharey=True)
     for y, name in enumerate(names):
         machine = accelerator.build(name)
         area, energy = cost.area(machine, work), cost.energy(machine, work)
         areas = {"lanes": area.lanes_um2, "unit": area.unit_um2, "weights": area.weights_um2}
         energies = {"lanes": energy.lanes_pj.high, "clock": energy.clock_pj.high, "weights": energy.weights_pj.high}
-        for ax, values in ((left, areas), (right, energies)):
+        for ax, values in ((area_ax, areas), (energy_ax, energies)):
             stack(ax, y, {part: value / 1e6 for part, value in values.items()}, colors, height=0.6)
-        right.plot([end / 1e6 for end in energy.total_pj], [y, y], color=INK, marker="|", lw=1)
-    left.set_yticks(range(len(names)), names)
-    left.set_xlabel("area, mm²")
-    right.set_xlabel("energy of a step, µJ")
-    for ax in (left, right):
+        energy_ax.plot([end / 1e6 for end in energy.total_pj], [y, y], color=INK, marker="|", lw=1)
+    area_ax.set_yticks(range(len(names)), names)
+    area_ax.set_xlabel("area, mm²")
+    energy_ax.set_xlabel("energy of a step, µJ")
+    for ax in (area_ax, energy_ax):
         handles, labels = ax.get_legend_handles_labels()
         ax.legend(handles[:3], labels[:3], loc="upper right")
     return figure

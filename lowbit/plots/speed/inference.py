@@ -107,22 +107,22 @@ def shared(benchmark: Benchmark | None) -> plt.Figure:
         return placeholder("no record of shared statistics")
     rows = pd.DataFrame(benchmark.tables["kept"])
     rows = rows[rows["act_bits"] == 32].sort_values("kept")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.0))
+    figure, (cost_ax, size_ax) = plt.subplots(1, 2, figsize=(WIDTH, 3.0))
     for quantizer, same in rows.groupby("quantizer"):
         color = COLORS.get(quantizer, GRAY)
         for column, line, title in (("segments", "o-", "segments"), ("stream", "s:", "one stream")):
             change = same[column] - same[column].iloc[-1]
-            left.plot(same["kept"], change, line, color=color, label=f"{quantizer}, {title}", ms=4)
-        right.plot(same["kept"], same["bytes"] / 1000, "o-", color=color, ms=4)
+            cost_ax.plot(same["kept"], change, line, color=color, label=f"{quantizer}, {title}", ms=4)
+        size_ax.plot(same["kept"], same["bytes"] / 1000, "o-", color=color, ms=4)
     ticks = sorted(rows["kept"].unique())
-    for ax in (left, right):
+    for ax in (cost_ax, size_ax):
         ax.set_xscale("symlog", linthresh=1, base=2)
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
         ax.minorticks_off()
         ax.set_xlabel("first steps with their own statistics")
-    left.axhline(0, color=INK, lw=1, ls=":")
-    left.set_ylabel(f"{benchmark.settings['unit']} more than all apart")
-    right.set(ylabel="file, kB", ylim=(0, None))
+    cost_ax.axhline(0, color=INK, lw=1, ls=":")
+    cost_ax.set_ylabel(f"{benchmark.settings['unit']} more than all apart")
+    size_ax.set(ylabel="file, kB", ylim=(0, None))
     legend(figure)
     return figure
 

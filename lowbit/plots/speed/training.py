@@ -116,7 +116,7 @@ def learning(benchmark: Benchmark | None) -> plt.Figure:
     """Validation over updates with both products, each seed a line; and what bfloat16 changes, by seed."""
     if benchmark is None or not benchmark.tables["curves"]:
         return placeholder("no record of products in bfloat16")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.0), width_ratios=(3, 1.4))
+    figure, (curve_ax, score_ax) = plt.subplots(1, 2, figsize=(WIDTH, 3.0), width_ratios=(3, 1.4))
     curves = pd.DataFrame(benchmark.tables["curves"])
     looks = {
         "float32": {"color": style.BLUE, "lw": 2.4, "alpha": 0.45},
@@ -124,23 +124,23 @@ def learning(benchmark: Benchmark | None) -> plt.Figure:
     }
     for products, look in looks.items():
         for seed, curve in curves[curves["products"] == products].groupby("seed"):
-            left.plot(curve["update"], curve["valid"], label=None if seed else products, **look)
+            curve_ax.plot(curve["update"], curve["valid"], label=None if seed else products, **look)
     scores = pd.DataFrame(benchmark.tables["scores"]).pivot(index="seed", columns="products", values="deployed")
     last = curves[curves["update"] == curves["update"].max()]
     last = last.pivot(index="seed", columns="products", values="valid")
     scores, last = scores.dropna(), last.dropna()
     for values, color, name in ((last, style.GRAY, "validation"), (scores, INK, "test")):
-        right.plot(values["bfloat16"] - values["float32"], values.index, "o", color=color, label=name)
+        score_ax.plot(values["bfloat16"] - values["float32"], values.index, "o", color=color, label=name)
     deviation = scores["float32"].std() if len(scores) > 1 else 0.0
-    right.axvspan(-deviation, deviation, color=style.PALE, alpha=0.4, label="± between seeds")
-    right.axvline(0, color=INK, lw=1, ls=":")
-    right.set_yticks(scores.index, [f"seed {seed}" for seed in scores.index])
-    right.xaxis.set_major_locator(MaxNLocator(3))
-    right.set(xlabel="bfloat16 − float32", ylim=(-0.7, max(scores.index, default=0) + 0.7))
-    right.tick_params(axis="x", labelsize=7)
-    left.set(xlabel="update", ylabel=f"validation, {benchmark.settings['unit']}")
-    left.legend()
-    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), fontsize=7)
+    score_ax.axvspan(-deviation, deviation, color=style.PALE, alpha=0.4, label="± between seeds")
+    score_ax.axvline(0, color=INK, lw=1, ls=":")
+    score_ax.set_yticks(scores.index, [f"seed {seed}" for seed in scores.index])
+    score_ax.xaxis.set_major_locator(MaxNLocator(3))
+    score_ax.set(xlabel="bfloat16 − float32", ylim=(-0.7, max(scores.index, default=0) + 0.7))
+    score_ax.tick_params(axis="x", labelsize=7)
+    curve_ax.set(xlabel="update", ylabel=f"validation, {benchmark.settings['unit']}")
+    curve_ax.legend()
+    score_ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), fontsize=7)
     return figure
 
 
