@@ -27,13 +27,14 @@ def texts() -> dict[str, str]:
     frame = store.frame(store.scan(*store.COMMITTED).records)
     tables = {
         "findings": _findings(frame),
-        "runs": _runs(frame),
+        "runs": _runs(frame[~frame["budget"].str.startswith("search")]),
         "quantizers": [_quantizer(name) for name in quantizers.names()],
         "datasets": [_dataset(name) for name in datasets.names()],
         "recipes": _recipes(),
         "reported": _reported(),
         "methods": rankings.methods(),
         "variants": rankings.variants(),
+        "searches": rankings.searches(),
         **machines.tables(),
     }
     sentences = {f"claims_{chapter}.md": text for chapter, text in claims.texts(frame).items()}

@@ -40,6 +40,20 @@ def methods() -> list[dict]:
     ]
 
 
+def searches() -> list[dict]:
+    """The study `search`: a row for each recipe, a column of validation scores for each method, the best in bold."""
+    rows: dict[tuple, dict] = {}
+    for _, runs in scored("search").groupby(["quantizer", "norm"], sort=False):
+        first = runs.iloc[0]
+        method = f"`{first['quantizer']}`" + f", {first['norm']}" * (first["norm"] != "batch_step")
+        for run, valid in zip(runs["spec"], runs["valid"], strict=True):
+            recipe = run.recipe
+            key = (recipe.rate, "clipped" if recipe.clip_masters else "free", recipe.init)
+            row = rows.setdefault(key, dict(zip(("rate", "masters", "start"), (f"{key[0]:g}", *key[1:]), strict=True)))
+            row[method] = f"**{valid:.3f}**" if valid == runs["valid"].min() else f"{valid:.3f}"
+    return pd.DataFrame([rows[key] for key in sorted(rows)]).fillna("–").to_dict("records")
+
+
 def standings() -> plt.Figure:
     """The deployed score of every quantizer, colored by bits; a line leads to the score as published."""
     frame = comparisons.ranked(scored("methods")).sort_values("deployed").reset_index(drop=True)
