@@ -51,7 +51,7 @@ class Record(Sealed):
     """The results of one run, and all that is needed to check it or run it again. These fields are its file's schema.
 
     A diverged run (`divergence.diverged`) is marked, and no table ranks it. A number that is not finite is null in the
-    file, and NaN in scores, curve and weights here.
+    file, and NaN in scores, curve, weights and canary here.
     """
 
     spec: schema.Spec
@@ -71,6 +71,8 @@ class Record(Sealed):
     def __post_init__(self):
         for name in ("metrics", "curve", "weights"):
             object.__setattr__(self, name, schema.numbers(getattr(self, name)))
+        if self.canary is not None:
+            object.__setattr__(self, "canary", schema.numbers(self.canary))
         object.__setattr__(self, "diverged", divergence.diverged(self.metrics, self.curve, self.data))
 
 

@@ -16,8 +16,7 @@ import torch
 from lowbit import datasets, quantizers
 from lowbit.datasets import Dataset, Recipe
 from lowbit.layers import kernels
-from lowbit.studies import provenance
-from lowbit.studies.schema import Canary
+from lowbit.studies import provenance, schema
 from lowbit.studies.spec import RunSpec
 from lowbit.training.updates import Updates
 
@@ -25,10 +24,10 @@ SIZES = {"hidden": 24, "updates": 4, "evaluate_every": 2, "calibration": 2}
 MOST = {"layers": 2, "embedding": 8, "batch": 4, "steps": 8, "valid_limit": 45, "test_limit": 45}
 PACKAGES = ("torch", "numpy", "scipy", "llvmlite")  # those that draw, round or compile
 
-_computed: dict[tuple, Canary] = {}  # in this process, by kind
+_computed: dict[tuple, schema.Canary] = {}  # in this process, by kind
 
 
-def canary(spec: RunSpec) -> Canary:
+def canary(spec: RunSpec) -> schema.Canary:
     """The canary of a run, and of all that differ from it in seed, sizes and number of updates alone.
 
     It runs on the CPU in one thread, and leaves torch's random state and threads as they are.
@@ -63,7 +62,7 @@ class TinyRun(Updates):
         """Writes nothing."""
 
 
-def _compute(spec: RunSpec, recipe: Recipe) -> Canary:
+def _compute(spec: RunSpec, recipe: Recipe) -> schema.Canary:
     data = stand_in(spec.dataset)
     run = TinyRun(dataclasses.replace(spec, seed=0), data, recipe, torch.device("cpu"))
     run.run()
@@ -78,7 +77,7 @@ def _compute(spec: RunSpec, recipe: Recipe) -> Canary:
     names = run.ran.union(layer.kernel_name for layer in run.network.recurrent().values())
     return {
         "sha256": hashlib.sha256(b"".join(digests)).hexdigest()[:16],
-        "scores": scores,
+        "scores": schema.numbers(scores),
         "platform": {**_platform(), "kernels": " ".join(sorted(names))},
     }
 

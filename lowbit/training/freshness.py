@@ -40,9 +40,7 @@ def difference(recorded: Canary, today: Canary) -> str:
         return ""
     same = recorded["platform"] == today["platform"]
     for name in [name for name in today["scores"] if name in recorded["scores"]]:
-        old, new = (
-            math.nan if canary["scores"][name] is None else canary["scores"][name] for canary in (recorded, today)
-        )
+        old, new = recorded["scores"][name], today["scores"][name]
         finite = math.isfinite(old), math.isfinite(new)
         if finite[0] != finite[1] or (all(finite) and not math.isclose(old, new, rel_tol=0 if same else TOLERANCE)):
             return f"{name} {old:.7g}, here {new:.7g}"

@@ -31,15 +31,15 @@ def recall(spec: RunSpec, watch: Watch | None = None) -> Record:
     return record
 
 
+@kernels.flush_denormals()
 def train(spec: RunSpec, watch: Watch | None = None) -> Record:
     """Trains and evaluates; an interrupted run of the same spec goes on from its last validation.
 
     The same spec gives the same digest on the same machine with the same number of threads.
     """
     session = Session(spec)
-    with kernels.flush_denormals():
-        session.run(watch)
-        record = session.record()
+    session.run(watch)
+    record = session.record()
     checkpoint.save(session.network.state_dict(), network_path(spec))
     return record
 

@@ -80,8 +80,8 @@ def test_the_rate_falls_geometrically_from_first_to_final():
 
 def test_the_rate_is_divided_when_validation_does_not_improve(monkeypatch):
     scores = iter([3.0, 2.0, 2.5, 1.0])
-    monkeypatch.setattr(evaluate, "validation", lambda *_: next(scores))
     session = train.Session(changed("divide=4.0, rate=0.4"))
+    monkeypatch.setattr(evaluate, "validation", lambda *_: next(scores))
     for _ in range(4):
         session._validate(1.0)
     assert session.rate == pytest.approx(0.1)
@@ -90,8 +90,8 @@ def test_the_rate_is_divided_when_validation_does_not_improve(monkeypatch):
 
 def test_training_stops_when_patience_ends_and_keeps_the_best(monkeypatch):
     scores = iter([3.0, 2.0, 2.5, 2.6, 1.0])
-    monkeypatch.setattr(evaluate, "validation", lambda *_: next(scores))
     session = train.Session(changed("patience=2, updates=40"))
+    monkeypatch.setattr(evaluate, "validation", lambda *_: next(scores))
     session.run()
     assert [point["valid"] for point in session.curve] == [3.0, 2.0, 2.5, 2.6]
 

@@ -85,6 +85,9 @@ class Kernel(abc.ABC):
         return ""
 
 
+DENORMAL = 1e-40  # above zero, and below the normal numbers of float32
+
+
 def fastest() -> tuple[Kernel, ...]:
     """The kernels that this machine can run, the fastest first; the last of them runs every loop.
 
@@ -105,11 +108,12 @@ def fastest() -> tuple[Kernel, ...]:
 @contextlib.contextmanager
 def flush_denormals() -> Iterator[None]:
     """Rounds denormal numbers to zero: gradients that vanish over hundreds of steps would slow a CPU tenfold."""
+    before = (torch.full((), DENORMAL) * 1).item() == 0
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(before)
 
 
 def unavailable() -> dict[str, str]:
