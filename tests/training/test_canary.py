@@ -86,7 +86,7 @@ def test_seeds_and_sizes_share_a_canary():
 def test_a_canary_leaves_torch_as_it_was():
     torch.manual_seed(5)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    with torch.no_grad(), kernels.flushed():
+    with torch.no_grad(), kernels.flush_denormals():
         canary.canary(RunSpec(quantizer="ternary(stochastic=True)"))
         assert not torch.is_grad_enabled()
         assert torch.full((), 1e-40) * 1 == 0
