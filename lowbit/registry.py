@@ -13,7 +13,14 @@ SEEDS = (0, 2**32 - 1)  # the least and the largest
 
 
 class InputError(ValueError):
-    """An input that cannot be used; its message is one line that names the thing and the choices."""
+    """An input that cannot be used; its message is one line that names the thing and the choices.
+
+    >>> import lowbit
+    >>> lowbit.RunSpec(cell="lsmt")
+    Traceback (most recent call last):
+        ...
+    lowbit.registry.InputError: no cell 'lsmt'; known: gru, lstm, min_gru, min_lstm, mlgru, rnn
+    """
 
 
 class Registry:

@@ -37,7 +37,7 @@ def test_a_new_quantizer_is_one_file(tmp_path, monkeypatch):
     copy = tmp_path / "copy"
     for folder in ("lowbit", "notebooks", "tests", "data/reported", "data/technology"):
         shutil.copytree(paths.SOURCE / folder, copy / folder)
-    for file in ("pyproject.toml", "book/references.bib", "data/machines.csv", "data/libraries.csv"):
+    for file in ("conftest.py", "pyproject.toml", "book/references.bib", "data/machines.csv", "data/libraries.csv"):
         (copy / file).parent.mkdir(exist_ok=True)
         shutil.copy(paths.SOURCE / file, copy / file)
     (copy / "lowbit" / "quantizers" / "octal.py").write_text(block)

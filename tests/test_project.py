@@ -1,6 +1,7 @@
 """The environments agree, and the tree names nothing of one machine."""
 
 import importlib.metadata
+import inspect
 import itertools
 import re
 import subprocess
@@ -60,6 +61,13 @@ def test_the_version_stands_once():
 
     cff = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert PROJECT["version"] == __version__ == cff["version"]
+
+
+def test_every_public_name_has_an_example():
+    import lowbit
+
+    for name in lowbit.__all__:
+        assert ">>> " in inspect.getdoc(getattr(lowbit, name)), name
 
 
 def test_the_readme_is_short_and_names_both_commands():

@@ -37,6 +37,12 @@ def pack(run: RunSpec | Record, file: str | Path, separate_steps: int | None = N
     then measured. Either way `about["sharing"]` has the scores. Recurrent layers of full precision are rounded to
     `bits`, if any, as the lanes of an accelerator would hold them; where that makes the score worse it warns. Raises
     `InputError` for a network that cannot be packed, and for one that diverged.
+
+    >>> import tempfile, lowbit
+    >>> spec = lowbit.RunSpec(budget="smoke(updates=2, valid_limit=300, test_limit=300)")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     lowbit.pack(spec, f"{folder}/tiny.safetensors").name
+    'tiny.safetensors'
     """
     spec = run.run if isinstance(run, Record) else run
     _check(spec)

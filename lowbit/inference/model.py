@@ -29,6 +29,14 @@ def load(path: str | Path, bits: int = 8) -> "Model":
 
     `bits` of activations are 8 or 12 with sums in whole numbers, or 32 for float32 throughout. Raises
     `InputError` for a file that is damaged or contradicts itself, and for other bits.
+
+    >>> import tempfile, lowbit, numpy as np
+    >>> spec = lowbit.RunSpec(budget="smoke(updates=2, valid_limit=300, test_limit=300)")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model = lowbit.load(lowbit.pack(spec, f"{folder}/tiny.safetensors"))
+    >>> logits, state = model.run(np.zeros((5, 1), np.int64), model.start(batch=1))  # time, batch
+    >>> logits.shape
+    (5, 1, 8)
     """
     if bits not in (*choose.BITS, FLOAT):
         raise InputError(f"activations have no {bits!r} bits; known: {', '.join(map(str, (*choose.BITS, FLOAT)))}")

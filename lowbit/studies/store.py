@@ -52,6 +52,11 @@ class Record(Sealed):
 
     A diverged run (`divergence.diverged`) is marked, and no table ranks it. A number that is not finite is null in the
     file, and NaN in scores, curve, weights and canary here.
+
+    >>> import lowbit
+    >>> record = lowbit.recall(lowbit.RunSpec(budget="smoke(updates=2, valid_limit=300, test_limit=300)"))
+    >>> sorted(record.metrics), record.run.quantizer
+    (['as_published', 'deployed', 'points', 'sampled'], 'ternary')
     """
 
     spec: schema.Spec

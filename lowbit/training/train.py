@@ -18,7 +18,16 @@ __all__ = ["Session", "Watch", "build", "checkpoint_path", "network_path", "prog
 
 
 def recall(spec: RunSpec, watch: Watch | None = None) -> Record:
-    """The record of a run that was made before; else trains, and files the record. A second such process waits."""
+    """The record of a run on file; else trains, and files the record. A second process with the same run waits.
+
+    `watch` is called after each update, as with `progress`. Raises `InputError` where data or files cannot be had.
+
+    >>> import lowbit
+    >>> spec = lowbit.RunSpec(budget="smoke(updates=2, evaluate_every=1, valid_limit=300, test_limit=300)")
+    >>> record = lowbit.recall(spec)
+    >>> [point["update"] for point in record.curve], record.metric["unit"]
+    ([1, 2], 'bits per character')
+    """
     record = store.current(spec)
     if record is None:
         store.probe(spec)
@@ -45,7 +54,13 @@ def train(spec: RunSpec, watch: Watch | None = None) -> Record:
 
 
 def progress(spec: RunSpec) -> Watch:
-    """A bar with the time left and the last validation score, on standard error."""
+    """A bar with the time left and the last validation score, on standard error.
+
+    >>> import lowbit
+    >>> spec = lowbit.RunSpec(budget="smoke(updates=2, valid_limit=300, test_limit=300)", seed=1)
+    >>> lowbit.recall(spec, lowbit.progress(spec)).run.seed
+    1
+    """
     from tqdm import tqdm
 
     bar = tqdm(desc=spec.key, unit="update", leave=False)

@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from jaxtyping import install_import_hook
 
 # A check of shapes takes a call several times as long as one of types: it is for modules that name shapes.
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parent
 SHAPED = [file for file in ROOT.glob("lowbit/**/*.py") if file.stem != "__init__" and "jaxtyping" in file.read_text()]
 install_import_hook([".".join(file.relative_to(ROOT).with_suffix("").parts) for file in SHAPED], "beartype.beartype")
 
