@@ -182,12 +182,16 @@ METHODS = (  # whose recipes are searched for: A's, what it compares with, and t
 @study(retries=1)
 def search() -> list[RunSpec]:
     """The same small search for each method, in few units, at a tenth of the updates of `long`; validation chooses."""
-    return [
-        RunSpec("ptb_char", quantizer=name, norm=norm, budget=changed("search", **rates, clip_masters=clip, init=init))
-        for name, norm in METHODS
-        for rates in ({"rate": 2e-3, "final_rate": 5e-5}, {}, {"rate": 2e-2, "final_rate": 5e-4})
+    rates = ((6e-3, 1.5e-4, "uniform"), (2e-2, 5e-4, "uniform"), (2e-2, 5e-4, "levels"), (6e-2, 1.5e-3, "uniform"))
+    recipes = [
+        {"rate": rate, "final_rate": final_rate, "init": init, "clip_masters": clip}
+        for rate, final_rate, init in rates
         for clip in (False, True)
-        for init in ("uniform", "levels")
+    ]
+    return [
+        RunSpec("ptb_char", quantizer=name, norm=norm, budget=changed("search", **recipe))
+        for name, norm in METHODS
+        for recipe in recipes
     ]
 
 

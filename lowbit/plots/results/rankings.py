@@ -41,13 +41,13 @@ def methods() -> list[dict]:
 
 
 def searches() -> list[dict]:
-    """The study `search`: a row for each recipe, a column of validation scores for each method, the best in bold."""
-    rows: dict[tuple, dict] = {}
-    for _, runs in scored("search").groupby(["quantizer", "norm"], sort=False):
-        first = runs.iloc[0]
-        method = f"`{first['quantizer']}`" + f", {first['norm']}" * (first["norm"] != "batch_step")
-        for run, valid in zip(runs["spec"], runs["valid"], strict=True):
-            recipe = run.recipe
+    """The runs at `search`: a row for each recipe, a column of validation scores for each method, the best in bold."""
+    records = store.scan("search").records
+    frame, rows = store.frame(records).assign(record=records), {}
+    for (quantizer, norm), runs in frame.groupby(["quantizer", "norm"], sort=False):
+        method = f"`{quantizer}`" + f", {norm}" * (norm != "batch_step")
+        for record, valid in zip(runs["record"], runs["valid"], strict=True):
+            recipe = record.run.recipe
             key = (recipe.rate, "clipped" if recipe.clip_masters else "free", recipe.init)
             row = rows.setdefault(key, dict(zip(("rate", "masters", "start"), (f"{key[0]:g}", *key[1:]), strict=True)))
             row[method] = f"**{valid:.3f}**" if valid == runs["valid"].min() else f"{valid:.3f}"
