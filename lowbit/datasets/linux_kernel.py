@@ -10,7 +10,7 @@ from lowbit import datasets, paths
 from lowbit.datasets import archives
 from lowbit.datasets.document import Document
 from lowbit.datasets.download import File
-from lowbit.datasets.recipe import CPU_TEXT, SMOKE, Recipe
+from lowbit.datasets.recipe import CPU_TEXT, LONG_TEXT, SMOKE, Recipe
 
 RELEASE = "linux-4.1.5"
 HOSTS = ("https://cdn.kernel.org", "https://www.kernel.org")
@@ -65,5 +65,6 @@ class LinuxKernel(Document):
     recipes: ClassVar[dict[str, Recipe]] = {
         "smoke": SMOKE,
         "cpu": CPU_TEXT,
+        "long": LONG_TEXT,
         "paper": Recipe(hidden=512, updates=200 * 873, final_rate=1e-3),  # epochs, of the whole batches in one
     }

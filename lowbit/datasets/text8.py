@@ -10,7 +10,7 @@ from lowbit import datasets
 from lowbit.datasets import archives
 from lowbit.datasets.base import Text, cut
 from lowbit.datasets.download import File, fetch
-from lowbit.datasets.recipe import CPU_TEXT, SMOKE, Recipe
+from lowbit.datasets.recipe import CPU_TEXT, LONG_TEXT, SMOKE, Recipe
 from lowbit.registry import InputError
 
 ALPHABET = b" " + string.ascii_lowercase.encode()
@@ -18,6 +18,7 @@ COUNTS = {"train": 90_000_000, "valid": 5_000_000, "test": 5_000_000, "outputs":
 RECIPES = {
     "smoke": SMOKE,
     "cpu": dataclasses.replace(CPU_TEXT, test_limit=400_000),
+    "long": dataclasses.replace(LONG_TEXT, valid_limit=400_000, test_limit=400_000),
     # Epochs of whole batches, and a validation after each: one of all 5,000,000 letters takes its time.
     "paper": Recipe(hidden=2000, updates=100 * 7812, steps=180, rate=1e-3, final_rate=1e-3, evaluate_every=7812),
 }

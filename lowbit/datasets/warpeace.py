@@ -6,7 +6,7 @@ from typing import ClassVar
 from lowbit import datasets
 from lowbit.datasets.document import Document
 from lowbit.datasets.download import File
-from lowbit.datasets.recipe import BRIEF_TEXT, CPU_TEXT, SMOKE, Recipe
+from lowbit.datasets.recipe import BRIEF_TEXT, CPU_TEXT, LONG_TEXT, SMOKE, Recipe
 from lowbit.registry import InputError
 
 
@@ -38,6 +38,7 @@ class Warpeace(Document):
         "smoke": SMOKE,
         "brief": BRIEF_TEXT,
         "cpu": CPU_TEXT,
+        "long": LONG_TEXT,
         "paper": Recipe(hidden=512, updates=200 * 407, final_rate=1e-3),  # epochs, of the whole batches in one
     }
 

@@ -42,7 +42,7 @@ def whole(run=RUN, **changes):
         "sizes": {"parameters": 64, "recurrent_weights": 64, "packed_bytes": 16},
         "seconds": 1.0,
         "machine": {"gpu": None, "threads": 1, "code": "0", "kernels": ["fused"], "spent": {"energy_joules": None}},
-        "canary": {"sha256": "0" * 16, "scores": {"train 2": 1.0, "valid 2": None}, "platform": {"torch": "2"}},
+        "canary": {"sha256": "0" * 16, "scores": {"train 2": 1.0, "valid 2": 1.5}, "platform": {"torch": "2"}},
     }
     return dataclasses.asdict(Record(**content | changes).sealed())
 
