@@ -119,6 +119,9 @@ def _train(options: argparse.Namespace) -> int:
     from lowbit.training.train import progress, recall
 
     run = spec.read(options.spec)
+    recorded = store.load(run) is not None
+    if recorded and options.fresh:
+        store.mark(run)
     record = recall(run, progress(run) if sys.stderr.isatty() else None)
     sampled = record.metrics["sampled"]
     print(f"{run.key}: {record.metric['unit']}")
@@ -126,8 +129,10 @@ def _train(options: argparse.Namespace) -> int:
     print(f"  as published  {record.metrics['as_published']:.4f}")
     print(f"  sampled       {sampled['mean']:.4f} +- {sampled['std']:.4f}")
     print(f"  record        {store.path(run)}")
+    if recorded and not options.fresh:
+        print("  recalled: the record was on file; --fresh trains again")
     for name, need in kernels.unavailable().items():
-        print(f"  kernel {name!r} cannot run here: {need}")
+        print(f"  kernel {name!r} is not used: {need}")
     return DIVERGED if _report_divergence([run]) else 0
 
 

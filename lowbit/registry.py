@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable
 
+KINDS = {int: "a whole number", float: "a finite number", bool: "True or False", str: "a word in quotes"}
 SEEDS = (0, 2**32 - 1)  # the least and the largest
 
 
@@ -106,7 +107,8 @@ def parse(choice: str, kind: str = "choice") -> tuple[str, dict]:
                 return node.func.id, options
     except (AttributeError, SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         pass
-    raise InputError(f"cannot read {kind} {choice!r}; write it as name or name(option=value)")
+    form = "name or name(option=value), with values as 2, 0.5, True or 'word'"
+    raise InputError(f"cannot read {kind} {choice!r}; write it as {form}")
 
 
 def checked(options: dict, defaults: dict, owner: str, kind: str) -> dict:
@@ -123,7 +125,7 @@ def checked(options: dict, defaults: dict, owner: str, kind: str) -> dict:
         if expected is float and type(value) is int and abs(value) < 1 << 53:
             value = float(value)
         if type(value) is not expected or (expected is float and not math.isfinite(value)):
-            raise InputError(f"{kind} {name!r} of {owner} takes {expected.__name__}, not {value!r}")
+            raise InputError(f"{kind} {name!r} of {owner} takes {KINDS[expected]}, not {value!r}")
         converted[name] = value
     return converted
 

@@ -23,6 +23,13 @@ def test_training_prints_the_three_scores_and_files_the_record(capsys):
     out = capsys.readouterr().out
     assert all(word in out for word in ("deployed", "as published", "sampled", "record"))
     assert len(store.scan().records) == 1
+    assert "recalled" not in out
+    before = store.scan().records[0].machine["time"]
+    assert main(["train", "quantizer=ternary(stochastic=True)", TINY]) == 0
+    assert "recalled: the record was on file; --fresh trains again" in capsys.readouterr().out
+    assert main(["train", "quantizer=ternary(stochastic=True)", TINY, "--fresh"]) == 0
+    assert "recalled" not in capsys.readouterr().out
+    assert store.scan().records[0].machine["time"] >= before
 
 
 @pytest.mark.parametrize(
@@ -30,6 +37,7 @@ def test_training_prints_the_three_scores_and_files_the_record(capsys):
     [
         (["train", "quantizer=tern"], "no quantizer 'tern'; known: alternating, binary"),
         (["train", "color=red"], "a run has no field 'color'; known: dataset"),
+        (["train", "hidden=64"], "it belongs to the budget, as in budget='smoke(hidden=...)'"),
         (["train", "ternary"], "cannot read 'ternary'; write it as FIELD=VALUE"),
         (["train", "quantizer=full(stochastic=True)"], "cannot be stochastic"),
         (["run", "tuor"], "no study 'tuor'; known: clipping, diagnosed"),

@@ -45,6 +45,7 @@ def parser() -> Parser:
     records.add_argument("folder")
     add("clean", "remove what no later batch needs; failed notebooks and unfinished runs stay")
     train = add("train", "train one spec without Jupyter and file its record")
+    train.add_argument("--fresh", action="store_true", help="train again what has a record")
     diagnose = add("diagnose", "measure the trained network of one spec and file the diagnosis")
     for command in (train, diagnose):
         command.add_argument("spec", nargs="*", metavar="FIELD=VALUE", help="as in dataset=markov quantizer=ternary")

@@ -184,7 +184,9 @@ def pairs(words: list[str]) -> dict[str, str]:
         if not equals:
             raise InputError(f"cannot read {word!r}; write it as FIELD=VALUE")
         if field not in fields():
-            raise InputError(f"a run has no field {field!r}; known: {', '.join(fields())}")
+            of_recipe = field in Recipe.__dataclass_fields__
+            hint = f"; it belongs to the budget, as in budget='smoke({field}=...)'" if of_recipe else ""
+            raise InputError(f"a run has no field {field!r}; known: {', '.join(fields())}{hint}")
         if field in values:
             raise InputError(f"field {field!r} is given twice")
         values[field] = value

@@ -62,7 +62,7 @@ def test_a_budget_changes_its_recipe():
         ("quantized", "softmax", "cannot quantize 'softmax'; known: input, recurrent, biases, embedding, readout"),
         ("budget", "huge", "no budget 'huge' for .*; known: smoke"),
         ("budget", "smoke(units=3)", "recipe 'smoke' has no field 'units'; known: hidden"),
-        ("budget", "smoke(hidden='a')", "field 'hidden' of recipe 'smoke' takes int, not 'a'"),
+        ("budget", "smoke(hidden='a')", "field 'hidden' of recipe 'smoke' takes a whole number, not 'a'"),
         ("seed", -1, "a seed is a whole number from 0, not -1"),
     ],
 )
