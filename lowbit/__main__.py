@@ -119,7 +119,7 @@ def _train(options: argparse.Namespace) -> int:
     from lowbit.training.train import progress, recall
 
     run = spec.read(options.spec)
-    recorded = store.load(run) is not None
+    recorded = store.current(run) is not None
     if recorded and options.fresh:
         store.mark(run)
     record = recall(run, progress(run) if sys.stderr.isatty() else None)
@@ -188,7 +188,7 @@ def _tables(options: argparse.Namespace) -> int:
 
     _report_problems()
     print("changed: " + (", ".join(tables.write()) or "nothing"))
-    tasks = findings.gather(store.frame(store.scan(*store.COMMITTED).records))
+    tasks = findings.gather(store.frame(store.scan(*store.EVIDENCE).records))
     style.use()
     store.write(paths.book() / "tables" / "losses.svg", style.svg(findings.losses(tasks)))
     for draw in (overview.timeline, overview.utilisation, overview.parts, rankings.standings):

@@ -24,8 +24,7 @@ def texts() -> dict[str, str]:
 
     Raises `InputError` for a claim that its records do not bear out.
     """
-    frame = store.frame(store.scan(*store.COMMITTED).records)
-    frame = frame[~frame["budget"].str.startswith("search")]  # these runs choose recipes; no finding rests on them
+    frame = store.frame(store.scan(*store.EVIDENCE).records)
     tables = {
         "findings": _findings(frame),
         "runs": _runs(frame),

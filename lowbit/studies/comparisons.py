@@ -159,7 +159,7 @@ def differences(frame: pd.DataFrame, change: dict[str, str], base: dict[str, str
     shared = [name for name in ALIKE if name not in changed]
     frame = ranked(frame)
     frame = frame[~superseded(frame)]
-    frame = strongest(frame, frame["budget"].str.match("(search|long)\\b"), *SEARCHED)
+    frame = strongest(frame, frame["budget"].str.match(r"long\b"), *SEARCHED)
     if base.get("quantizer") == "full" != change.get("quantizer"):
         frame = strongest(frame, frame["quantizer"] == "full", "clip_masters")
     after, before = (_chosen(frame, side) for side in (change, base))

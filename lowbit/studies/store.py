@@ -19,7 +19,7 @@ from lowbit.studies.spec import RunSpec, fields
 if TYPE_CHECKING:
     import pandas as pd
 
-COMMITTED = ("brief", "cpu", "search", "long", "paper")  # budgets whose records are part of the study
+EVIDENCE = ("brief", "cpu", "long", "paper")  # budgets whose records findings rest on; `search` chooses recipes
 APART = ("benchmarks", "hardware", "packed")  # folders of results that hold other records than those of runs
 UNSEALED = ("seconds", "machine", "canary", "diverged", "digest")  # fields of a record that its digest leaves out
 

@@ -101,8 +101,7 @@ def recorded() -> list[RunSpec]:
     The runs of a search have a table, not pages.
     """
     lowest: dict[RunSpec, RunSpec] = {}
-    budgets = [budget for budget in store.COMMITTED if budget != "search"]
-    for run in sorted((record.run for record in store.scan(*budgets).records), key=lambda run: run.seed):
+    for run in sorted((record.run for record in store.scan(*store.EVIDENCE).records), key=lambda run: run.seed):
         lowest.setdefault(dataclasses.replace(run, seed=0), run)
     return list(lowest.values())
 

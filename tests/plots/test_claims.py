@@ -18,7 +18,7 @@ OF_RECORDS = ["ternary_costs", "binary_costs_more", "one_bit_needs_a_norm", "par
 def committed():
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("LOWBIT_HOME", raising=False)
-        yield store.frame(store.scan(*store.COMMITTED).records)
+        yield store.frame(store.scan(*store.EVIDENCE).records)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -89,7 +89,7 @@ def test_tables_in_the_book_are_those_of_the_committed_records(monkeypatch):
 
 def test_committed_records_are_whole_and_show_no_problem(monkeypatch):
     monkeypatch.delenv("LOWBIT_HOME")
-    scan = store.scan(*store.COMMITTED)
+    scan = store.scan("search", *store.EVIDENCE)
     assert not scan.problems
     for record in scan.records:
         assert record.run.key
