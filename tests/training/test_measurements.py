@@ -137,29 +137,29 @@ def test_every_pre_activation_is_counted_once(cell):
     assert not isinstance(layer.cell, measurements.Listener)
 
 
-def test_what_an_lstm_hears_makes_its_outputs():
-    network, data, recipe = built(norm="batch")
+def listen(**choices):
+    """The gate inputs and the outputs of the first layer at every step, and a state of zeros."""
+    network, data, recipe = built(**choices)
     layer, x, w, _ = measurements.first_layer(network, data, recipe)
     outputs, _ = layer(x, None, w)
     layer.cell = measurements.Listener(layer.cell)
     layer(x, None, w)
-    c = torch.zeros(x.shape[1], recipe.hidden)
-    for z, output in zip(layer.cell.inputs, outputs, strict=True):
+    return zip(layer.cell.inputs, outputs, strict=True), torch.zeros(x.shape[1], recipe.hidden)
+
+
+def test_the_gate_inputs_of_an_lstm_make_its_outputs():
+    steps, c = listen(norm="batch")
+    for z, output in steps:
         i, f, g, o = z.chunk(4, dim=1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         torch.testing.assert_close(o.sigmoid() * c.tanh(), output)
 
 
 @pytest.mark.parametrize("cell", ["gru", "gru(reset='cho2014')"])
-def test_what_a_gru_hears_makes_its_outputs(cell):
-    network, data, recipe = built(cell=cell)
-    layer, x, w, _ = measurements.first_layer(network, data, recipe)
-    outputs, _ = layer(x, None, w)
-    layer.cell = measurements.Listener(layer.cell)
-    layer(x, None, w)
-    h = torch.zeros(x.shape[1], recipe.hidden)
-    for told, output in zip(layer.cell.inputs, outputs, strict=True):
-        _, z, n = told.chunk(3, dim=1)
+def test_the_gate_inputs_of_a_gru_make_its_outputs(cell):
+    steps, h = listen(cell=cell)
+    for gates, output in steps:
+        _, z, n = gates.chunk(3, dim=1)
         h = (1 - z.sigmoid()) * n.tanh() + z.sigmoid() * h
         torch.testing.assert_close(h, output)
 
