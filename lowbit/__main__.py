@@ -1,6 +1,7 @@
 """The command line: run a study, train one spec, fetch data, write tables."""
 
 import argparse
+import functools
 import os
 import sys
 
@@ -68,12 +69,18 @@ def _verify(options: argparse.Namespace) -> int:
         raise InputError("name a study, or say --hardware")
     if options.sample < 1:
         raise InputError(f"samples are counted from 1, not {options.sample}")
-    module, study = (ledger, ()) if options.hardware else (verify, (options.study,))
+    if not 0 < options.share <= 1 or (options.hardware and options.share < 1):
+        raise InputError(f"a share of a run is above 0 and at most 1, not {options.share}; hardware has none")
+    if options.hardware:
+        items, judge = ledger.sample(options.sample), ledger.verify
+    else:
+        items = verify.sample(options.study, options.sample)
+        judge = verify.verify if options.share == 1 else functools.partial(verify.verify_start, share=options.share)
     verdicts = []
-    for item in module.sample(*study, options.sample):
-        verdicts.append(module.verify(item))
+    for item in items:
+        verdicts.append(judge(item))
         print(f"{verdicts[-1].verdict}: {verdicts[-1].key}: {verdicts[-1].reason}", flush=True)
-    return 1 if any(verdict.verdict == "different" for verdict in verdicts) else 0
+    return 1 if any(verdict.verdict in ("different", "failed") for verdict in verdicts) else 0
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -116,13 +123,19 @@ def _status(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     from lowbit.layers import kernels
     from lowbit.studies import spec, store
-    from lowbit.training.train import progress, recall
+    from lowbit.training.train import advance, checkpoint_path, progress, recall
 
     run = spec.read(options.spec)
     recorded = store.current(run) is not None
     if recorded and options.fresh:
         store.mark(run)
-    record = recall(run, progress(run) if sys.stderr.isatty() else None)
+    watch = progress(run) if sys.stderr.isatty() else None
+    if options.until is not None and (options.fresh or not recorded):
+        point = advance(run, options.until, watch)[-1]
+        print(f"{run.key}: update {point['update']:,} of {run.recipe.updates:,}, validation {point['valid']:.4f}")
+        print(f"  checkpoint    {checkpoint_path(run)}")
+        return 0
+    record = recall(run, watch)
     sampled = record.metrics["sampled"]
     print(f"{run.key}: {record.metric['unit']}")
     print(f"  deployed      {record.metrics['deployed']:.4f}")

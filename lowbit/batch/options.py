@@ -41,11 +41,13 @@ def parser() -> Parser:
     verify.add_argument("study", nargs="?")
     verify.add_argument("--hardware", action="store_true", help="areas and energies, by synthesis")
     verify.add_argument("--sample", type=int, default=5, help="how many, drawn at random (default: 5)")
+    verify.add_argument("--share", type=float, default=1.0, help="of the updates of a run (default: 1, and its scores)")
     records = add("import", "import records of another machine, after checks")
     records.add_argument("folder")
     add("clean", "remove what no later batch needs; failed notebooks and unfinished runs stay")
     train = add("train", "train one spec without Jupyter and file its record")
     train.add_argument("--fresh", action="store_true", help="train again what has a record")
+    train.add_argument("--until", type=int, metavar="UPDATES", help="stop after these; the same command goes on")
     diagnose = add("diagnose", "measure the trained network of one spec and file the diagnosis")
     for command in (train, diagnose):
         command.add_argument("spec", nargs="*", metavar="FIELD=VALUE", help="as in dataset=markov quantizer=ternary")

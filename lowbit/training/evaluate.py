@@ -93,9 +93,10 @@ def sampled(network: Network, dataset: Dataset, recipe: Recipe, stochastic: bool
     return {"mean": statistics.mean(values), "std": spread, "values": values}
 
 
-def points(dataset: Dataset, recipe: Recipe) -> int:
-    """How many predictions of the test split are scored, the same ones under each evaluation."""
-    return sum(dataset.metric.points(batch) for batch in dataset.alone("test", recipe.test_limit))
+def points(dataset: Dataset, recipe: Recipe, split: str = "test") -> int:
+    """How many predictions of a split are scored; those of the test split are the same under each evaluation."""
+    limit = {"test": recipe.test_limit, "valid": recipe.valid_limit}[split]
+    return sum(dataset.metric.points(batch) for batch in dataset.alone(split, limit))
 
 
 def three(network: Network, dataset: Dataset, recipe: Recipe, stochastic: bool) -> dict:

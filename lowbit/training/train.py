@@ -14,7 +14,7 @@ from lowbit.training import canary, checkpoint, weights
 from lowbit.training.checkpoint import checkpoint_path, network_path
 from lowbit.training.updates import Updates, Watch, build
 
-__all__ = ["Session", "Watch", "build", "checkpoint_path", "network_path", "progress", "recall", "train"]
+__all__ = ["Session", "Watch", "advance", "build", "checkpoint_path", "network_path", "progress", "recall", "train"]
 
 
 def recall(spec: RunSpec, watch: Watch | None = None) -> Record:
@@ -51,6 +51,20 @@ def train(spec: RunSpec, watch: Watch | None = None) -> Record:
     record = session.record()
     checkpoint.save(session.network.state_dict(), network_path(spec))
     return record
+
+
+@kernels.flush_denormals()
+def advance(spec: RunSpec, updates: int, watch: Watch | None = None) -> list[dict]:
+    """Trains to the first validation after some updates and leaves a checkpoint; returns the curve so far.
+
+    >>> import lowbit
+    >>> from lowbit.training.train import advance
+    >>> advance(lowbit.RunSpec(budget="smoke(updates=4, evaluate_every=2, valid_limit=300)"), 1)[-1]["update"]
+    2
+    """
+    session = Session(spec)
+    session.run(watch, updates)
+    return session.curve
 
 
 def progress(spec: RunSpec) -> Watch:

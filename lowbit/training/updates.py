@@ -58,12 +58,12 @@ class Updates(abc.ABC):
         self.rate, self.curve = self.recipe.rate, []
         self.best, self.states = None, None  # the network of the best validation; the state to carry on
 
-    def run(self, watch: Watch | None = None) -> None:
-        """Trains to the end or until validation stops improving."""
+    def run(self, watch: Watch | None = None, until: float = math.inf) -> None:
+        """Trains to the end, until validation stops improving, or to the first validation after `until` updates."""
         loss, points = 0.0, 0
         self.network.train()
         for batch in self._batches():
-            if self.finished:
+            if self.finished or (self.curve and until <= self.update == self.curve[-1]["update"]):
                 break
             step_loss, step_points = self._step(batch.to(self.device))
             loss, points = loss + step_loss, points + step_points

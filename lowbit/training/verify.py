@@ -1,6 +1,7 @@
 """Records made elsewhere: taken in after checks, or made again and compared."""
 
 import dataclasses
+import json
 import math
 import os
 import random
@@ -13,10 +14,10 @@ from typing import NamedTuple
 
 from lowbit import paths
 from lowbit.registry import InputError
-from lowbit.studies import schema, store, study
+from lowbit.studies import provenance, schema, store, study
 from lowbit.studies.spec import RunSpec
 from lowbit.studies.store import Record
-from lowbit.training import evaluate, freshness
+from lowbit.training import canary, checkpoint, evaluate, freshness
 
 # What can give the same run another digest, besides its code: the canary says that.
 CAUSES = ("processor", "gpu", "threads", "system", "python", "torch", "kernels", "lock")
@@ -36,7 +37,7 @@ class Verdict(NamedTuple):
     """How a record compares with the same run made here."""
 
     key: str
-    verdict: str  # same, near, different; or undecided, where the size of the test set is not known
+    verdict: str  # same, near, different; failed, where it could not be made; undecided, without the test set
     reason: str
 
 
@@ -69,17 +70,44 @@ def sample(name: str, count: int) -> list[Record]:
 def verify(record: Record) -> Verdict:
     """Makes a run again in a root of its own and compares."""
     root, key = paths.runs() / "verify", record.run.key
-    shutil.rmtree(root, ignore_errors=True)
-    fields = [f"{field}={value}" for field, value in dataclasses.asdict(record.run).items()]
-    environment = {"LOWBIT_HOME": str(root), "LOWBIT_DATA": str(paths.raw())}
-    environment["OMP_NUM_THREADS"] = str(record.machine.get("threads", 1))
-    command = [sys.executable, "-m", "lowbit", "train", *fields]
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    errors = _train(record, root)
     again, _ = store.read(root / store.path(record.run).relative_to(paths.root()))
     shutil.rmtree(root, ignore_errors=True)
-    if again is None:
-        return Verdict(key, "different", (done.stderr.strip() or "it left no record").splitlines()[-1])
-    return compare(record, again)
+    return compare(record, again) if again is not None else Verdict(key, "failed", errors or "it left no record")
+
+
+def verify_start(record: Record, share: float) -> Verdict:
+    """Makes the first updates of a run again, to the first validation after a share of them, and compares."""
+    root, key = paths.runs() / "verify", record.run.key
+    errors = _train(record, root, "--until", str(math.ceil(share * record.recipe["updates"])))
+    file = root / checkpoint.checkpoint_path(record.run).relative_to(paths.root())
+    values = checkpoint.load(file) if file.exists() else None
+    shutil.rmtree(root, ignore_errors=True)
+    if values is None:
+        return Verdict(key, "failed", errors or "it left no checkpoint")
+    made_with = {"threads": record.machine.get("threads"), "kernels": values["ran"]}
+    machine, data = {**provenance.machine(), **made_with}, {**record.data, "sha256": record.run.data.digest}
+    canary_here = canary.canary(record.run)
+    again = dataclasses.replace(record, curve=values["curve"], machine=machine, canary=canary_here, data=data)
+    return compare_start(record, again)
+
+
+def compare_start(record: Record, again: Record) -> Verdict:
+    """Whether the curve of a record begins as that of another, which may be shorter.
+
+    On the same processor, versions, threads and code all points must be the same. Elsewhere the validation score of
+    the last of them must be within the tolerance of `compare`.
+    """
+    key, start = record.run.key, record.curve[: len(again.curve)]
+    prefix = f"to update {start[-1]['update']:,}"
+    if record.data["sha256"] != again.data["sha256"]:
+        return Verdict(key, "different", "the data differ")
+    if json.dumps(start) == json.dumps(again.curve):  # where two NaN are the same
+        return Verdict(key, "same", f"{prefix}, {len(start)} points of the curve agree")
+    if _causes(record) == _causes(again):
+        return Verdict(key, "different", f"{prefix} the curves differ, on the same machine, versions and code")
+    verdict, reason = _judge(record, [points[-1]["valid"] for points in (start, again.curve)], "valid")
+    return Verdict(key, verdict, f"{prefix} {reason}; differs in {differences(record, again)}")
 
 
 def compare(record: Record, again: Record) -> Verdict:
@@ -102,14 +130,8 @@ def compare(record: Record, again: Record) -> Verdict:
     if record.diverged or again.diverged:
         verdict = "near" if record.diverged == again.diverged else "different"
         return Verdict(key, verdict, f"{'both' if verdict == 'near' else 'one of the two'} diverged; {reason}")
-    scores = record.metrics["deployed"], again.metrics["deployed"]
-    apart = f"{abs(scores[0] - scores[1]):.4f} {record.metric['unit']} apart"
-    try:
-        tolerance, because = _tolerance(record.run, statistics.mean(scores))
-    except InputError as error:
-        return Verdict(key, "undecided", f"{apart}, but the size of the test set is not known: {error}; {reason}")
-    verdict = "near" if abs(scores[0] - scores[1]) <= tolerance else "different"
-    return Verdict(key, verdict, f"{apart}, tolerance {tolerance:.4f} ({because}); {reason}")
+    verdict, because = _judge(record, [record.metrics["deployed"], again.metrics["deployed"]], "test")
+    return Verdict(key, verdict, f"{because}; {reason}")
 
 
 def differences(record: Record, again: Record) -> str:
@@ -124,13 +146,35 @@ def _causes(record: Record) -> dict:
     return {name: record.machine.get(name) for name in CAUSES} | {"canary": (record.canary or {}).get("sha256")}
 
 
-def _tolerance(run: RunSpec, score: float) -> tuple[float, str]:
-    """What `compare` allows at a score, and in words what it is made of; raises `InputError` without the test set."""
+def _train(record: Record, root: Path, *options: str) -> str:
+    """Trains the run of a record in an empty root; the last line of errors."""
+    shutil.rmtree(root, ignore_errors=True)
+    fields = [f"{field}={value}" for field, value in dataclasses.asdict(record.run).items()]
+    environment = {"LOWBIT_HOME": str(root), "LOWBIT_DATA": str(paths.raw())}
+    environment["OMP_NUM_THREADS"] = str(record.machine.get("threads", 1))
+    command = [sys.executable, "-m", "lowbit", "train", *fields, *options]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    return done.stderr.strip().rpartition("\n")[2]
+
+
+def _judge(record: Record, scores: list[float], split: str) -> tuple[str, str]:
+    """Whether two scores on a split are near, different or, without the split, undecided; and why."""
+    apart = f"{abs(scores[0] - scores[1]):.4f} {record.metric['unit']} apart"
+    try:
+        tolerance, because = _tolerance(record.run, statistics.mean(scores), split)
+    except InputError as error:
+        return "undecided", f"{apart}, but the size of the {split} set is not known: {error}"
+    verdict = "near" if abs(scores[0] - scores[1]) <= tolerance else "different"
+    return verdict, f"{apart}, tolerance {tolerance:.4f} ({because})"
+
+
+def _tolerance(run: RunSpec, score: float, split: str) -> tuple[float, str]:
+    """What is allowed at a score on a split, and in words what it is made of; raises `InputError` without the split."""
     metric = run.data.metric
-    points = evaluate.points(run.data, run.recipe)
+    points = evaluate.points(run.data, run.recipe, split)
     drawn = metric.deviation(score) / math.sqrt(points)
     share, runs = _spread(run)
-    reason = f"{drawn:.4f} by {points:,} test points, "
+    reason = f"{drawn:.4f} by {points:,} {split} points, "
     reason += f"{share * score:.4f} by {runs} runs of other seeds" if runs else "no seeds on file"
     return WIDTH * math.sqrt(2) * math.hypot(drawn, share * score), reason
 

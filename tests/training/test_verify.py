@@ -74,6 +74,43 @@ def test_the_same_machine_makes_the_same_record_again(elsewhere):
     assert not (paths.runs() / "verify").exists()
 
 
+def test_the_start_of_a_run_is_made_again_and_compared_point_by_point(home):
+    budget = TINY.replace("evaluate_every=2", "evaluate_every=1").replace("updates=2", "updates=6")
+    record = train.recall(RunSpec(budget=budget))
+    verdict = verify.verify_start(record, share=0.3)
+    assert verdict == (record.run.key, "same", "to update 2, 2 points of the curve agree")
+
+    def changed(valid, **machine):
+        curve = [record.curve[0], record.curve[1] | {"valid": valid}]
+        return dataclasses.replace(record, curve=curve, machine=record.machine | machine)
+
+    near = record.curve[1]["valid"] + 1e-6
+    assert verify.compare_start(record, changed(near)).verdict == "different"
+    verdict = verify.compare_start(record, changed(near, processor="an abacus"))
+    assert verdict.verdict == "near"
+    assert "valid points" in verdict.reason
+    assert "an abacus" in verdict.reason
+    assert verify.compare_start(record, changed(99.0, processor="an abacus")).verdict == "different"
+    other = dataclasses.replace(record, curve=record.curve[:1], data=record.data | {"sha256": "0" * 64})
+    assert verify.compare_start(record, other).reason == "the data differ"
+
+
+def test_a_run_that_cannot_be_made_again_has_failed(elsewhere, monkeypatch):
+    _, (record, _) = elsewhere
+    monkeypatch.setattr(verify.sys, "executable", "/bin/false")
+    assert verify.verify(record).verdict == "failed"
+    assert verify.verify_start(record, share=0.1).verdict == "failed"
+
+
+def test_a_run_that_stops_on_the_way_ends_as_the_same_record(elsewhere):
+    _, (record, _) = elsewhere
+    curve = train.advance(record.run, 1)
+    assert curve == record.curve[: len(curve)]
+    assert train.checkpoint_path(record.run).exists()
+    assert store.load(record.run) is None
+    assert train.recall(record.run).digest == record.digest
+
+
 def test_a_score_on_another_machine_is_judged_by_the_seeds(elsewhere):
     _, (record, other) = elsewhere
     moved = {**record.metrics, "deployed": record.metrics["deployed"] + 1e-9}
