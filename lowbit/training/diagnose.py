@@ -33,6 +33,7 @@ class Diagnosis(Sealed):
     samples: schema.Draws
     seconds: schema.Amount  # of measuring, wall clock
     machine: schema.Machine
+    rounded: schema.Rounded = dataclasses.field(default_factory=dict)  # older diagnoses lack it
     digest: str = ""  # sha256 of all but seconds and machine
 
 
@@ -121,6 +122,7 @@ def examine(spec: RunSpec, network: Network) -> Diagnosis:
         samples=measurements.samples(*subject),
         seconds=0.0,
         machine=provenance.machine(),
+        rounded=measurements.rounded(*subject),
     )
     return dataclasses.replace(diagnosis, seconds=round(time.perf_counter() - start, 2)).sealed()
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lowbit import quantizers
 from lowbit.datasets import Batch, Dataset, Recipe
 from lowbit.datasets.base import Text
 from lowbit.layers import cells
@@ -19,6 +20,7 @@ from lowbit.training import evaluate
 SEQUENCES, STEPS = 4, 20  # that Jacobians are taken of
 SEGMENTS = 256  # of the test split that scores are taken on
 SIZES = (2, 4, 8, 16, 32, 64, 128)  # of test batches
+ROUNDED = (8, 6, 5, 4, 3, 2)  # bits of a weight that a network in full precision is rounded to
 SAMPLES = 10  # draws of the weights
 SATURATED = 4.0  # a sigmoid has a slope below a fiftieth there, a tanh below a seven hundredth
 BINS = torch.linspace(-8, 8, 65)  # of a histogram of pre-activations; what is beyond counts at the ends
@@ -181,6 +183,27 @@ def samples(network: Network, data: Dataset, recipe: Recipe) -> dict:
     nearest = _streamed(network, data, part, sample=False)
     evaluate.calibrate(network, data, recipe, sample=True)
     return {"nearest": nearest, "drawn": [_streamed(network, data, part, sample=True) for _ in range(SAMPLES)]}
+
+
+@torch.no_grad()
+def rounded(network: Network, data: Dataset, recipe: Recipe) -> dict[str, list]:
+    """The test score of a network in full precision whose recurrent layers are rounded after training, by bits.
+
+    32 bits are the network as it is. Weights are those of `uniform`; population statistics are gathered anew for each
+    number of bits. The test split is read in parallel streams. Empty for a network that was trained in few bits.
+    """
+    if network.quantizer.levels:
+        return {}
+    layers = network.recurrent().values()
+    scores: dict[str, list] = {"bits": [32, *ROUNDED], "score": []}
+    for bits in scores["bits"]:
+        for layer in layers:
+            layer.quantizer = quantizers.build("full" if bits == 32 else f"uniform(bits={bits})")
+        evaluate.calibrate(network, data, recipe, sample=False)
+        scores["score"].append(_streamed(network, data, recipe, sample=False))
+    for layer in layers:
+        layer.quantizer = network.quantizer
+    return scores
 
 
 def first_layer(network: Network, data: Dataset, recipe: Recipe) -> Layer:

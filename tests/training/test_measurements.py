@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from lowbit import quantizers
 from lowbit.layers.cells import State
 from lowbit.studies.spec import RunSpec
 from lowbit.training import evaluate, measurements, train
@@ -227,3 +228,18 @@ def test_both_directions_and_several_layers_can_be_measured():
     network, data, recipe = built(**spec, norm="batch")
     assert len(measurements.jacobians(network, data, recipe)["hidden"]) == 64
     assert set(measurements.gates(network, data, recipe)) == {"i", "f", "g", "o"}
+
+
+def test_rounding_after_training_is_that_of_the_same_weights_written_into_the_network():
+    network, data, recipe = built(quantizer="full")
+    recipe = dataclasses.replace(recipe, test_limit=400)
+    scores = measurements.rounded(network, data, recipe)
+    assert scores["bits"] == [32, 8, 6, 5, 4, 3, 2]
+    losses = [abs(score - scores["score"][0]) for score in scores["score"]]
+    assert losses[0] < losses[1] < losses[-1]
+    coarse = quantizers.build("uniform(bits=2)")
+    for layer in network.recurrent().values():
+        for part, w in (("input", layer.weight_x), ("recurrent", layer.weight_h)):
+            w.data = coarse(w.data, layer.site(part), False)
+    assert measurements.rounded(network, data, recipe)["score"][0] == pytest.approx(scores["score"][-1], rel=1e-6)
+    assert measurements.rounded(*built(quantizer="ternary")) == {}
