@@ -1,12 +1,14 @@
 # `make book` builds the study and its book, `make test` proves the code; both install into .venv first.
+# `make gpu` runs with the torch at hand, without network or Jupyter; `lowbit import runs/gpu` takes what it leaves.
 PYTHON ?= python3
+GPU ?= runs/gpu
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 STUDY ?= tour
 BIN := .venv/bin
 BOOK := _build/html/index.html
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes start, each from compiled modules
 
-.PHONY: book test run html lint clean
+.PHONY: book test run html gpu lint clean
 
 book: run html
 
@@ -21,6 +23,9 @@ html: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	$(BIN)/pytest -n $(JOBS)
+
+gpu:
+	PYTHONPATH=$(CURDIR) $(PYTHON) benchmarks/gpu.py $(GPU)
 
 lint: .venv/installed
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -14,9 +14,14 @@ from lowbit.studies.spec import RunSpec
 DAMAGED = ".damaged"  # ends the name of a checkpoint that is set aside
 
 
+def checkpoint_folder() -> Path:
+    """Where unfinished runs keep their state."""
+    return paths.runs() / "checkpoints"
+
+
 def checkpoint_path(spec: RunSpec) -> Path:
     """Where an unfinished run keeps its state."""
-    return paths.runs() / "checkpoints" / f"{spec.key}.pt"
+    return checkpoint_folder() / f"{spec.key}.pt"
 
 
 def network_path(spec: RunSpec) -> Path:

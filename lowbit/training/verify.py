@@ -44,18 +44,19 @@ class Verdict(NamedTuple):
 def take(folder: Path | str) -> list[Taken]:
     """Files the records below a folder; one that fails a check, or differs from one on file, is refused.
 
-    Folders of benchmarks, hardware, packed models and diagnoses are left out. Raises `InputError` where there is no
-    record at all.
+    Folders of benchmarks, hardware, packed models and diagnoses are left out. Checkpoints of unfinished runs are taken
+    where they are further than those here. Raises `InputError` where there is neither.
     """
     if schema.msgspec is None:
         raise InputError("records are checked with msgspec; install it with: pip install msgspec")
     files = sorted(Path(folder).rglob("*.json"))
     apart = sorted({file.parent for file in files if LEFT_OUT.intersection(file.relative_to(folder).parts[:-1])})
     files = [file for file in files if file.parent not in apart]
-    if not files:
+    checkpoints = sorted(Path(folder).rglob("checkpoints/*.pt"))
+    if not files and not checkpoints:
         raise InputError(f"no records in {folder}")
     data = {record.spec["dataset"]: record.data["sha256"] for record in store.scan().records}
-    taken = [_take(file, data) for file in files]
+    taken = [_take(file, data) for file in files] + [_take_checkpoint(file) for file in checkpoints]
     return taken + [Taken(other, "left out", "no records of runs") for other in apart]
 
 
@@ -220,3 +221,17 @@ def _take(file: Path, data: dict[str, str]) -> Taken:
     state, reason = freshness.judge(record)
     code = {"fresh": "", "stale": f"made by other code: {reason}", "unknown": f"made by unknown code: {reason}"}
     return Taken(file, "taken", code[state])
+
+
+def _take_checkpoint(file: Path) -> Taken:
+    """Copies the checkpoint of an unfinished run, unless one here is as far."""
+    target = checkpoint.checkpoint_folder() / file.name
+    try:
+        update = int(checkpoint.load(file)["update"])
+        here = int(checkpoint.load(target)["update"]) if target.exists() else 0
+    except Exception as error:  # what somebody else wrote can raise anything
+        return Taken(file, "refused", f"no checkpoint ({schema.reason(error)})")
+    if here >= update:
+        return Taken(file, "known")
+    store.write(target, file.read_bytes())
+    return Taken(file, "taken", f"a checkpoint at update {update:,}")

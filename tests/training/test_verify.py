@@ -256,3 +256,17 @@ def test_cleaning_keeps_what_a_run_goes_on_from_and_what_shows_an_error(elsewher
     assert unfinished.exists()
     assert notebook.exists()
     assert clean() == []
+
+
+def test_the_further_of_two_checkpoints_is_taken_and_a_damaged_one_refused(home, monkeypatch):
+    spec = RunSpec(budget=TINY.replace("evaluate_every=2", "evaluate_every=1"))
+    monkeypatch.setenv("LOWBIT_HOME", str(home / "colleague"))
+    train.advance(spec, 1)
+    monkeypatch.setenv("LOWBIT_HOME", str(home))
+    folder = home / "colleague" / "runs"
+    assert [(row.verdict, row.reason) for row in verify.take(folder)] == [("taken", "a checkpoint at update 1")]
+    assert train.checkpoint_path(spec).exists()
+    assert verdicts(folder) == ["known"]
+    (folder / "checkpoints" / train.checkpoint_path(spec).name).write_bytes(b"damaged" * 9)
+    assert verdicts(folder) == ["refused"]
+    assert train.advance(spec, 2)[-1]["update"] == 2
