@@ -121,8 +121,8 @@ def specs(dataset: str, budget: str, hidden: int) -> list[lowbit.RunSpec]:
     """Returns the runs of the study `long` in another width, or on other data."""
     study = lowbit.studies.study
     return [
-        lowbit.RunSpec(dataset, quantizer=name, norm=norm, budget=study.changed(budget, hidden=hidden, **recipe))
-        for (name, norm), recipe in study.CHOSEN.items()
+        lowbit.RunSpec(dataset, quantizer=name, norm=norm, budget=study.changed(budget, hidden=hidden, **recipes[0]))
+        for (name, norm), recipes in study.CANDIDATES.items()
     ]
 
 

@@ -42,6 +42,11 @@ class Difference:
         return len(self.base)
 
     @property
+    def sides(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The keys of the runs with the change, and of those without, by seed."""
+        return self.keys[: self.seeds], self.keys[self.seeds :]
+
+    @property
     def mean(self) -> float:
         """The mean change."""
         return statistics.fmean(np.subtract(self.scores, self.base).tolist())

@@ -210,6 +210,7 @@ SCORES: dict[str, Callable[[Record], Any]] = {  # the columns of `frame` after t
     "sampled_std": lambda record: record.metrics["sampled"]["std"],
     "points": lambda record: record.metrics.get("points", 0),
     "trivial": lambda record: min(record.data.get("baselines", {}).values(), default=math.nan),
+    "weights": lambda record: record.sizes["recurrent_weights"],
     "weight_bytes": lambda record: record.sizes["packed_bytes"],
     "updates": lambda record: record.curve[-1]["update"],
     "seconds": lambda record: record.seconds,

@@ -194,6 +194,41 @@ def search() -> list[RunSpec]:
     ]
 
 
+CANDIDATES = {  # the best recipes of the study `search` at two rates; the first validates better at `long`
+    ("full", "batch_step"): (
+        {"rate": 6e-2, "final_rate": 1.5e-3},
+        {"rate": 2e-2, "final_rate": 5e-4, "clip_masters": True, "init": "levels"},
+    ),
+    ("ternary", "batch_step"): (
+        {"rate": 2e-2, "final_rate": 5e-4, "clip_masters": True},
+        {"rate": 6e-2, "final_rate": 1.5e-3, "clip_masters": True},
+    ),
+    ("binary", "batch_step"): (
+        {"rate": 6e-2, "final_rate": 1.5e-3},
+        {"rate": 2e-2, "final_rate": 5e-4, "clip_masters": True, "init": "levels"},
+    ),
+}
+
+
+@study(retries=1)
+def long() -> list[RunSpec]:
+    """A's first task at about an hour a run: each method in four widths, with the better of two recipes."""
+
+    def run(method: tuple[str, str], recipe: dict, hidden: int = 256, seed: int = 0) -> RunSpec:
+        budget = changed("long", hidden=hidden, **recipe)
+        return RunSpec("ptb_char", quantizer=method[0], norm=method[1], budget=budget, seed=seed)
+
+    return [
+        *(run(method, recipe) for method, recipes in CANDIDATES.items() for recipe in recipes),
+        *(
+            run(method, recipes[0], hidden, seed)
+            for hidden, seeds in ((256, 3), (128, 3), (64, 3), (512, 1))
+            for method, recipes in CANDIDATES.items()
+            for seed in range(seeds)
+        ),
+    ]
+
+
 @study(retries=1)
 def methods() -> list[RunSpec]:
     """Every quantizer on A's first task, with A's norm."""

@@ -1,0 +1,83 @@
+"""Figures of the study `long`: what few bits cost by width and by updates, and scores for kilobytes."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from lowbit.plots.style import BLUE, GRAY, INK, PURPLE, RED, TEAL, WIDTH, YELLOW, legend, log_axis, placeholder
+from lowbit.studies import store, width
+from lowbit.training import diagnose
+
+LOOKS = {"ternary": (BLUE, "o"), "binary": (RED, "s")}
+SIZES = {  # method to color, marker
+    "full": (INK, "D"),
+    "full, rounded to 8 bits": (GRAY, "v"),
+    "full, rounded to 4 bits": (YELLOW, "^"),
+    "full, rounded to 3 bits": (PURPLE, "P"),
+    "ternary": (BLUE, "o"),
+    "binary": (RED, "s"),
+}
+AHEAD = 1000  # units of A's network, to which the line is drawn
+
+
+def costs() -> plt.Figure:
+    """Bits per character more than full precision: on the test text by units, on validation by updates."""
+    records = {record.run.key: record for record in store.scan("long").records}
+    frame = store.frame(list(records.values()))
+    changes = {name: width.costs(frame, name) for name in LOOKS}
+    if not any(changes.values()):
+        return placeholder("no pair of runs at `long` yet")
+    figure, (by_width, by_updates) = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
+    for name, (color, marker) in LOOKS.items():
+        for change in changes[name]:
+            losses = np.subtract(change.scores, change.base)
+            face = color if change.seeds > 1 else "none"
+            by_width.plot([change.alike["hidden"]] * len(losses), losses, marker, color=color, mfc=face, label=name)
+        if (line := width.law(changes[name])) is not None:
+            units = np.geomspace(min(change.alike["hidden"] for change in changes[name]), AHEAD, 50)
+            middle, low, high = np.exp2([line.predict(np.log2(unit)) for unit in units]).T
+            by_width.plot(units, middle, color=color, lw=1, ls=":")
+            by_width.fill_between(units, low, high, color=color, alpha=0.12, lw=0)
+        for change in [change for change in changes[name] if change.alike["hidden"] == width.UNITS] or changes[name][
+            -1:
+        ]:
+            after, before = (width.curves(list(keys), records) for keys in change.sides)
+            lost = after.to_numpy() - before.to_numpy()
+            by_updates.plot(after.index / 1000, lost, color=color, lw=1.4)
+    log_axis(by_width.xaxis, base=2, ticks=(64, 128, 256, 512, AHEAD))
+    by_width.set(xlabel="units", ylabel="bits per character more\nthan full precision (test)", ylim=(0, None))
+    by_updates.set(xlabel="thousand updates", ylabel="the same along training\n(validation)", ylim=(0, None))
+    legend(figure, [by_width])
+    return figure
+
+
+def pareto() -> plt.Figure:
+    """Test score of each method and width over the kilobytes of its recurrent weights; the line joins the best."""
+    frame = store.frame(store.scan("long").records)
+    rounded = {
+        diagnosis.run.key: dict(zip(diagnosis.rounded["bits"], diagnosis.rounded["score"], strict=True))
+        for diagnosis in diagnose.scan("long").diagnoses
+        if diagnosis.rounded
+    }
+    points = width.sizes(frame, rounded)
+    if points.empty:
+        return placeholder("no run at `long` yet")
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.6))
+    best = width.front(points)
+    ax.step(best["kilobytes"], best["bits"], where="post", color=TEAL, lw=6, alpha=0.18, label="best for its size")
+    for method, (color, marker) in SIZES.items():
+        same = points[points["method"] == method].sort_values("hidden")
+        if len(same):
+            ax.plot(same["kilobytes"], same["bits"], color=color, lw=0.8, marker=marker, ms=5, label=method)
+    _name_units(ax, points)
+    log_axis(ax.xaxis)
+    ax.set(xlabel="kilobytes of the recurrent layer's weights", ylabel="bits per character (test)")
+    legend(figure)
+    return figure
+
+
+def _name_units(ax: plt.Axes, points: pd.DataFrame) -> None:
+    """Writes the units beside the points of full precision and of each trained method."""
+    for _, point in points[points["method"].isin(("full", *LOOKS))].iterrows():
+        place = (point["kilobytes"], point["bits"])
+        ax.annotate(str(point["hidden"]), place, (4, 4), textcoords="offset points", fontsize=7, color=INK)
