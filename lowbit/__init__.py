@@ -9,43 +9,36 @@ import importlib
 import sys
 import types
 
+from lowbit.registry import lazy
+
 __version__ = "0.1.0"
 
-# The public interface and its modules, loaded at first use: the import of one package does not wait for torch.
-_PUBLIC = {
-    "InputError": "registry",
-    "RunSpec": "studies.spec",
-    "Record": "studies.store",
-    "progress": "training.train",
-    "recall": "training.train",
-    "load": "inference",
-    "pack": "inference",
+# What `import lowbit` offers. Names and packages are loaded at first use, so this import does not wait for torch.
+NAMES = {
+    "registry": "InputError",
+    "studies.spec": "RunSpec",
+    "studies.store": "Record",
+    "training.train": "progress recall",
+    "inference": "load pack",
 }
-__all__ = [*_PUBLIC]
+PACKAGES = "paths quantizers datasets layers studies training hardware inference onchip speed plots batch"
+__all__ = " ".join((*NAMES.values(), PACKAGES)).split()
+__getattr__ = lazy(__name__, **NAMES)
 
 try:
     import jaxtyping  # noqa: F401
-except ModuleNotFoundError:  # a machine that has torch and little else: shapes are plain strings there
+except ModuleNotFoundError:  # a machine that has torch and little else: `Float[Tensor, "rows cols"]` is `Tensor` there
 
-    class _Shaped:
-        def __class_getitem__(cls, item):
+    class _Unchecked(types.ModuleType):
+        def __getattr__(self, name: str):
+            if name.startswith("_"):
+                raise AttributeError(name)
+            return self
+
+        def __getitem__(self, item: tuple):
             return item[0]
 
-    def _shaped(name: str):
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return _Shaped
+    sys.modules["jaxtyping"] = _Unchecked("jaxtyping")
 
-    sys.modules["jaxtyping"] = types.ModuleType("jaxtyping")
-    sys.modules["jaxtyping"].__getattr__ = _shaped
-
-
-def __getattr__(name: str):
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"lowbit.{_PUBLIC[name]}"), name)
-    try:
-        return importlib.import_module(f"lowbit.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"lowbit.{name}":
-            raise
-        raise AttributeError(f"module 'lowbit' has no attribute {name!r}") from None
+for package in ("studies", "training", "plots.results"):  # which hold modules alone
+    importlib.import_module(f"lowbit.{package}").__getattr__ = lazy(f"lowbit.{package}")

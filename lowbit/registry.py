@@ -24,6 +24,27 @@ class InputError(ValueError):
     """
 
 
+def lazy(package: str, **names: str) -> Callable[[str], object]:
+    """The `__getattr__` of a package: loads its modules at first use, and the names that it offers from each.
+
+    >>> lazy("json", decoder="JSONDecoder JSONDecodeError")("JSONDecoder")
+    <class 'json.decoder.JSONDecoder'>
+    """
+    homes = {name: module for module, listed in names.items() for name in listed.split()}
+
+    def load(name: str) -> object:
+        path = f"{package}.{homes.get(name, name)}"
+        try:
+            module = importlib.import_module(path)
+        except ModuleNotFoundError as error:
+            if error.name != path:
+                raise
+            raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
+        return getattr(module, name) if name in homes else module
+
+    return load
+
+
 class Registry:
     """Classes by their names; every module of `package`, where there is one, registers its own.
 

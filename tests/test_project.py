@@ -67,7 +67,8 @@ def test_every_public_name_has_an_example():
     import lowbit
 
     for name in lowbit.__all__:
-        assert ">>> " in inspect.getdoc(getattr(lowbit, name)), name
+        value = getattr(lowbit, name)
+        assert inspect.ismodule(value) or ">>> " in inspect.getdoc(value), name
 
 
 def test_the_readme_is_short_and_names_both_commands():

@@ -1,1 +1,5 @@
-"""Pages brought up to date: what a batch would do, what executes it, what became of it."""
+"""The pages of the book: the plan of a batch, its execution and its state."""
+
+from lowbit.registry import lazy
+
+__getattr__ = lazy(__name__)

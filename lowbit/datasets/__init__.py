@@ -1,4 +1,4 @@
-"""Tasks to learn: where their data come from, how they are split, fed and scored, and how long to train."""
+"""Datasets: download, splits, batches, metrics, and recipes of training for each budget."""
 
 from lowbit.datasets.base import Dataset, Text
 from lowbit.datasets.metrics import Batch

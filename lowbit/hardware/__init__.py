@@ -1,1 +1,5 @@
-"""An accelerator for recurrent layers with few-bit weights: its integers, its cycles, its gates and what they cost."""
+"""An accelerator for recurrent layers with few-bit weights: golden model, cycle model, RTL, area and energy."""
+
+from lowbit.registry import lazy
+
+__getattr__ = lazy(__name__, cycles="Workload", program="Program")

@@ -1,1 +1,5 @@
-"""Everything that becomes a figure or a table of the book."""
+"""The figures and tables of the book."""
+
+from lowbit.registry import lazy
+
+__getattr__ = lazy(__name__)

@@ -1,15 +1,14 @@
-"""Ways to write a weight with few bits: one file and one registered class for each."""
+"""Quantizers, which represent weights with few bits: one file and one registered class for each."""
 
 import contextlib
-import importlib
 
-from lowbit.registry import InputError, Registry
+from lowbit.registry import InputError, Registry, lazy
 
 registry = Registry("quantizer", __name__)
 register, names, build, canonical = registry.register, registry.names, registry.build, registry.canonical
 
-_BASE = ("Quantizer", "Site", "StraightThrough")  # loaded at first use: `packing` needs no torch
-__all__ = [*_BASE, "build", "canonical", "names", "register", "variants"]
+# Loaded at first use: `packing` needs no torch.
+__getattr__ = lazy(__name__, base="Quantizer Site StraightThrough glorot")
 
 
 def variants() -> list[str]:
@@ -20,9 +19,3 @@ def variants() -> list[str]:
         with contextlib.suppress(InputError):
             choices.append(canonical(f"{name}(stochastic=True)"))
     return choices
-
-
-def __getattr__(name: str):
-    if name in _BASE:
-        return getattr(importlib.import_module("lowbit.quantizers.base"), name)
-    raise AttributeError(f"module 'lowbit.quantizers' has no attribute {name!r}")

@@ -8,8 +8,9 @@ import importlib.util
 from lowbit.hardware import accelerator
 from lowbit.hardware.cycles import Workload
 from lowbit.hardware.program import PLANS
-from lowbit.registry import InputError, bounded
+from lowbit.registry import InputError, bounded, lazy
 
+__getattr__ = lazy(__name__, system="Outcome System")
 MAX_SIZE = 65_536  # of inputs and of units
 
 
