@@ -1,9 +1,9 @@
-"""Whether products in bfloat16 harm what is learned: the same runs with both products of the fused loop.
+"""Compares training with bfloat16 products to training with float32 products: the same runs with both.
 
     python benchmarks/bfloat16.py dataset=ptb_char quantizer=ternary "budget=brief(hidden=256)" --seeds 3
 
-Each seed is trained twice from the same first weights on the same batches; validation and test are by the same code.
-The record goes to `results/benchmarks` after each seed. No record of a run is read or filed.
+Each seed is trained twice, from the same initial weights and on the same batches; the same code evaluates both runs.
+The record is saved in `results/benchmarks` after each seed. No record of a run is read or saved.
 """
 
 import argparse
@@ -14,25 +14,21 @@ import tempfile
 
 import torch
 
-from lowbit import paths
-from lowbit.layers import kernels
-from lowbit.speed import benchmarks, roofline
-from lowbit.studies import spec
-from lowbit.training import train
+import lowbit
 
 PRODUCTS = ("float32", "bfloat16")
+kernels = lowbit.layers.kernels
 
 
-def trained(run: spec.RunSpec, products: str) -> tuple[list[dict], dict]:
-    """The curve of a run and its scores."""
-    session = train.Session(run)
+def trained(run: lowbit.RunSpec, products: str) -> tuple[list[dict], dict]:
+    """Trains a run; returns its learning curve and its scores."""
+    session = lowbit.training.train.Session(run)
     for layer in session.network.recurrent().values():
         layer.kernels = (kernels.build(f"fused(products={products!r})"), kernels.build("reference"))
-    session.run(train.progress(run) if sys.stderr.isatty() else None)
-    ran = session.ran
-    assert ran == {kernels.canonical(f"fused(products={products!r})")}, f"trained by {ran}"
+    session.run(lowbit.progress(run) if sys.stderr.isatty() else None)
+    assert session.ran == {kernels.canonical(f"fused(products={products!r})")}, f"trained by {session.ran}"
     record = session.record()
-    train.checkpoint_path(run).unlink()
+    lowbit.training.train.checkpoint_path(run).unlink()
     about = {"products": products, "seed": run.seed}
     columns = ("update", "train_nats", "valid")
     curve = [about | {name: point[name] for name in columns} for point in record.curve]
@@ -40,29 +36,29 @@ def trained(run: spec.RunSpec, products: str) -> tuple[list[dict], dict]:
 
 
 def main() -> None:
-    """Trains, tells as it goes, and files the record after each seed."""
+    """Trains every seed, prints the scores, and saves the record after each seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words = ["dataset=ptb_char", "quantizer=ternary", "budget=brief(hidden=256)"]
-    parser.add_argument("spec", nargs="*", metavar="FIELD=VALUE", default=words)
+    default = ["dataset=ptb_char", "quantizer=ternary", "budget=brief(hidden=256)"]
+    parser.add_argument("spec", nargs="*", metavar="FIELD=VALUE", default=default)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    run = spec.read(options.spec)
+    run = lowbit.studies.spec.read(options.spec)
     settings = {**dataclasses.asdict(run), "seeds": options.seeds, "unit": run.data.metric.unit}
     tables = {"curves": [], "scores": []}
-    told = benchmarks.Benchmark("bfloat16", roofline.machine(), settings, {}, [], [], tables, False)
-    home = {"LOWBIT_DATA": str(paths.raw()), "LOWBIT_HOME": str(paths.root())}
+    benchmark = lowbit.speed.Benchmark("bfloat16", lowbit.speed.machine(), settings, {}, [], [], tables, False)
+    home = {"LOWBIT_DATA": str(lowbit.paths.raw()), "LOWBIT_HOME": str(lowbit.paths.root())}
     with tempfile.TemporaryDirectory() as folder, kernels.flush_denormals():
         for seed in range(options.seeds):
             for products in PRODUCTS:
-                os.environ |= home | {"LOWBIT_HOME": folder}  # its checkpoints are no one's
+                os.environ |= home | {"LOWBIT_HOME": folder}  # checkpoints are temporary
                 curve, score = trained(dataclasses.replace(run, seed=seed), products)
                 os.environ |= home
                 tables["curves"] += curve
                 tables["scores"].append(score)
                 print(score, flush=True)
-            benchmarks.save(told)
-    print(benchmarks.save(dataclasses.replace(told, complete=True)))
+            lowbit.speed.save(benchmark)
+    print(lowbit.speed.save(dataclasses.replace(benchmark, complete=True)))
 
 
 if __name__ == "__main__":

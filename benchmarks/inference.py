@@ -1,11 +1,11 @@
-"""Batch-1 inference side by side: packed LSTMs against float32 and int8 of torch and onnxruntime, in one process.
+"""Compares packed LSTMs at batch 1 with float32 and int8 LSTMs of torch and onnxruntime, in one process.
 
     python benchmarks/inference.py
 
-Each contestant runs steps of one sequence of symbols in turn, round after round, so that all meet the same noise. The
-record goes to `results/benchmarks` after each size, so that what ends this leaves what is done. Peers are the extra
-`bench`; those that are not installed are left out. With one thread a time is the processor's time for this process,
-to which other programs add little. A second process is told to leave AVX-512 alone; its peers are not.
+The contestants run steps of one sequence of symbols in turn, round after round, so that all meet the same noise. The
+record is saved in `results/benchmarks` after each size, so an interruption loses one size at most. The peers come with
+the extra `bench`; peers that are not installed are left out. With one thread, times are processor times of this
+process, to which other programs add little. A second process measures our kernels without AVX-512; its peers keep it.
 """
 
 import argparse
@@ -26,20 +26,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from lowbit import quantizers
-from lowbit.datasets import Recipe
-from lowbit.inference import choose, deploy, loader, model
-from lowbit.layers import cells, networks
-from lowbit.layers.recurrent import Design
-from lowbit.speed import benchmarks, roofline
-from lowbit.studies import store
-from lowbit.studies.spec import RunSpec
+import lowbit
 
 SYMBOLS = 50  # of the Penn Treebank by characters
-STEPS = 100  # of a call, where a contestant takes more than one
+BITS = lowbit.inference.choose.BITS  # of activations
+STEPS = 100  # per call, where a contestant takes more than one
 OURS = ("binary", "ternary", "uniform(bits=4)", "pow2(fraction_bits=3)", "uniform(bits=8)")
-NARROW = "AVX2"  # what is left without AVX-512
-BARS = {  # of a step with activations of 8 bits: instructions, quantizer and units, then group and times
+NARROW = "AVX2"  # the instructions without AVX-512
+BARS = {  # targets for a step with 8-bit activations: by instructions, quantizer and units, the factor over each group
     ("all", "binary", 1000): {"float32": 22, "int8": 6},
     ("all", "ternary", 1000): {"float32": 15, "int8": 4},
     ("all", "uniform(bits=4)", 1000): {"int8": 1},
@@ -49,39 +43,40 @@ BARS = {  # of a step with activations of 8 bits: instructions, quantizer and un
     (NARROW, "binary", 1000): {"float32": 6},
     (NARROW, "ternary", 1000): {"float32": 6},
 }
-SMALLER = {("binary", 1000): 21, ("ternary", 1000): 15}  # times smaller than float32 a file was to be
-FIRST_USE = {"empty": 20.0, "filled": 0.5}  # the bars of seconds beyond imports, compiling and after
+SMALLER = {("binary", 1000): 21, ("ternary", 1000): 15}  # targets: how many times smaller than float32 a file is
+FIRST_USE = {"empty": 20.0, "filled": 0.5}  # targets in seconds beyond imports: with compilation, and without
 
-Calls = dict[str, tuple[dict, Callable[[], int]]]  # by contestant: what is known of it, and what takes steps
+Calls = dict[str, tuple[dict, Callable[[], int]]]  # by contestant: its notes, and a function that takes steps
 
 
-def network(quantizer: str, units: int, cell: str = "lstm") -> tuple[RunSpec, networks.Network]:
-    """An untrained network with batch norm whose statistics are those of drawn symbols: speed needs no training."""
+def network(quantizer: str, units: int, cell: str = "lstm") -> tuple[lowbit.RunSpec, lowbit.layers.Network]:
+    """Returns an untrained network whose batch norm has the statistics of random symbols: speed needs no training."""
     torch.manual_seed(0)
-    spec = RunSpec(dataset="ptb_char", cell=cell, quantizer=quantizer, budget=f"paper(hidden={units})")
-    made = bare(quantizer, units, cell)
-    for norm in made.norms():
+    spec = lowbit.RunSpec(dataset="ptb_char", cell=cell, quantizer=quantizer, budget=f"paper(hidden={units})")
+    network = bare(quantizer, units, cell)
+    for norm in network.norms():
         norm.collect(True)
     with torch.no_grad():
-        made(torch.randint(SYMBOLS, (4, 8)))
-    for norm in made.norms():
+        network(torch.randint(SYMBOLS, (4, 8)))
+    for norm in network.norms():
         norm.collect(False)
-    return spec, made.eval()
+    return spec, network.eval()
 
 
-def bare(quantizer: str, units: int, cell: str = "lstm") -> networks.Network:
-    """The network as it is built."""
-    design = Design(cells.build(cell), quantizers.build(quantizer), "batch_step", frozenset(("input", "recurrent")))
-    return networks.Network(SYMBOLS, SYMBOLS, Recipe(hidden=units, updates=1, steps=4), design)
+def bare(quantizer: str, units: int, cell: str = "lstm") -> lowbit.layers.Network:
+    """Returns the network without statistics."""
+    kinds = lowbit.layers.cells.build(cell), lowbit.quantizers.build(quantizer)
+    design = lowbit.layers.Design(*kinds, "batch_step", frozenset(("input", "recurrent")))
+    return lowbit.layers.Network(SYMBOLS, SYMBOLS, lowbit.datasets.Recipe(hidden=units, updates=1, steps=4), design)
 
 
 def ours(quantizer: str, bits: int, units: int, folder: Path) -> Calls:
-    """A packed model over many steps a call, and with 8 bits also one step a call with the readout."""
+    """Returns a packed model that takes many steps a call; with 8 bits, also one step a call with the readout."""
     file = folder / _file(quantizer, units)
     if not file.exists():
-        spec, made = network(quantizer, units)
-        deploy.write(made, spec, file)
-    packed = model.load(file, bits)
+        spec, trained = network(quantizer, units)
+        lowbit.inference.write(trained, spec, file)
+    packed = lowbit.load(file, bits)
     (layer,), x = packed.layers, np.arange(STEPS) % SYMBOLS
     state = layer.start()
 
@@ -98,14 +93,14 @@ def ours(quantizer: str, bits: int, units: int, folder: Path) -> Calls:
 
     about = {"group": "ours", "quantizer": quantizer, "bits": bits, "kernel": packed.kernels["layers.0.recurrent"]}
     about["weight_bytes"] = layer.h.nbytes
-    found = {f"{quantizer}, {bits}-bit activations": (about, layer_alone)}
-    if bits == choose.BITS[0]:
-        found[f"{quantizer}, {bits}-bit activations, with readout"] = (about | {"group": "readout"}, with_readout)
-    return found
+    calls = {f"{quantizer}, {bits}-bit activations": (about, layer_alone)}
+    if bits == BITS[0]:
+        calls[f"{quantizer}, {bits}-bit activations, with readout"] = (about | {"group": "readout"}, with_readout)
+    return calls
 
 
 def torch_peers(units: int) -> Calls:
-    """`nn.LSTM` in float32, by oneDNN and by torch's own code, a loop over `nn.LSTMCell`, and dynamic int8."""
+    """Returns `nn.LSTM` in float32, by oneDNN and by torch's own code, a loop over `nn.LSTMCell`, and dynamic int8."""
     lstm, cell, x = nn.LSTM(SYMBOLS, units).eval(), nn.LSTMCell(SYMBOLS, units), _one_hot()
     float32, int8 = (
         {"group": name, "weight_bytes": n * 4 * units**2} for name, n in (("float32", 4), ("torch int8", 1))
@@ -127,7 +122,7 @@ def torch_peers(units: int) -> Calls:
                 state = cell(row, state)
         return STEPS
 
-    found = {
+    calls = {
         "torch float32, oneDNN": (float32, run(lstm, True)),
         "torch float32, native": (float32, run(lstm, False)),
         "torch float32, a loop over LSTMCell": (float32, loop),
@@ -135,16 +130,16 @@ def torch_peers(units: int) -> Calls:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            outer = nn.Sequential(lstm)  # only what is inside of a module is quantized
-            (made,) = torch.ao.quantization.quantize_dynamic(outer, {nn.LSTM})
-            found["torch int8, dynamic"] = (int8, run(made, True))
-    except (AttributeError, RuntimeError):  # gone from this version, or no engine here
+            outer = nn.Sequential(lstm)  # only the children of a module are quantized
+            (quantized,) = torch.ao.quantization.quantize_dynamic(outer, {nn.LSTM})
+            calls["torch int8, dynamic"] = (int8, run(quantized, True))
+    except (AttributeError, RuntimeError):  # removed from this version of torch, or no engine on this machine
         pass
-    return found
+    return calls
 
 
 def onnx_peers(units: int, folder: Path, threads: int) -> Calls:
-    """onnxruntime's LSTM in float32 and in dynamic int8, many steps a call and one."""
+    """Returns onnxruntime's LSTM in float32 and in dynamic int8, with many steps a call and with one."""
     try:
         import onnx
         import onnxruntime
@@ -155,13 +150,13 @@ def onnx_peers(units: int, folder: Path, threads: int) -> Calls:
     quantize_dynamic(folder / "float.onnx", folder / "int8.onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    found = {}
+    calls = {}
     for name, file, size in (("float32", "float.onnx", 4), ("int8", "int8.onnx", 1)):
         session = onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
         for steps in (STEPS, 1):
             about = {"group": name, "weight_bytes": size * 4 * units**2}
-            found[f"onnxruntime {name}, {steps} a call"] = about, _run_onnx(session, units, steps)
-    return found
+            calls[f"onnxruntime {name}, {steps} a call"] = about, _run_onnx(session, units, steps)
+    return calls
 
 
 def _run_onnx(session, units: int, steps: int) -> Callable[[], int]:
@@ -190,11 +185,11 @@ def _save_onnx(onnx, units: int, file: Path) -> None:
     state = (1, 1, units)
     shapes_in = {"x": ("time", 1, SYMBOLS), "h0": state, "c0": state}
     shapes_out = {"y": ("time", 1, 1, units), "h": state, "c": state}
-    told = [
+    values = [
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
         for shapes in (shapes_in, shapes_out)
     ]
-    graph = helper.make_graph([node], "lstm", *told, weights)
+    graph = helper.make_graph([node], "lstm", *values, weights)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), file)
 
 
@@ -211,7 +206,7 @@ def _file(quantizer: str, units: int) -> str:
 
 
 def measure(contestants: Calls, rounds: int, threads: int) -> dict[str, list[float]]:
-    """Seconds a step of each round, in which each runs for some 20 ms, in an order that changes."""
+    """Returns the seconds per step of each round; in a round each contestant runs for some 20 ms, in random order."""
     clock = time.process_time if threads == 1 else time.perf_counter
     order, random = list(contestants), np.random.default_rng(0)
     times = {name: [] for name in order}
@@ -227,26 +222,26 @@ def measure(contestants: Calls, rounds: int, threads: int) -> dict[str, list[flo
     return times
 
 
-def contest(units: int, chosen: list[str], rounds: int, threads: int, folder: Path) -> benchmarks.Case:
-    """All that can be had at one size, with all instructions of the machine or those that are left to this process."""
+def contest(units: int, quantizers: list[str], rounds: int, threads: int, folder: Path) -> lowbit.speed.Case:
+    """Measures all contestants at one size, with the instructions that this process may use."""
     instructions = NARROW if "NUMBA_CPU_FEATURES" in os.environ else "all"
     contestants = torch_peers(units) | onnx_peers(units, folder, threads)
-    for quantizer in chosen:
-        for bits in choose.BITS:
+    for quantizer in quantizers:
+        for bits in BITS:
             contestants |= ours(quantizer, bits, units, folder)
     about = {"cell": "lstm", "units": units, "symbols": SYMBOLS, "instructions": instructions}
-    notes = {name: told for name, (told, _) in contestants.items()}
+    notes = {name: note for name, (note, _) in contestants.items()}
     bars = {
-        f"{quantizer}, {choose.BITS[0]}-bit activations": BARS.get((instructions, quantizer, units), {})
-        for quantizer in chosen
+        f"{quantizer}, {BITS[0]}-bit activations": BARS.get((instructions, quantizer, units), {})
+        for quantizer in quantizers
     }
-    return benchmarks.Case(about, threads, measure(contestants, rounds, threads), notes, bars)
+    return lowbit.speed.Case(about, threads, measure(contestants, rounds, threads), notes, bars)
 
 
-def files(units: int, chosen: list[str], folder: Path) -> list[dict]:
-    """The bytes of the packed files of one size, and of the float32 values of the same network."""
+def files(units: int, quantizers: list[str], folder: Path) -> list[dict]:
+    """Returns the bytes of the packed files of one size, and of the float32 values of the same network."""
     rows = []
-    for quantizer in chosen:
+    for quantizer in quantizers:
         with torch.device("meta"):
             full = 4 * sum(p.numel() for p in bare(quantizer, units).parameters())
         size = (folder / _file(quantizer, units)).stat().st_size
@@ -258,9 +253,10 @@ def files(units: int, chosen: list[str], folder: Path) -> list[dict]:
 START = """
 import time
 began = time.perf_counter()
-import lowbit.inference.model as model
+import lowbit
+load = lowbit.load
 imported = time.perf_counter()
-packed = model.load({file!r})
+packed = load({file!r})
 packed.step(7, packed.start())
 done = time.perf_counter()
 import sys
@@ -269,66 +265,75 @@ print(imported - began, done - imported, "torch" in sys.modules)
 
 
 def starts(quantizer: str, file: Path, repeats: int = 3) -> list[dict]:
-    """Seconds to the first step of a process: its imports, and beyond; where nothing is compiled yet, and after."""
-    told = []
+    """Measures a process until its first step: seconds of its imports and of the rest, with and without compilation."""
+    outputs = []
     with tempfile.TemporaryDirectory() as cache:
         for _ in range(1 + repeats):
-            words = [sys.executable, "-c", START.format(file=str(file))]
+            command = [sys.executable, "-c", START.format(file=str(file))]
             settings = {"env": os.environ | {"NUMBA_CACHE_DIR": cache}, "check": True}
-            told.append(subprocess.run(words, capture_output=True, text=True, **settings).stdout.split())
+            outputs.append(subprocess.run(command, capture_output=True, text=True, **settings).stdout.split())
     rows = []
-    for name, runs in (("empty", told[:1]), ("filled", told[1:])):
-        imports, beyond = (round(statistics.median(float(run[i]) for run in runs), 3) for i in (0, 1))
-        row = {"quantizer": quantizer, "cache": name, "import_seconds": imports, "seconds": beyond}
+    for name, runs in (("empty", outputs[:1]), ("filled", outputs[1:])):
+        imports, rest = (round(statistics.median(float(run[i]) for run in runs), 3) for i in (0, 1))
+        row = {"quantizer": quantizer, "cache": name, "import_seconds": imports, "seconds": rest}
         rows.append(row | {"torch": runs[0][2] == "True", "bar": FIRST_USE[name]})
     return rows
 
 
-def narrow(options: argparse.Namespace, folder: Path) -> list[benchmarks.Case]:
-    """The same contests in a process that may not use AVX-512; none where this machine has none."""
+def narrow(options: argparse.Namespace, folder: Path) -> list[lowbit.speed.Case]:
+    """Measures the same in a process that may not use AVX-512; returns nothing where the machine has no AVX-512."""
     import llvmlite.binding as llvm
 
-    if "avx512f" not in loader.features():
+    if "avx512f" not in lowbit.inference.loader.features():
         return []
     has = (name for name, there in llvm.get_host_cpu_features().items() if there)
-    words = ",".join(f"{'-' if name.startswith(('avx512', 'amx', 'avx10')) else '+'}{name}" for name in has)
-    told = folder / "narrow.json"
-    given = ["--quantizers", "binary", "ternary", "--units", *map(str, options.units), "--rounds", str(options.rounds)]
-    command = [sys.executable, __file__, *given, "--only-cases", str(told)]
-    subprocess.run(command, check=True, env=os.environ | {"NUMBA_CPU_FEATURES": words})
-    return [benchmarks.Case(**each) for each in json.loads(told.read_text())]
+    features = ",".join(f"{'-' if name.startswith(('avx512', 'amx', 'avx10')) else '+'}{name}" for name in has)
+    file = folder / "narrow.json"
+    arguments = [
+        "--quantizers",
+        "binary",
+        "ternary",
+        "--units",
+        *map(str, options.units),
+        "--rounds",
+        str(options.rounds),
+    ]
+    command = [sys.executable, __file__, *arguments, "--only-cases", str(file)]
+    subprocess.run(command, check=True, env=os.environ | {"NUMBA_CPU_FEATURES": features})
+    return [lowbit.speed.Case(**case) for case in json.loads(file.read_text())]
 
 
-def show(case: benchmarks.Case) -> None:
-    """A line for each contestant."""
+def show(case: lowbit.speed.Case) -> None:
+    """Prints a line for each contestant."""
     print(f"{case.about['units']} units, instructions: {case.about['instructions']}")
     for name in case.seconds:
         ratios = [case.ratio(name, group) for group in ("float32", "int8")]
-        told = "".join(f"{ratio.median:7.1f} x" if ratio else "      –  " for ratio in ratios)
-        print(f"{1e6 * case.time(name).median:9.1f} us {told}  {name}", flush=True)
+        factors = "".join(f"{ratio.median:7.1f} x" if ratio else "      –  " for ratio in ratios)
+        print(f"{1e6 * case.time(name).median:9.1f} us {factors}  {name}", flush=True)
 
 
 def run(options: argparse.Namespace, folder: Path) -> None:
-    """Measures, tells as it goes, and files the record after each size."""
+    """Measures every size, prints the results, and saves the record after each."""
     settings = {"rounds": options.rounds, "threads": options.threads}
     absent = [f"{name}: not installed" for name in ("onnx", "onnxruntime") if not _installed(name)]
-    told = benchmarks.Benchmark("inference", roofline.machine(), settings, roofline.limits(), absent, [], {}, False)
-    told.tables["files"] = []
+    machine, limits = lowbit.speed.machine(), lowbit.speed.limits()
+    benchmark = lowbit.speed.Benchmark("inference", machine, settings, limits, absent, [], {}, False)
+    benchmark.tables["files"] = []
     for units in options.units:
-        told.cases.append(contest(units, options.quantizers, options.rounds, options.threads, folder))
-        told.tables["files"] += files(units, options.quantizers, folder)
-        benchmarks.save(told)
-        show(told.cases[-1])
+        benchmark.cases.append(contest(units, options.quantizers, options.rounds, options.threads, folder))
+        benchmark.tables["files"] += files(units, options.quantizers, folder)
+        lowbit.speed.save(benchmark)
+        show(benchmark.cases[-1])
     units = 1000 if 1000 in options.units else options.units[0]
-    told.tables["start_up"] = [row for q in options.quantizers[:2] for row in starts(q, folder / _file(q, units))]
-    benchmarks.save(told)
-    print(*told.tables["files"], *told.tables["start_up"], sep="\n", flush=True)
-    told.cases.extend(narrow(options, folder))
-    print(f"left out: {absent or 'nothing'}\n{benchmarks.save(dataclasses.replace(told, complete=True))}")
+    benchmark.tables["start_up"] = [row for q in options.quantizers[:2] for row in starts(q, folder / _file(q, units))]
+    lowbit.speed.save(benchmark)
+    print(*benchmark.tables["files"], *benchmark.tables["start_up"], sep="\n", flush=True)
+    benchmark.cases.extend(narrow(options, folder))
+    print(f"left out: {absent or 'nothing'}\n{lowbit.speed.save(dataclasses.replace(benchmark, complete=True))}")
 
 
 def main() -> None:
-    """Reads the words of the command line."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--units", type=int, nargs="+", default=(256, 512, 1000, 2000))
     parser.add_argument("--quantizers", nargs="+", default=OURS)
@@ -342,11 +347,11 @@ def main() -> None:
         if not options.only_cases:
             run(options, folder)
             return
-        found = []
+        cases = []
         for units in options.units:
-            found.append(contest(units, options.quantizers, options.rounds, options.threads, folder))
-            show(found[-1])
-        store.write(options.only_cases, json.dumps([dataclasses.asdict(case) for case in found]))
+            cases.append(contest(units, options.quantizers, options.rounds, options.threads, folder))
+            show(cases[-1])
+        lowbit.studies.store.write(options.only_cases, json.dumps([dataclasses.asdict(case) for case in cases]))
 
 
 if __name__ == "__main__":

