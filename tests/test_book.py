@@ -1,4 +1,4 @@
-"""The book says only what it can point to: keys, includes, pages and reported values exist."""
+"""The references of the book exist: keys, includes, pages and reported values."""
 
 import csv
 import importlib.util
@@ -27,7 +27,7 @@ HARDWARE_COLUMNS = "paper,table,design,quantizer,quantity,value,unit,status,sour
 
 
 def entries(toc: dict, kind: str) -> list[str]:
-    """The files or globs that a table of contents names, at any depth."""
+    """Returns the files or globs that a table of contents names, at any depth."""
     found = [toc[key] for key in toc if key == kind or (key == "root" and kind == "file")]
     for key in ("parts", "chapters", "sections"):
         for item in toc.get(key, ()):
@@ -83,7 +83,7 @@ def test_a_committed_table_is_one_table(file):
 
 
 @pytest.mark.parametrize("page", CHAPTERS, ids=by_name)
-def test_no_chapter_types_a_result(page):
+def test_no_chapter_has_a_typed_result(page):
     assert not re.search(r"\d\s?%|\d\.\d+ (?:bits|bpc|perplexity|nats)", page.read_text())
 
 

@@ -1,4 +1,4 @@
-"""What `book/extend.md` promises: one file, and the quantizer is in tests, runs, tables and pages."""
+"""The promise of `book/extend.md`: with one file, a quantizer is in tests, runs, tables and pages."""
 
 import re
 import shutil

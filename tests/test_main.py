@@ -18,7 +18,7 @@ from lowbit.studies.spec import RunSpec
 TINY = "budget=smoke(updates=4, evaluate_every=2, hidden=8, batch=8, steps=8, valid_limit=300, test_limit=300)"
 
 
-def test_training_prints_the_three_scores_and_files_the_record(capsys):
+def test_training_prints_the_three_scores_and_saves_the_record(capsys):
     assert main(["train", "quantizer=ternary(stochastic=True)", TINY]) == 0
     out = capsys.readouterr().out
     assert all(word in out for word in ("deployed", "as published", "sampled", "record"))
@@ -147,7 +147,7 @@ def test_a_diverged_run_is_named_on_standard_error_and_ends_with_3(capsys):
     assert "diverged" in capsys.readouterr().err
 
 
-def test_a_batch_draws_the_page_of_a_diverged_run_and_names_it(monkeypatch, capsys):
+def test_a_batch_executes_the_page_of_a_diverged_run_and_names_it(monkeypatch, capsys):
     monkeypatch.setitem(study.STUDIES, "stuck", lambda: [STUCK])
     assert main(["run", "stuck", "--jobs", "1", "--only", "quantizer=full"]) == 3
     out, error = capsys.readouterr()
@@ -177,7 +177,7 @@ def test_an_interrupted_run_says_that_it_resumes(monkeypatch, capsys):
     assert "goes on from here" in capsys.readouterr().err
 
 
-def test_a_broken_record_is_reported_and_survived(capsys):
+def test_a_broken_record_is_reported_and_skipped(capsys):
     store.write(store.path(RunSpec()), "{")
     assert main(["tables"]) == 0
     assert store.path(RunSpec()).name in capsys.readouterr().err
@@ -195,7 +195,7 @@ def test_local_data_are_listed_with_their_digests(capsys):
     assert "markov: train" in capsys.readouterr().out
 
 
-def test_a_reader_that_leaves_early_is_no_error(home):
+def test_a_closed_output_pipe_is_no_error(home):
     words = [sys.executable, "-m", "lowbit", "run", "smoke", "--dry-run"]
     environment = {**os.environ, "PYTHONPATH": str(paths.SOURCE)}
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

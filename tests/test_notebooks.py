@@ -52,7 +52,7 @@ def test_no_outputs_and_no_counts_are_kept(notebook):
     assert all(not cell.outputs and cell.execution_count is None for cell in code(notebook))
 
 
-def test_cells_are_short_and_hold_no_library(notebook):
+def test_cells_are_short_and_define_nothing(notebook):
     for cell in code(notebook):
         assert len(cell.source.splitlines()) <= 12
         assert not any(

@@ -25,7 +25,7 @@ def package(path):
 
 
 def imports(path):
-    """Modules that a file imports, with the packages behind `from lowbit import a, b`."""
+    """Returns the modules that a file imports, with the packages behind `from lowbit import a, b`."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -33,7 +33,7 @@ def imports(path):
             yield from (f"lowbit.{alias.name}" for alias in node.names) if node.module == "lowbit" else [node.module]
 
 
-def test_the_top_is_a_table_of_contents():
+def test_the_top_level_has_the_listed_packages_only():
     assert {path.stem for path in LIBRARY.glob("*.py")} == set(TOP)
     assert {path.name for path in LIBRARY.iterdir() if list(path.glob("*.py"))} | set(TOP) == {"__init__", *ORDER}
 
@@ -51,6 +51,6 @@ def test_imports_follow_the_order(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_a_module_is_one_idea(path):
+def test_a_module_is_short_and_named_after_its_subject(path):
     assert len(path.read_text().splitlines()) <= 250
     assert path.stem not in ("utils", "helpers", "common", "misc", "manager")

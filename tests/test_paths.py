@@ -1,4 +1,4 @@
-"""The folders of environment variables, and one for sockets."""
+"""The folders named by environment variables, and one for sockets."""
 
 import os
 import stat

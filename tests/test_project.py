@@ -1,4 +1,4 @@
-"""The environments agree, and the tree names nothing of one machine."""
+"""The environments agree, and no file depends on one machine."""
 
 import importlib.metadata
 import inspect
@@ -56,7 +56,7 @@ def test_conda_users_get_the_same_requirements():
     assert listed["python"] == "python" + PROJECT["requires-python"]
 
 
-def test_the_version_stands_once():
+def test_the_version_is_the_same_everywhere():
     from lowbit import __version__
 
     cff = yaml.safe_load((ROOT / "CITATION.cff").read_text())

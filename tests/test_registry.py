@@ -61,7 +61,7 @@ def test_a_wrong_choice_is_refused_with_the_valid_ones(choice, message):
         fruits().build(choice)
 
 
-def test_a_name_stands_for_one_class():
+def test_a_name_belongs_to_one_class():
     registry = fruits()
 
     class RedApple:

@@ -111,7 +111,7 @@ def test_every_budget_has_resources_and_an_unknown_one_is_refused():
         resources.resources("huge")
 
 
-def test_a_root_may_have_resources_of_its_own(home):
+def test_a_root_may_replace_the_table_of_resources(home):
     home.joinpath("resources.toml").write_text("[smoke]\nminutes = 0.5\n")
     assert resources.resources("smoke")["minutes"] == 0.5
     home.joinpath("resources.toml").write_text("[smoke")
@@ -119,7 +119,7 @@ def test_a_root_may_have_resources_of_its_own(home):
         resources.resources("smoke")
 
 
-def test_an_attempt_that_was_killed_is_interrupted_and_not_running():
+def test_a_killed_attempt_is_interrupted_and_not_running():
     page = Page("train", RunSpec())
     assert journal.state(page) == "open"
     entry = journal.Entry("running", 0.0, 1, True)
@@ -137,7 +137,7 @@ def test_an_unknown_page_is_refused_with_those_that_failed():
 ODD = "a 'root' {x} {0} \"$HOME\" `id` %s \\ ; & # *\nof Zo\u00eb"
 
 
-def test_a_batch_takes_any_root_relative_a_long_temporary_folder_and_no_home(tmp_path, monkeypatch):
+def test_a_batch_runs_with_a_relative_root_a_long_temporary_folder_and_no_home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOWBIT_HOME", ODD)
     monkeypatch.setenv("PYTHONPATH", str(paths.SOURCE) + os.pathsep + os.environ.get("PYTHONPATH", ""))
@@ -200,7 +200,7 @@ def test_a_page_on_a_cluster_has_one_thread_unless_its_budget_says_more(home, ta
         ),
     ],
 )
-def test_resources_that_make_no_sense_are_refused_before_anything_runs(home, pair, text):
+def test_invalid_resources_are_refused_before_anything_runs(home, pair, text):
     home.joinpath("resources.toml").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=r"resources\.toml") as error:
         run(plan.make("pair"), 1)
@@ -221,7 +221,7 @@ def test_a_missing_cluster_is_reported(pair, monkeypatch):
         *({"attempt": "1"}, {"error": ["x"]}, {"host": 1}, {"more": 1}),
     ],
 )
-def test_a_journal_that_makes_no_sense_is_ignored(change):
+def test_an_invalid_journal_is_ignored(change):
     page, entry = Page("train", RunSpec()), journal.Entry("done", 0.0, 1, True)
     journal.write(page, entry)
     assert journal.read(page) == entry
@@ -238,8 +238,8 @@ def cell(source, count, began):
 
 
 @pytest.mark.parametrize(("count", "timed"), [(2, True), (None, True), (None, False)])
-def test_a_dead_kernel_is_reported_with_the_cell_in_which_it_died(count, timed):
-    """Whether or not the kernel reported the start of the cell, and papermill its time."""
+def test_a_dead_kernel_is_reported_with_its_last_cell(count, timed):
+    """With and without a report of the kernel about the start of the cell, and of papermill about its time."""
     page = Page("train", RunSpec())
     journal.write(page, journal.Entry("failed", 0.0, 1, True, error=pages.DEAD))
     cells = [cell("good = 1", 1, True), cell("deadly = 1", count, True), cell("never = 1", None, False)]

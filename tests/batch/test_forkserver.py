@@ -70,19 +70,19 @@ def test_a_module_runs_the_same_with_and_without_a_server(server, served):
         assert (done.returncode, done.stdout) == (status, out)
 
 
-def test_a_client_that_is_killed_takes_its_fork(client):
+def test_killing_a_client_kills_its_fork(client):
     client[0].send_signal(signal.SIGKILL)
     assert until(lambda: has_ended(client[1]))
 
 
-def test_the_end_of_the_pipe_ends_server_client_and_fork(server, client):
+def test_closing_the_pipe_ends_server_client_and_fork(server, client):
     os.close(server[2])
     assert server[0].wait(5) == 0
     assert client[0].wait(5) != 0
     assert until(lambda: has_ended(client[1]))
 
 
-def test_a_tied_process_dies_with_the_pipe():
+def test_a_tied_process_is_killed_when_the_pipe_closes():
     life, end = os.pipe()
     words = [sys.executable, forkserver.__file__, "tie", str(life), "http.server", "0"]
     process = subprocess.Popen(words, pass_fds=[life])
@@ -93,7 +93,7 @@ def test_a_tied_process_dies_with_the_pipe():
     assert process.wait(5) == -signal.SIGKILL
 
 
-def test_a_server_ends_at_once_while_it_imports(tmp_path, monkeypatch):
+def test_a_server_can_be_terminated_while_it_imports(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tmp_path.joinpath("slow.py").write_text("print('begun', flush=True)\nimport time\ntime.sleep(60)\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
@@ -105,7 +105,7 @@ def test_a_server_ends_at_once_while_it_imports(tmp_path, monkeypatch):
         os.close(end)
 
 
-def test_a_server_that_has_forks_ends_with_the_pipe_alone(server, client):
+def test_a_server_with_forks_ends_only_when_the_pipe_closes(server, client):
     server[0].terminate()
     with pytest.raises(subprocess.TimeoutExpired):
         server[0].wait(1.5)
@@ -118,7 +118,7 @@ def test_a_fork_can_be_terminated(client):
     assert until(lambda: client[1].terminate() or client[0].poll() is not None)
 
 
-def test_the_folder_of_a_killed_batch_goes_with_it(tmp_path, monkeypatch):
+def test_the_folder_of_a_killed_batch_is_removed(tmp_path, monkeypatch):
     folder = tmp_path / "private"
     folder.mkdir()
     monkeypatch.chdir(tmp_path)

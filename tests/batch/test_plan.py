@@ -30,7 +30,7 @@ def six(monkeypatch):
         ({"seed": "0,1", "budget": "smoke"}, 6),
     ],
 )
-def test_a_part_of_a_study_is_named_by_its_fields(six, only, count):
+def test_a_part_of_a_study_is_selected_by_fields(six, only, count):
     assert len(plan.chosen(six, only)) == count
     assert sum(page.template == "train" for page in plan.make("six", only).trained) == count
 
@@ -63,7 +63,7 @@ def test_a_record_of_other_code_is_stale_and_only_then_replaced(six, monkeypatch
 
 
 def of_other_code(record):
-    """The same record, of code that computes other weights."""
+    """Returns the record as if code with other weights had made it."""
     return dataclasses.replace(record, canary={**record.canary, "sha256": "0" * 16})
 
 
@@ -91,7 +91,7 @@ def test_a_record_of_unknown_code_is_counted_and_replaced_with_the_stale(change,
     assert f"records of unknown code: 1\n  {six[0].key}: " in out
 
 
-def test_replacing_goes_on_where_it_was_interrupted_and_keeps_the_old_record_until_then(six):
+def test_replacing_resumes_after_an_interruption_and_keeps_the_old_record_until_it_ends(six):
     old = [train.recall(run) for run in six[:2]]
     for run in plan.make("six", fresh=True).replaced:
         store.mark(run)
@@ -104,7 +104,7 @@ def test_replacing_goes_on_where_it_was_interrupted_and_keeps_the_old_record_unt
     assert plan.make("six", fresh=True).replaced == six[:2]
 
 
-def test_code_is_the_same_after_a_comment_and_another_after_a_change(monkeypatch, tmp_path):
+def test_the_digest_of_code_ignores_comments_and_follows_changes(monkeypatch, tmp_path):
     file = tmp_path / "module.py"
 
     def digest(text):
@@ -135,7 +135,7 @@ def test_a_meter_continues_from_the_state_of_another(monkeypatch, tmp_path):
     assert second.read()["wall_seconds"] >= spent["wall_seconds"]
 
 
-def test_peak_memory_is_that_of_the_process_and_not_of_the_one_that_started_it():
+def test_peak_memory_is_that_of_the_process_and_not_of_its_parent():
     code = "from lowbit.studies import provenance; print(provenance.peak_memory_mb())"
     starter = f"import subprocess, sys; data = b'1' * (600 << 20); {code}; "
     starter += f"subprocess.run([sys.executable, '-c', {code!r}])"

@@ -48,7 +48,7 @@ PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 
 
 def unpacked(folder):
-    """Debian's packages below a folder of their own; nothing is installed."""
+    """Debian's packages unpacked in a separate folder; nothing is installed."""
     if os.name != "posix" or os.geteuid() != 0 or not shutil.which("apt-get") or not shutil.which("dpkg"):
         pytest.skip("a SLURM of one's own takes root on Debian")
     download = subprocess.run(["apt-get", "download", "-qq", *PACKAGES], cwd=folder, capture_output=True, text=True)
@@ -67,7 +67,7 @@ def free_ports(count):
 
 @pytest.fixture
 def cluster(tmp_path_factory, monkeypatch):
-    """One idle node, its commands on the path; they carry their configuration, which Snakemake takes from jobs."""
+    """One idle node with its commands on the path; they hold their configuration, which Snakemake removes from jobs."""
     state = tmp_path_factory.mktemp("slurm")
     usr = unpacked(state)
     host = socket.gethostname().partition(".")[0]

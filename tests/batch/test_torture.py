@@ -1,4 +1,4 @@
-"""Runs that raise or hang, and processes that are killed at any moment: every other record is that of a quiet run."""
+"""Runs raise or hang, and processes are killed at any moment: all other records equal those of a quiet run."""
 
 import os
 import random
@@ -41,7 +41,7 @@ templates.pages = lambda runs: ([Page("train", run) for run in runs], [])
 
 
 def plan_of(home, healthy, raising, hanging):
-    """Writes a study into `home`; gives its runs by fate."""
+    """Writes a study into `home`; returns its runs by outcome."""
     quick, endless = f"smoke(updates=120, {SIZES})", f"tour(updates=10000000, {SIZES})"
     good = [(quick, seed) for seed in range(healthy)]
     bad = [(quick, healthy + seed) for seed in range(raising)]
@@ -63,7 +63,7 @@ def start(home):
 
 
 def kill_one(driver, chance):
-    """Kills the driver or any process below it; says which."""
+    """Kills the driver or any of its child processes; returns which."""
     below = psutil.Process(driver.pid).children(recursive=True)
     victim = chance.choice([driver.pid, *(process.pid for process in below)])
     try:

@@ -18,7 +18,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("kind", [io.StringIO, Terminal])
-def test_a_page_that_has_ended_is_printed_once_and_the_bar_is_removed(kind):
+def test_a_finished_page_is_printed_once_and_the_bar_is_removed(kind):
     out = kind()
     screen = view.Screen(out)
     screen.show([(PAGE, DONE)], Progress(1, 3, 0, [(PAGE, 5.0)], 120.0))

@@ -11,7 +11,7 @@ from lowbit import datasets, paths
 
 @pytest.fixture
 def archive():
-    """Builds a zip file, or a tar file with or without compression, of names and contents."""
+    """Builds a zip file, or a tar file with or without compression, from names and contents."""
 
     def build(kind: str, contents: dict[str, bytes]) -> bytes:
         file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Laws of questions with a gap: of the attentive reader, of what all such datasets share, and of the two there are."""
+"""Laws of cloze questions: of the attentive reader, of all cloze datasets, and of the two registered ones."""
 
 import dataclasses
 import math
@@ -85,7 +85,7 @@ class Formula(nn.Module):
         return torch.stack(logits)
 
 
-def test_the_attentive_reader_is_its_formula_on_torchs_lstm_in_value_and_gradient():
+def test_the_attentive_reader_equals_its_formula_on_torchs_lstm_in_value_and_gradient():
     ours, x = network(), passage()
     theirs, probe = Formula(ours), torch.randn(3, ENTITIES)
     logits, states = ours(x)
@@ -102,7 +102,7 @@ def test_the_attentive_reader_is_its_formula_on_torchs_lstm_in_value_and_gradien
             torch.testing.assert_close(gradients[name], theirs.copied.get(p, p).grad, msg=name)
 
 
-def test_what_the_document_lacks_is_never_answered_once_it_is_trained():
+def test_a_trained_reader_answers_only_with_entities_of_the_document():
     ours, x = network().eval(), passage()
     logits, _ = ours(x)
     assert x.candidates.gather(1, logits.argmax(1)[:, None]).all()
@@ -110,7 +110,7 @@ def test_what_the_document_lacks_is_never_answered_once_it_is_trained():
 
 
 @pytest.mark.parametrize("norm", ["none", "weight", "batch", "batch_step"])
-def test_padding_and_neighbours_change_no_answer(norm):
+def test_padding_and_other_examples_of_the_batch_change_no_answer(norm):
     ours, x = network("ternary", norm), passage()
     for collecting in (True, False):
         for layer in ours.norms():
@@ -126,7 +126,7 @@ def test_padding_and_neighbours_change_no_answer(norm):
         torch.testing.assert_close(ours(alone)[0][0], together[b])
 
 
-def test_renaming_the_entities_with_their_parameters_renames_the_answers():
+def test_permuting_the_entities_and_their_parameters_permutes_the_answers():
     ours, x = network(), passage()
     before, _ = ours(x)
     names = torch.tensor([2, 0, 3, 1])
@@ -186,7 +186,7 @@ TEXTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Written(Cloze):
-    """Examples written out here."""
+    """Examples given by the test."""
 
     title: ClassVar[str] = "Written"
     entities: ClassVar[int] = 5
@@ -197,7 +197,7 @@ class Written(Cloze):
 
 
 def spelled(dataset, batch):
-    """Examples as strings, entities by their order of appearance; padding must be the unknown word."""
+    """Returns examples as strings, entities in order of appearance; padding must be the unknown word."""
     x, rows = batch.x, []
     for b in range(len(batch.y)):
         names: dict[int, str] = {}
@@ -221,7 +221,7 @@ def everything(dataset, split, generator=None, batch=3):
     return sorted(text for part in parts for text in spelled(dataset, part)), parts
 
 
-def test_every_example_comes_once_whatever_its_symbols_and_neighbours():
+def test_every_example_occurs_once_with_any_symbols_and_batch():
     dataset = Written()
     plain, _ = everything(dataset, "train")
     shuffled, _ = everything(dataset, "train", torch.Generator().manual_seed(1))
@@ -232,7 +232,7 @@ def test_every_example_comes_once_whatever_its_symbols_and_neighbours():
     assert len(set(plain)) == 3
 
 
-def test_symbols_are_drawn_in_every_pass_over_train_and_once_in_other_splits():
+def test_symbols_are_sampled_in_every_pass_over_train_and_once_in_other_splits():
     dataset = Written()
     generator = torch.Generator().manual_seed(1)
     first, second = (torch.cat([part.y for part in everything(dataset, "train", generator)[1]]) for _ in range(2))
@@ -244,7 +244,7 @@ def test_symbols_are_drawn_in_every_pass_over_train_and_once_in_other_splits():
     assert one == other
 
 
-def test_shuffled_texts_reach_every_slot_of_statistics():
+def test_shuffled_texts_reach_every_step_of_norm_statistics():
     batch = next(Written().batches("train", 3, 9, torch.Generator()))
     assert len(batch.x.document) == len(batch.x.question) == 9
     batch = next(Written().batches("train", 3, 30, torch.Generator()))
@@ -302,7 +302,7 @@ def test_arrays_are_computed_once_and_again_where_they_are_damaged_or_their_sour
 
 
 def novel(seed, people, sentences=250):
-    """Random sentences about people, with titles, full names and words that are no names."""
+    """Returns random sentences about people, with titles, full names and words that are no names."""
     draw = random.Random(seed)
     lines = ["# Title: Nothing\n\n-------\n\n### CHAPTER I\n"]
     for _ in range(sentences):
@@ -314,14 +314,14 @@ def novel(seed, people, sentences=250):
 
 @pytest.fixture
 def library(monkeypatch):
-    """Twenty novels, in each of which other people meet."""
+    """Twenty novels, each about different people."""
     people = [[f"{name}{chr(97 + book)}o" for name in ("Ann", "Bet", "Cor", "Dor", "Eve")] for book in range(20)]
     novels = {f"Nobody/{book}.md": novel(book, names) for book, names in enumerate(people)}
     monkeypatch.setattr(books, "texts", lambda: novels)
     return novels
 
 
-def test_names_are_capitals_within_sentences_that_are_hardly_ever_written_small():
+def test_names_are_capitalized_within_sentences_and_rarely_in_lower_case():
     text = (
         "Only here. Then Emma laughed, and Will came. Will you go? I will go. We will not. Then Mr Knightley and "
         "Emma's aunt met the Vicar on Monday. Both saw Emma."
@@ -336,7 +336,7 @@ def test_consecutive_names_are_one_entity():
     assert " ".join(words) == "miss @entityJane 's aunt , @entityEmma said ."
 
 
-def test_a_passage_is_of_whole_sentences_each_in_one_passage_at_most():
+def test_a_passage_has_whole_sentences_each_in_one_passage_at_most():
     draw = random.Random(3)
     words = ["so", *(f"{cloze.ENTITY}{name}" for name in "abcdefgh")]
     sentences = [[draw.choice(words[: draw.randint(2, 9)]) for _ in range(draw.randint(3, 70))] for _ in range(400)]
@@ -386,7 +386,7 @@ def test_a_run_on_questions_has_all_three_evaluations(library, monkeypatch):
     assert set(record.data["baselines"]) == {"random", "most frequent", "exclusive frequency"}
 
 
-def test_the_archive_of_books_is_put_together_from_the_repository(tmp_path, monkeypatch, archive):
+def test_the_archive_of_books_is_built_from_the_repository(tmp_path, monkeypatch, archive):
     monkeypatch.setattr(books, "order", lambda: ["B/two.md", "A/one.md"])
     tars = []
     for names in (["A/one.md", "B/two.md", "README.md"], ["B/two.md", "C/three.md", "A/one.md"]):
@@ -418,7 +418,7 @@ QUESTION = """http://web.archive.org/web/2011/http://www.cnn.com/a.html
 
 @pytest.fixture
 def news(tmp_path, monkeypatch, archive):
-    """Puts questions in the place of those of CNN; at first there is one a split."""
+    """Replaces the questions of CNN; at first there is one per split."""
 
     def put(questions):
         contents = {**questions, "cnn/questions/training/.DS_Store": "no question"}
@@ -431,7 +431,7 @@ def news(tmp_path, monkeypatch, archive):
     return put
 
 
-def test_the_published_format_is_read_as_it_is_written(news):
+def test_the_published_format_is_read(news):
     read = datasets.build("cnn_qa").read()
     entities = cnn_qa.CnnQa.entities
     for split in SPLITS:
@@ -450,7 +450,7 @@ def test_a_set_of_another_size_is_refused(news):
 
 
 @pytest.mark.parametrize("text", ["", "one line", QUESTION.replace(GAP, "nobody"), QUESTION.replace("\n\n", "\n")])
-def test_another_text_than_a_question_is_refused_by_name(news, text):
+def test_a_file_that_is_no_question_is_refused_by_name(news, text):
     news({"cnn/questions/training/odd.question": text})
     with pytest.raises(InputError, match=r"cnn/questions/training/odd\.question is no question"):
         datasets.build("cnn_qa").read()

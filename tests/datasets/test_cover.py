@@ -1,4 +1,4 @@
-"""Every dataset is read, trained on and evaluated once with its own network, in as few steps as show that it works."""
+"""Every dataset is read, trained on and evaluated once with its own network, in a few steps."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ FEW = "updates=2, evaluate_every=2, calibration=1, valid_limit={0}, test_limit={
 
 @pytest.fixture(autouse=True)
 def fewer_questions(monkeypatch):
-    """Questions of twenty novels: those of all take most of a minute."""
+    """Questions of twenty novels: those of all novels take most of a minute."""
 
     def compute(self):
         with monkeypatch.context() as patch:

@@ -24,7 +24,7 @@ def scores(frames: int, labels: int, seed: int) -> torch.Tensor:
 
 
 def labellings(log_chances: np.ndarray) -> dict[tuple, float]:
-    """The chance of each labelling: all its alignments, one by one."""
+    """Returns the probability of each labelling, summed over all its alignments."""
     frames, size = log_chances.shape
     chances: dict[tuple, float] = {}
     for alignment in itertools.product(range(size), repeat=frames):
@@ -37,7 +37,7 @@ def labellings(log_chances: np.ndarray) -> dict[tuple, float]:
 
 @unhurried
 @given(tiny)
-def test_a_beam_that_drops_nothing_finds_every_labelling_with_its_chance(case):
+def test_an_unpruned_beam_finds_the_probability_of_every_labelling(case):
     log_chances = scores(*case)[:, 0].double().log_softmax(1).numpy()
     expected = labellings(log_chances)
     actual = ctc.search(log_chances, width=10_000)
@@ -47,7 +47,7 @@ def test_a_beam_that_drops_nothing_finds_every_labelling_with_its_chance(case):
 
 @unhurried
 @given(tiny)
-def test_greedy_decoding_gives_the_likeliest_alignment(case):
+def test_greedy_decoding_gives_the_most_probable_alignment(case):
     log_chances = scores(*case)[:, 0].log_softmax(1).numpy()
     frames, labels = log_chances.shape
     alignments = itertools.product(range(labels), repeat=frames)
@@ -56,7 +56,7 @@ def test_greedy_decoding_gives_the_likeliest_alignment(case):
     assert ctc.greedy(scores(*case)) == [[label for label in merged if label != ctc.BLANK]]
 
 
-def test_a_labelling_may_be_likelier_than_that_of_the_likeliest_alignment():
+def test_a_labelling_may_be_more_probable_than_that_of_the_most_probable_alignment():
     chances = torch.tensor([[0.6, 0.4], [0.6, 0.4]])  # nothing: 0.36; the label, in three alignments: 0.64
     assert ctc.greedy(chances.log()[:, None]) == [[]]
     assert ctc.beam(chances.log()[:, None]) == [[1]]
@@ -64,7 +64,7 @@ def test_a_labelling_may_be_likelier_than_that_of_the_likeliest_alignment():
 
 @unhurried
 @given(st.integers(5, 30), st.integers(0, 999))
-def test_a_narrow_beam_claims_no_more_than_a_labelling_has(frames, seed):
+def test_a_narrow_beam_never_overestimates_the_probability_of_a_labelling(frames, seed):
     log_chances = scores(frames, 5, seed)[:, 0].double().log_softmax(1)
     labels, claimed = ctc.search(log_chances.numpy(), width=4)[0]
     batch = Batch(log_chances, torch.tensor([labels], dtype=torch.long).reshape(1, -1))
@@ -83,7 +83,7 @@ def test_the_loss_is_the_sum_over_all_alignments(case, labels):
     assert nats == pytest.approx(-math.log(chance) if chance else math.inf)
 
 
-def test_the_loss_is_per_label_and_padding_has_no_part_in_it():
+def test_the_loss_is_per_label_and_ignores_padding():
     outputs = torch.randn(6, 2, 4)
     y, lengths = torch.tensor([[1, 2, 3], [2, -1, -1]]), torch.tensor([6, 4])
     batch = Batch(outputs, y, True, lengths)
@@ -110,7 +110,7 @@ def test_frames_after_the_end_of_a_sequence_are_ignored(decode):
 
 
 def certain(*labellings: list[int]) -> torch.Tensor:
-    """Scores with one likely alignment of these labels, a blank after each of them."""
+    """Returns scores with one probable alignment of these labels, a blank after each."""
     frames = torch.zeros(2 * max(map(len, labellings)) + 1, len(labellings), dtype=torch.long)
     for i, labels in enumerate(labellings):
         for place, label in enumerate(labels):
@@ -143,13 +143,13 @@ def spoken() -> tuple[torch.Tensor, Batch]:
         (metrics.WORD_ERROR_BEAM, jiwer.wer),
     ],
 )
-def test_error_rates_are_those_of_jiwer_on_the_texts(metric, measure):
+def test_error_rates_equal_those_of_jiwer(metric, measure):
     outputs, batch = spoken()
     score = metric(metric.total(outputs, batch).item(), metric.points(batch))
     assert score == pytest.approx(100 * measure(*map(list, zip(*PAIRS, strict=True))))
 
 
-def test_errors_by_hand():
+def test_errors_equal_those_counted_by_hand():
     outputs, batch = spoken()
     assert metrics.LABEL_ERROR.total(outputs, batch) == 1 + 4 + 1 + 3
     assert metrics.WORD_ERROR.total(outputs, batch) == 1 + 1 + 2 + 1
@@ -158,7 +158,7 @@ def test_errors_by_hand():
     assert metrics.SEQUENCE_ERROR.points(batch) == 5
 
 
-def test_a_space_too_many_is_a_label_but_no_word():
+def test_an_extra_space_is_a_label_error_and_no_word_error():
     assert metrics.worded([1, 3, 4, 1, 1, 5, 1]) == metrics.worded([3, 4, 1, 5])
     assert metrics.spelled([3, 1, 1]) != metrics.spelled([3, 1])
 

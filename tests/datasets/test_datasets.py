@@ -1,4 +1,4 @@
-"""Laws of `lowbit.datasets`: of every registered one, of those made here, and of the real files."""
+"""Laws of `lowbit.datasets`: of every registered dataset, of datasets defined here, and of the real files."""
 
 import csv
 import dataclasses
@@ -33,7 +33,7 @@ unhurried = settings(deadline=None, max_examples=40)  # the machine may be share
 
 @dataclasses.dataclass(frozen=True)
 class Counting(Text):
-    """A text whose symbol at a place is that place."""
+    """A text in which each symbol is its index."""
 
     title: ClassVar[str] = "Counting"
     length: int = 1000
@@ -44,7 +44,7 @@ class Counting(Text):
 
 @dataclasses.dataclass(frozen=True)
 class Numbered(Sequences):
-    """Sequences whose features are their number."""
+    """Sequences whose features are their index."""
 
     title: ClassVar[str] = "Numbered"
     length: int = 10
@@ -58,7 +58,7 @@ class Numbered(Sequences):
 
 
 @pytest.mark.parametrize("name", datasets.names())
-def test_a_dataset_says_what_it_is_and_how_it_is_trained(name):
+def test_a_dataset_has_a_description_and_recipes(name):
     dataset = datasets.build(name)
     assert dataset.title
     assert dataset.licence
@@ -70,7 +70,7 @@ def test_a_dataset_says_what_it_is_and_how_it_is_trained(name):
 
 
 @pytest.mark.parametrize("name", FETCHED)
-def test_a_fetched_file_has_an_address_a_checksum_and_its_own_name(name):
+def test_a_downloaded_file_has_an_address_a_checksum_and_a_unique_name(name):
     files = datasets.build(name).files
     assert len({file.name for file in files}) == len(files)
     for file in files:
@@ -92,7 +92,7 @@ def test_the_readme_has_a_row_with_licence_counts_and_checksums(name):
         assert f"`{file.name}` {file.sha256[:12]}" in row
 
 
-def test_a_recipe_is_chosen_by_its_budget_and_may_be_changed():
+def test_a_budget_selects_a_recipe_and_may_change_its_fields():
     digits = datasets.build("digits")
     assert digits.recipe("smoke(hidden=7)") == dataclasses.replace(digits.recipes["smoke"], hidden=7)
     with pytest.raises(InputError, match=r"no budget 'warp' for Digits.*known: smoke, tour"):
@@ -105,12 +105,12 @@ def test_a_recipe_is_chosen_by_its_budget_and_may_be_changed():
 
 
 @pytest.mark.parametrize("name", datasets.local())
-def test_two_loads_have_one_digest(name, real):
+def test_two_loads_have_the_same_digest(name, real):
     assert real(name).digest == datasets.build(name).digest
 
 
 @pytest.mark.parametrize("name", datasets.local())
-def test_splits_have_their_counts_and_share_no_memory(name, real):
+def test_splits_have_the_expected_counts_and_share_no_memory(name, real):
     dataset = real(name)
     for split in SPLITS:
         assert {len(array) for array in dataset.splits[split]} == {dataset.counts[split]}
@@ -139,7 +139,7 @@ sizes = {"batch": st.integers(1, 9), "steps": st.integers(1, 20), "limit": st.in
 
 
 def scored(parts):
-    """The targets that count, in order; each follows its symbol."""
+    """Returns the targets that are scored, in order; each is the symbol after its input."""
     x, y = (torch.cat([getattr(part, name).T.flatten() for part in parts]) for name in "xy")
     counted = y != IGNORED
     assert torch.equal(y[counted], x[counted] + 1)
@@ -160,7 +160,7 @@ def test_segments_of_a_tested_split_score_every_symbol_but_the_first_once(batch,
 
 @unhurried
 @given(**sizes)
-def test_segments_of_train_cover_the_text_but_for_a_rest_smaller_than_a_batch(batch, steps, limit):
+def test_segments_of_train_cover_the_text_except_less_than_one_batch(batch, steps, limit):
     batches = list(Counting().batches("train", batch, steps, limit=limit))
     symbols = torch.cat([part.x.T.flatten() for part in batches])
     length = min(limit, 1000)
@@ -191,7 +191,7 @@ def test_shuffled_segments_are_a_permutation_that_depends_on_the_generator_alone
 
 @unhurried
 @given(**sizes)
-def test_streams_behind_one_another_are_the_text(batch, steps, limit):
+def test_concatenated_streams_are_the_text(batch, steps, limit):
     parts = list(Counting().streams("test", batch, steps, limit))
     length = min(limit, 1000) - 1
     x, y = torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])
@@ -202,7 +202,7 @@ def test_streams_behind_one_another_are_the_text(batch, steps, limit):
 
 
 @pytest.mark.parametrize("name", [name for name in datasets.local() if datasets.build(name).task == "char-lm"])
-def test_the_streams_of_a_dataset_are_its_text(name, real):
+def test_concatenated_streams_of_a_dataset_are_its_text(name, real):
     (codes,) = real(name).splits["valid"]
     (part,) = real(name).streams("valid", 1, len(codes))
     assert np.array_equal(part.x[:, 0], codes[:-1])
@@ -217,7 +217,7 @@ def test_a_text_too_short_for_a_segment_is_refused(length, more):
             next(way("valid", length + more, length + more))
 
 
-def test_a_count_that_differs_from_the_promise_is_refused(monkeypatch):
+def test_a_count_that_differs_from_the_expected_one_is_refused(monkeypatch):
     monkeypatch.setattr(Counting, "counts", {"train": 999})
     with pytest.raises(InputError, match="Counting: train counts 1000, must be 999"):
         _ = Counting().splits
@@ -228,7 +228,7 @@ def test_a_count_that_differs_from_the_promise_is_refused(monkeypatch):
 
 @unhurried
 @given(batch=st.integers(1, 12), length=st.integers(1, 30), limit=st.integers(0, 40), seed=st.integers(0, 99))
-def test_sequences_come_whole_with_their_class(batch, length, limit, seed):
+def test_batches_hold_whole_sequences_with_their_classes(batch, length, limit, seed):
     dataset, used = Numbered(length), min(limit or length, length)
     shuffled = dataset.batches("train", batch, 4, torch.Generator().manual_seed(seed), limit)
     for parts, count in [
@@ -253,7 +253,7 @@ def test_digits_are_those_of_scikit_learn_each_once(real):
     assert ours == sorted(map(tuple, np.column_stack([pixels, classes]).tolist()))
 
 
-def test_digits_without_scikit_learn_say_so(monkeypatch):
+def test_the_error_of_digits_without_scikit_learn_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(InputError, match="needs scikit-learn"):
         datasets.build("digits").read()
@@ -263,7 +263,7 @@ def test_digits_without_scikit_learn_say_so(monkeypatch):
 
 
 def rates(codes: np.ndarray, order: int) -> float:
-    """Bits a symbol of the best predictor from the `order` symbols before, by counting."""
+    """Returns the bits per symbol of the best predictor from the last `order` symbols, by counts."""
     count = len(codes) - order
     wholes = sum(codes[start : start + count].astype(int) * 8 ** (order - start) for start in range(order + 1))
     counts = [np.unique(numbers, return_counts=True)[1] for numbers in (wholes, wholes // 8)]
@@ -272,7 +272,7 @@ def rates(codes: np.ndarray, order: int) -> float:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_entropy_of_the_markov_source_is_what_counting_finds(seed):
+def test_the_entropy_of_the_markov_source_equals_that_of_counts(seed):
     source = Markov(seed)
     (codes,) = source.splits["train"]
     # Counting from N symbols misses by about 1.3 / sqrt(N) bits (the spread of log P) and 448 / (2 N ln 2).
@@ -282,7 +282,7 @@ def test_the_entropy_of_the_markov_source_is_what_counting_finds(seed):
     assert source.facts() == {"entropy_bits": source.entropy}
 
 
-def test_the_parts_of_the_markov_text_are_of_one_source_and_seeds_differ():
+def test_the_splits_of_the_markov_text_have_one_source_and_seeds_differ():
     parts = Markov().splits
     assert rates(parts["test"][0], 2) == pytest.approx(Markov().entropy, abs=0.05)
     assert Markov().digest != Markov(1).digest
@@ -294,7 +294,7 @@ def test_the_parts_of_the_markov_text_are_of_one_source_and_seeds_differ():
 
 @pytest.fixture
 def library(tmp_path, monkeypatch):
-    """A library of 400 files of 15,000 characters, each of one word of its own, and files that are excluded."""
+    """A library of 400 files of 15,000 characters, each of one unique word, and files that are excluded."""
     for number in range(400):
         folder = tmp_path / f"folder{number % 7}"
         folder.mkdir(exist_ok=True)
@@ -334,7 +334,7 @@ def test_a_library_that_is_too_small_is_refused(library, monkeypatch):
         datasets.build("stdlib").read()
 
 
-def test_the_text_of_the_library_is_this_pythons(real):
+def test_the_text_of_the_library_is_that_of_this_python(real):
     (codes,) = real("stdlib").splits["train"]
     text = as_text(codes)
     assert "    return self." in text
@@ -344,7 +344,7 @@ def test_the_text_of_the_library_is_this_pythons(real):
 
 @unhurried
 @given(text=st.text(alphabet=st.sampled_from("ab\n"), max_size=40).map(lambda text: text * 300))
-def test_pieces_end_at_line_ends_and_make_the_text(text):
+def test_pieces_end_at_line_ends_and_concatenate_to_the_text(text):
     pieces = list(stdlib.cut(text))
     assert "".join(pieces) == text
     assert all(piece.endswith("\n") and len(piece) > stdlib.PIECE for piece in pieces[:-1])
@@ -353,7 +353,7 @@ def test_pieces_end_at_line_ends_and_make_the_text(text):
 # Of the Linux kernel's assembly.
 
 
-def test_the_kernel_is_put_together_from_its_folder_in_the_known_order(tmp_path, archive):
+def test_the_kernel_is_concatenated_from_its_folder_in_the_known_order(tmp_path, archive):
     order = linux_kernel.order(["kernel/zebra.c", "kernel/rcu/update.c", "kernel/irq/autoprobe.c"])
     assert order == ["kernel/irq/autoprobe.c", "kernel/rcu/update.c", "kernel/zebra.c"]
     names = [*reversed(order), "kernel/Makefile", "lib/other.c", "kernel/rcu/Kconfig.c.txt"]
@@ -399,7 +399,7 @@ PAPER = {
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_the_paper_recipe_sees_the_data_as_often_as_the_paper(name):
+def test_the_paper_recipe_has_as_many_epochs_as_the_paper(name):
     hidden, epochs, steps, batch, rate, final_rate = PAPER[name]
     dataset = datasets.build(name)
     recipe = dataset.recipe("paper")
@@ -438,7 +438,7 @@ def test_war_and_peace_has_two_readings_only():
         Warpeace(84)
 
 
-def test_permuted_pixels_are_the_same_pixels_in_one_order(real):
+def test_permuted_pixels_have_one_fixed_order(real):
     plain, permuted = (real(choice).splits for choice in ("mnist_seq", "mnist_seq(permuted=True)"))
     assert np.array_equal(plain["valid"][1], permuted["valid"][1])
     assert not np.array_equal(plain["valid"][0], permuted["valid"][0])

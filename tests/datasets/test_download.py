@@ -144,7 +144,7 @@ def test_a_server_without_ranges_sends_all_again(server):
 
 
 @pytest.mark.parametrize("earlier", [b"of an older edition", CONTENT, CONTENT + b"too long"])
-def test_a_part_of_another_edition_is_deleted(server, raw, earlier):
+def test_a_partial_download_of_another_version_is_deleted(server, raw, earlier):
     file = described(server.serve("letters.txt", CONTENT))
     server.cut_after[:] = [10, 0]
     message(file)
@@ -166,7 +166,7 @@ def test_wrong_content_is_refused_by_size_and_checksum_and_deleted(server, raw, 
     assert files_of(raw) == []
 
 
-def test_a_good_file_outlives_every_fault_of_its_sources(server, raw, mirror):
+def test_a_valid_file_survives_every_fault_of_its_sources(server, raw, mirror):
     (raw / NAME).parent.mkdir(parents=True)
     (raw / NAME).write_bytes(CONTENT)
     (mirror / NAME).write_bytes(b"spoilt")
@@ -182,7 +182,7 @@ def test_a_corrupt_file_in_the_data_folder_is_replaced_or_else_reported(server, 
     assert fetch(described(server.serve("letters.txt", CONTENT))).read_bytes() == CONTENT
 
 
-def test_the_next_address_is_tried_and_each_refusal_is_listed(server):
+def test_the_next_address_is_tried_and_every_failure_is_listed(server):
     with socket.socket() as free:  # bound, never listening: connections are refused
         free.bind(("127.0.0.1", 0))
         refusing = f"http://127.0.0.1:{free.getsockname()[1]}/letters.txt"
@@ -197,14 +197,14 @@ def test_the_next_address_is_tried_and_each_refusal_is_listed(server):
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".xz", lzma.compress), (".gz", gzip.compress)])
-def test_a_mirror_holds_a_file_as_it_is_or_packed(server, mirror, suffix, pack):
+def test_a_mirror_holds_a_file_plain_or_compressed(server, mirror, suffix, pack):
     (mirror / (NAME + suffix)).write_bytes(pack(CONTENT))
     assert fetch(described(server.serve("letters.txt", CONTENT))).read_bytes() == CONTENT
     assert server.requests == []
 
 
 @pytest.mark.parametrize("spoilt", [lzma.compress(b"other"), lzma.compress(CONTENT)[:-9], b"no xz at all"])
-def test_a_corrupt_mirror_is_refused_by_name_and_the_next_source_tried(server, mirror, spoilt):
+def test_a_corrupt_mirror_is_refused_by_name_and_the_next_source_is_tried(server, mirror, spoilt):
     (mirror / f"{NAME}.xz").write_bytes(spoilt)
     assert f"{mirror / NAME}.xz: " in message(described())
     (mirror / f"{NAME}.gz").write_bytes(gzip.compress(CONTENT))
@@ -212,7 +212,7 @@ def test_a_corrupt_mirror_is_refused_by_name_and_the_next_source_tried(server, m
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".xz", lzma.compress), (".gz", gzip.compress)])
-def test_a_packed_download_is_unpacked(server, raw, suffix, pack):
+def test_a_compressed_download_is_decompressed(server, raw, suffix, pack):
     assert fetch(described(server.serve(f"l{suffix}", pack(CONTENT)))).read_bytes() == CONTENT
     assert files_of(raw) == ["letters.txt"]
 
@@ -241,7 +241,7 @@ def test_a_file_may_be_computed_from_a_download(server, raw):
     assert files_of(raw) == ["letters.txt"]
 
 
-def test_without_a_source_the_error_names_the_file_the_places_and_the_remedy(raw, monkeypatch):
+def test_without_a_source_the_error_names_the_file_its_folders_and_the_remedy(raw, monkeypatch):
     text = message(described())
     for part in (f"no {NAME}", f"{raw / NAME}: not there", "LOWBIT_MIRROR is not set", f"{NAME}.xz"):
         assert part in text
@@ -254,7 +254,7 @@ def test_a_folder_that_cannot_be_written_is_named(raw):
     assert "LOWBIT_DATA may name another folder" in message(described())
 
 
-def test_two_at_once_fetch_once(server, raw):
+def test_two_concurrent_requests_download_once(server, raw):
     file = described(server.serve("letters.txt", CONTENT))
     threads = [threading.Thread(target=fetch, args=(file,)) for _ in range(4)]
     for thread in threads:
@@ -267,7 +267,7 @@ def test_two_at_once_fetch_once(server, raw):
 
 @pytest.mark.parametrize("sends_length", [True, False])
 @pytest.mark.parametrize("packing", ["", ".gz", "#letters.txt"])
-def test_a_download_ends_where_it_is_longer_than_it_may_be(server, raw, monkeypatch, sends_length, packing):
+def test_a_download_beyond_its_size_is_stopped(server, raw, monkeypatch, sends_length, packing):
     monkeypatch.setattr(download, "PACKING_BYTES", 1000)
     monkeypatch.setattr(archives, "MOST", len(CONTENT) + 1000)
     monkeypatch.setattr(download, "CHUNK_BYTES", 4096)
@@ -282,7 +282,7 @@ def test_a_download_ends_where_it_is_longer_than_it_may_be(server, raw, monkeypa
 
 
 @pytest.mark.parametrize("kind", ["gz", "bz2", "xz", ""])
-def test_an_archive_that_unpacks_to_more_than_it_may_is_refused(tmp_path, archive, kind):
+def test_an_archive_that_unpacks_beyond_its_limit_is_refused(tmp_path, archive, kind):
     path = tmp_path / "some.tar"
     path.write_bytes(archive(kind, {"big.txt": bytes(3_000_000), "letters.txt": CONTENT}))
     assert {name: len(read()) for name, read in archives.files(path)}["big.txt"] == 3_000_000
@@ -291,7 +291,7 @@ def test_an_archive_that_unpacks_to_more_than_it_may_is_refused(tmp_path, archiv
             pass
 
 
-def test_a_zip_file_that_unpacks_to_more_than_it_may_is_refused(tmp_path, monkeypatch, archive):
+def test_a_zip_file_that_unpacks_beyond_its_limit_is_refused(tmp_path, monkeypatch, archive):
     path = tmp_path / "some.zip"
     path.write_bytes(archive("zip", {"top/big.txt": bytes(3_000_000), "top/small.txt": b"a"}))
     monkeypatch.setattr(archives, "MOST", 1_000_000)
@@ -302,7 +302,7 @@ def test_a_zip_file_that_unpacks_to_more_than_it_may_is_refused(tmp_path, monkey
 
 @pytest.mark.parametrize("kind", ["zip", "gz"])
 @pytest.mark.parametrize("name", ["/etc/letters.txt", "../letters.txt", "top/../../letters.txt"])
-def test_an_archive_whose_names_lead_out_of_it_is_refused(server, raw, archive, kind, name):
+def test_an_archive_with_paths_outside_of_it_is_refused(server, raw, archive, kind, name):
     content = archive(kind, {name: CONTENT})
     url = server.serve("some", content)
     for file in (described(f"{url}#{name}"), described(url, extract=lambda path: archives.pack(unpack(path)))):
@@ -316,7 +316,7 @@ def unpack(path):
 
 @pytest.mark.parametrize("module", [an4, books, fsdd, linux_kernel])
 @pytest.mark.parametrize("content", [b"", b"nothing", "zip", "gz"])
-def test_another_archive_is_refused_by_name(server, raw, archive, module, content):
+def test_an_invalid_archive_is_refused_by_name(server, raw, archive, module, content):
     content = archive(content, {"a/b": b""}) if isinstance(content, str) else content
     file = described(server.serve("repository", content), extract=module.assemble)
     assert f"no {NAME}" in message(file)
@@ -324,26 +324,26 @@ def test_another_archive_is_refused_by_name(server, raw, archive, module, conten
 
 
 @pytest.mark.parametrize("code", ["", "def", "a = {'x': f()}", "a = {1: {2, 3}}", "(" * 500, "a = b"])
-def test_speakers_that_cannot_be_read_are_refused(server, archive, code):
+def test_unreadable_speakers_are_refused(server, archive, code):
     content = archive("zip", {"top/metadata.py": code.encode(), "top/recordings/0_theo_0.wav": b""})
     file = described(server.serve("repository", content), extract=fsdd.assemble)
     assert "metadata.py of the archive does not end in" in message(file)
 
 
-def test_a_mirror_of_the_right_size_and_other_content_is_refused(server, mirror):
+def test_a_mirror_with_the_right_size_and_other_content_is_refused(server, mirror):
     (mirror / NAME).write_bytes(CONTENT[::-1])
     assert f"{mirror / NAME}: {NAME} is corrupt: found {len(CONTENT)} bytes" in message(described())
     assert fetch(described(server.serve("letters.txt", CONTENT))).read_bytes() == CONTENT
 
 
-def test_a_packed_mirror_is_unpacked_no_further_than_its_size(mirror):
+def test_a_compressed_mirror_is_decompressed_no_further_than_its_size(mirror):
     (mirror / f"{NAME}.gz").write_bytes(gzip.compress(bytes(50_000_000)))
     assert f"found more than {len(CONTENT)} bytes" in message(described())
 
 
 @settings(deadline=None, max_examples=30)
 @given(content=st.binary(max_size=200), most=st.integers(0, 250))
-def test_no_more_is_unpacked_than_asked_for(tmp_path_factory, content, most):
+def test_decompression_stops_at_the_requested_size(tmp_path_factory, content, most):
     path = tmp_path_factory.mktemp("packed") / "some.xz"
     path.write_bytes(lzma.compress(content))
     assert archives.read(path, "", most) == content[:most]

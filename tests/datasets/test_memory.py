@@ -31,7 +31,7 @@ def whole(dataset, split="test"):
 
 
 def recited(sequence):
-    """The answers of a perfect memory, step by step."""
+    """Returns the answers of a perfect memory, step by step."""
     memory, repeating = [], False
     for symbol in sequence:
         yield memory.pop(0) if repeating else BLANK
@@ -47,7 +47,7 @@ def test_a_perfect_memory_solves_the_copying_problem(delay):
     assert {np.flatnonzero(sequence == DELIMITER)[0] - 9 for sequence in x} == {delay}
 
 
-def test_without_memory_the_copying_problem_costs_what_the_closed_form_says():
+def test_the_loss_of_the_copying_problem_without_memory_is_the_closed_form():
     dataset = CopyMemory()
     batch = whole(dataset)
     memoryless = torch.full((*batch.y.shape, dataset.outputs), -torch.inf)
@@ -79,7 +79,7 @@ def depends_on_the_delimiter(norm):
     return not torch.allclose(model(x)[0], model(x.where(x != DELIMITER, BLANK))[0], atol=1e-3)
 
 
-def test_a_batch_norm_hides_what_all_sequences_share():
+def test_batch_norm_removes_what_all_sequences_share():
     assert not depends_on_the_delimiter("batch_step")
     assert depends_on_the_delimiter("layer")
     assert depends_on_the_delimiter("none")
@@ -96,14 +96,14 @@ def test_the_answer_is_the_sum_of_two_marked_numbers_one_in_each_half(length):
     assert 0 <= x.min() <= x.max() < np.nextafter(np.float32(1), np.float32(2))
 
 
-def test_the_constant_answer_one_costs_the_variance_of_two_numbers():
+def test_the_loss_of_the_constant_answer_one_is_the_variance_of_two_numbers():
     dataset = Adding()
     spread = np.sqrt((1 / 15 - 1 / 36) / dataset.counts["test"])  # of the squared distance from the mean
     assert dataset.baselines()["always one"] == pytest.approx(dataset.facts()["variance"], abs=4 * spread)
     assert dataset.facts()["variance"] == pytest.approx(2 / 12)
 
 
-def test_the_squared_error_is_torchs_whatever_the_numbers():
+def test_the_squared_error_equals_that_of_torch():
     torch.manual_seed(0)
     outputs, y = torch.randn(30, 1), torch.cat((torch.randn(29), torch.tensor([float(metrics.IGNORED)])))
     batch, metric = Batch(torch.zeros(4, 30, 2), y), metrics.SQUARED_ERROR
@@ -111,7 +111,7 @@ def test_the_squared_error_is_torchs_whatever_the_numbers():
     assert score == pytest.approx(F.mse_loss(outputs[:, 0], y).item())
 
 
-def test_a_regression_gives_one_number_a_sequence():
+def test_a_regression_gives_one_number_per_sequence():
     dataset = Adding(9)
     batch = whole(dataset)
     outputs, _ = network(dataset, "layer")(batch.x)
@@ -132,13 +132,13 @@ def test_a_network_learns_to_add():
 
 
 @pytest.mark.parametrize("choice", ["copy_memory(delay=7)", "adding(length=11)"])
-def test_a_recipe_is_as_long_as_the_sequences(choice):
+def test_the_steps_of_a_recipe_are_the_length_of_the_sequences(choice):
     dataset = datasets.build(choice)
     assert {recipe.steps for recipe in dataset.recipes.values()} == {whole(dataset).x.shape[0]}
 
 
 @pytest.mark.parametrize("choice", ["copy_memory", "adding"])
-def test_splits_and_seeds_draw_other_sequences(choice):
+def test_splits_and_seeds_have_different_sequences(choice):
     one, other = datasets.build(choice), datasets.build(f"{choice}(seed=1)")
     assert one.digest != other.digest
     rows = {split: {row.tobytes() for row in one.splits[split][0]} for split in SPLITS}
@@ -146,7 +146,7 @@ def test_splits_and_seeds_draw_other_sequences(choice):
     assert len(set.union(*rows.values())) == sum(map(len, rows.values()))
 
 
-def test_lengths_that_cannot_be_are_refused():
+def test_impossible_lengths_are_refused():
     with pytest.raises(InputError, match="Copying problem: a delay is counted from 1, not 0"):
         datasets.build("copy_memory(delay=0)")
     with pytest.raises(InputError, match="Adding problem: two marks need a length of at least 2, not 1"):

@@ -1,4 +1,4 @@
-"""Laws of piano rolls: what is predicted, how it is scored, and what simple rules score."""
+"""Laws of piano rolls: predictions, scores and baselines."""
 
 import dataclasses
 import itertools
@@ -41,7 +41,7 @@ class Played(Music):
 
 
 def pairs(batches) -> list[tuple[bytes, bytes]]:
-    """Every frame that a network sees, with the frame that it has to predict."""
+    """Returns every frame that a network reads, with the frame that it has to predict."""
     pairs = []
     for batch in batches:
         assert batch.fresh
@@ -67,7 +67,7 @@ def test_every_frame_but_the_first_is_predicted_once_from_the_one_before(batch, 
 
 
 @pytest.mark.parametrize("steps", [3, 100])
-def test_training_cuts_pieces_and_the_deployed_network_meets_them_whole(steps):
+def test_training_cuts_pieces_and_deployment_keeps_them_whole(steps):
     parts = list(Played().batches("train", 2, steps, torch.Generator().manual_seed(0)))
     assert max(len(part.x) for part in parts) == min(steps, max(LENGTHS) - 1)
     assert len(next(Played().alone("test")).x) == max(LENGTHS) - 1
@@ -77,7 +77,7 @@ def test_training_cuts_pieces_and_the_deployed_network_meets_them_whole(steps):
 
 @unhurried
 @given(seed=st.integers(0, 99))
-def test_nats_are_minus_the_log_chance_of_the_keys_of_every_frame(seed):
+def test_nats_are_the_negative_log_likelihood_of_the_keys_of_every_frame(seed):
     torch.manual_seed(seed)
     outputs, y = torch.randn(4, 3, 88), torch.randint(0, 2, (4, 3, 88)).float()
     y[2:, 1] = y[1:, 2] = metrics.IGNORED
@@ -91,7 +91,7 @@ def test_nats_are_minus_the_log_chance_of_the_keys_of_every_frame(seed):
     assert metrics.NATS_PER_FRAME.points(batch) == 4 + 2 + 1
 
 
-def test_an_uninformed_network_pays_a_bit_a_key():
+def test_the_loss_of_a_uniform_network_is_one_bit_per_key():
     (batch,) = Played().alone("test")
     total, points = metrics.key_nats(torch.zeros_like(batch.y), batch), metrics.frames(batch)
     assert metrics.NATS_PER_FRAME(total.item(), points) == pytest.approx(88 * math.log(2))
@@ -124,7 +124,7 @@ def test_baselines_are_the_scores_of_networks_that_predict_the_shares():
 
 @pytest.fixture
 def rolls(tmp_path, monkeypatch):
-    """Puts pieces of three parts in the place of a file of rolls."""
+    """Replaces a file of rolls by pieces of three splits."""
 
     def put(parts):
         contents = {
@@ -147,7 +147,7 @@ def test_rolls_are_read_from_the_three_parts_of_a_file(rolls):
 @pytest.mark.parametrize(
     ("name", "frames"), [("jsb", (13_807, 4_602, 4_725)), ("nottingham", (176_561, 45_513, 44_463))]
 )
-def test_real_pieces_hold_the_published_numbers_of_frames(name, frames, real):
+def test_real_pieces_have_the_published_numbers_of_frames(name, frames, real):
     data = real(name)
     assert tuple(len(data.splits[split][1]) for split in SPLITS) == frames
     assert set(np.unique(data.splits["train"][1])) == {0, 1}
@@ -176,13 +176,13 @@ def test_the_tunes_have_two_splits_only():
 
 
 @pytest.mark.parametrize("name", ["jsb", "nottingham(split='disjoint')"])
-def test_no_real_piece_of_train_is_in_another_part(name, real):
+def test_no_real_piece_of_train_is_in_another_split(name, real):
     splits = real(name).splits
     for split in ("valid", "test"):
         assert not {*apart(splits, split)} & {*apart(splits, "train")}
 
 
-def test_the_published_tunes_repeat_one_of_train_in_each_other_part(real):
+def test_the_published_tunes_repeat_one_of_train_in_each_other_split(real):
     splits = real("nottingham").splits
     for split, at, length in [("valid", 3, 192), ("test", 99, 257)]:
         train = {*apart(splits, "train")}

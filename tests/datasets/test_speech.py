@@ -1,4 +1,4 @@
-"""Laws of sequences of different lengths, of features of recordings, and of the sets of speech."""
+"""Laws of sequences of different lengths, of features of recordings, and of the speech datasets."""
 
 import dataclasses
 import io
@@ -37,7 +37,7 @@ def lengths_of(count: int, seed: int = 0) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Numbered(Classified):
-    """Sequences whose frames count on through the split, and whose class is their number."""
+    """Sequences whose frames count up through the split, and whose class is their index."""
 
     title: ClassVar[str] = "Numbered"
     count: int = 10
@@ -63,7 +63,7 @@ class Lettered(Transcribed):
 
 
 def refused(name, match) -> str:
-    """The one line of the error of a dataset that cannot be read."""
+    """Returns the error, in one line, of a dataset that cannot be read."""
     with pytest.raises(InputError, match=match) as caught:
         _ = datasets.build(name).splits
     assert "\n" not in str(caught.value)
@@ -71,7 +71,7 @@ def refused(name, match) -> str:
 
 
 def unreadable(name, content, match=None) -> str:
-    """The one line of the error of a recording at 8000 Hz that cannot be read."""
+    """Returns the error, in one line, of a recording at 8000 Hz that cannot be read."""
     with pytest.raises(InputError, match=match or name) as caught:
         speech.samples(name, content, 8000)
     assert "\n" not in str(caught.value)
@@ -82,7 +82,7 @@ def unreadable(name, content, match=None) -> str:
 
 
 def sequences(batches, expected: np.ndarray):
-    """The number of each sequence that batches hold; each is whole, padded with zeros, and has its length."""
+    """Returns the index of each sequence in the batches; each is whole, padded with zeros, and has its length."""
     starts = expected.cumsum() - expected
     for batch in batches:
         assert batch.fresh
@@ -97,7 +97,7 @@ def sequences(batches, expected: np.ndarray):
 
 @unhurried
 @given(batch=st.integers(1, 9), count=st.integers(1, 60), limit=st.integers(0, 70), seed=st.integers(0, 99))
-def test_sequences_come_whole_and_once_with_their_length_and_target(batch, count, limit, seed):
+def test_every_sequence_occurs_once_and_whole_with_its_length_and_target(batch, count, limit, seed):
     dataset, used = Numbered(count), min(limit or count, count)
     shuffled = dataset.batches("train", batch, 5, torch.Generator().manual_seed(seed), limit)
     for way in (dataset.batches, dataset.streams):
@@ -121,7 +121,7 @@ def test_the_order_depends_on_the_generator_alone():
 
 
 @pytest.mark.parametrize("groups", [1, 3])
-def test_shuffled_sequences_are_in_batches_of_about_one_length(groups):
+def test_batches_of_shuffled_sequences_have_similar_lengths(groups):
     batch, lengths = 4, torch.from_numpy(lengths_of(groups * varied.GROUP * 4))
     parts = list(varied.shuffled(lengths, batch, torch.Generator().manual_seed(0), "train"))
     spans = sorted((int(lengths[part].min()), int(lengths[part].max())) for part in parts)
@@ -145,7 +145,7 @@ def test_padding_changes_nothing_in_deployed_scores(norm, monkeypatch):
     assert evaluate.deployed(network, data, recipe) == pytest.approx(together, rel=1e-5)
 
 
-def test_a_class_that_depends_on_thirds_is_predicted_by_them_alone():
+def test_the_nearest_thirds_baseline_predicts_a_class_that_depends_on_thirds():
     class Rising(Classified):
         title = "Rising"
 
@@ -211,13 +211,13 @@ def wave(samples: np.ndarray, rate: int, form: str = "WAV", coding: str = "PCM_1
     return content.getvalue()
 
 
-def test_features_come_a_hundred_times_a_second():
+def test_features_have_a_hundred_frames_a_second():
     (frames,) = speech.cepstra("t", {"a": lambda: wave(tone(8000, 0.7), 8000)}, 8000)
     assert frames.shape == (71, 26)
     assert frames.dtype == np.float32
 
 
-def test_loudness_is_in_the_first_cepstrum_alone():
+def test_loudness_changes_the_first_cepstrum_alone():
     sounds = {"soft": lambda: wave(tone(8000, 0.5), 8000), "loud": lambda: wave(3 * tone(8000, 0.5), 8000)}
     soft, loud = speech.cepstra("t", sounds, 8000)
     # Ten thirds of a decibel a factor of e^(10/3 / 10 ln 10); over 40 bands the first cepstrum takes sqrt(40) of it.
@@ -227,13 +227,13 @@ def test_loudness_is_in_the_first_cepstrum_alone():
 
 @pytest.fixture
 def computed(monkeypatch):
-    """The recordings of which features are computed."""
+    """The recordings whose features are computed."""
     calls, compute = [], speech._frames
     monkeypatch.setattr(speech, "_frames", lambda *args: calls.append(1) or compute(*args))
     return calls
 
 
-def test_features_are_computed_once_for_each_content_and_again_when_damaged(raw, computed):
+def test_features_are_computed_once_per_content_and_again_when_damaged(raw, computed):
     sounds = [{"a": lambda hertz=hertz: wave(tone(8000, 0.3, hertz), 8000)} for hertz in (440, 441)]
     (first,) = speech.cepstra("t", sounds[0], 8000)
     (second,) = speech.cepstra("t", sounds[0], 8000)
@@ -248,20 +248,20 @@ def test_features_are_computed_once_for_each_content_and_again_when_damaged(raw,
     np.testing.assert_array_equal(first, third)
 
 
-def test_standardized_features_have_no_level_and_silence_stays_finite():
+def test_standardized_features_have_zero_mean_and_silence_stays_finite():
     frames = speech.standardized(np.random.default_rng(0).normal(3, 5, (50, 2)))
     np.testing.assert_allclose(frames.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(frames.std(0), 1)
     assert not speech.standardized(np.ones((4, 2))).any()
 
 
-def test_stacked_frames_are_in_their_order():
+def test_stacked_frames_keep_their_order():
     frames = np.arange(14.0).reshape(7, 2)
     np.testing.assert_array_equal(speech.stacked(frames, 3), np.arange(12.0).reshape(2, 6))
 
 
 def sphere(samples: np.ndarray, rate: int, coding: str = "pcm") -> bytes:
-    """A recording as NIST's SPHERE files are: a head of 1024 bytes, then samples, low byte first."""
+    """Returns a recording in NIST's SPHERE format: a header of 1024 bytes, then little-endian samples."""
     fields = [
         *(f"sample_count -i {len(samples)}", f"sample_rate -i {rate}", "channel_count -i 1"),
         *("sample_n_bytes -i 2", "sample_byte_format -s2 01", "sample_sig_bits -i 16"),
@@ -287,7 +287,7 @@ def test_sphere_files_hold_the_samples():
         (wave(np.zeros(0), 8000), "a.wav has 0 samples"),
     ],
 )
-def test_a_recording_that_cannot_be_used_is_named(content, error):
+def test_the_error_of_an_unusable_recording_names_it(content, error):
     unreadable("a.wav", content, error)
 
 
@@ -301,7 +301,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 @unhurried
 @given(more=st.data())
-def test_a_recording_that_is_cut_off_is_named_wherever_it_ends(form, more):
+def test_the_error_of_a_truncated_recording_names_it(form, more):
     content = FORMS[form](tone(8000, 0.05))
     assert len(speech.samples("a", content, 8000)) == 400
     cut = more.draw(st.integers(0, len(content) - 1))
@@ -326,14 +326,14 @@ HEADERS = {
 
 
 @pytest.mark.parametrize(("old", "new", "error"), HEADERS.values(), ids=HEADERS)
-def test_a_header_that_does_not_fit_its_file_is_named(old, new, error):
+def test_the_error_of_a_wrong_header_names_the_file(old, new, error):
     content = sphere(tone(8000, 0.05), 8000)
     head = content[:1024].replace(old, new)[:1024].ljust(1024)
     assert head != content[:1024]
     assert error in unreadable("a.sph", head + content[1024:])
 
 
-def test_sizes_of_chunks_that_a_file_does_not_hold_are_named():
+def test_the_error_of_wrong_chunk_sizes_names_the_file():
     content = wave(tone(8000, 0.05), 8000)
     at = content.index(b"data") + 4
     for size, error in [(0xFFFFFFFF, "holds 400 of the"), (0, "has 0 samples"), (802, "holds 400 of the 401")]:
@@ -344,18 +344,18 @@ def test_sizes_of_chunks_that_a_file_does_not_hold_are_named():
     ("form", "coding"),
     [("AIFF", "PCM_16"), ("AU", "PCM_16"), ("OGG", "VORBIS"), ("WAV", "MS_ADPCM"), ("RF64", "PCM_16")],
 )
-def test_other_kinds_of_recordings_are_named(form, coding):
+def test_the_error_of_an_unsupported_recording_names_it(form, coding):
     content = wave(tone(8000, 0.5), 8000, form, coding)
     unreadable("a.snd", content, f"a.snd is {form} {coding}, must be uncompressed WAV or SPHERE, or FLAC")
 
 
-def test_a_recording_of_many_minutes_or_of_no_numbers_is_named():
+def test_the_error_of_a_recording_that_is_too_long_or_not_finite_names_it():
     unreadable("a.flac", wave(np.zeros(601 * 8000), 8000, "FLAC"), "a.flac is longer than 600 seconds")
     content = wave(np.array([0.0, np.nan]), 8000, coding="FLOAT")
     unreadable("a.wav", content, "a.wav has samples that are no finite numbers")
 
 
-def test_features_of_other_recordings_are_computed(raw):
+def test_features_of_changed_recordings_are_computed_again(raw):
     sounds = {name: lambda: wave(tone(8000, 0.3), 8000) for name in "ab"}
     speech.cepstra("t", sounds, 8000)
     assert len(speech.cepstra("t", sounds | {"c": sounds["a"]}, 8000)) == 3
@@ -373,7 +373,7 @@ def test_recordings_without_the_audio_packages_say_what_to_install(package, monk
 
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
-    """Puts a tar file in the place of what a module would fetch; features of the real one are not read."""
+    """Replaces the download of a module by a tar file; features of the real recordings are not read."""
     monkeypatch.setenv("LOWBIT_DATA", str(tmp_path))
 
     def put(module, contents: dict[str, bytes]):
@@ -392,7 +392,7 @@ def test_a_tar_file_depends_on_names_and_contents_alone():
         assert {entry.name: opened.extractfile(entry).read() for entry in opened} == contents
 
 
-def test_digits_are_read_from_file_names_and_speakers_are_in_one_part(bare):
+def test_digits_are_read_from_file_names_and_speakers_are_in_one_split(bare):
     speakers = [speaker for part in fsdd.SPEAKERS.values() for speaker in part]
     names = [f"recordings/{digit}_{who}_{n}.wav" for digit in (3, 7) for who in speakers for n in (0, 4, 5, 9, 10, 49)]
     bare(fsdd, {name: wave(tone(8000, 0.1 + 0.01 * i), 8000) for i, name in enumerate(names)} | {"README.md": b""})
@@ -407,13 +407,13 @@ def test_digits_are_read_from_file_names_and_speakers_are_in_one_part(bare):
         assert apart[part][2].tolist() == [int(name.partition("/")[2][0]) for name in chosen]
 
 
-def test_an_unreadable_recording_of_a_digit_is_named(bare):
+def test_the_error_of_an_unreadable_digit_names_the_recording(bare):
     bare(fsdd, {"recordings/0_theo_1.wav": b"nothing"})
     with pytest.raises(InputError, match=r"cannot read recordings/0_theo_1\.wav"):
         fsdd.Fsdd().read()
 
 
-def test_one_speaker_of_the_digits_is_eight_bit_sound_with_an_offset(real):
+def test_one_speaker_of_the_digits_has_eight_bit_samples_with_an_offset(real):
     contents = archives.unpack(fetch(real("fsdd").files[0]))
     for speaker in itertools.chain(*fsdd.SPEAKERS.values()):
         sounds = [contents[name] for name in contents if f"_{speaker}_" in name]
@@ -455,7 +455,7 @@ def mfc(frames: np.ndarray) -> bytes:
     return np.array(frames.size, ">i4").tobytes() + frames.astype(">f4").tobytes()
 
 
-def test_an4_speakers_are_in_one_part_each_and_features_are_read_big_end_first(bare):
+def test_an4_speakers_are_in_one_split_each_and_samples_are_big_endian(bare):
     rng, contents, lists = np.random.default_rng(0), {}, {}
     for part, count in [("train", 20), ("test", 2)]:
         names = [f"an4_{part}/spk{i:02d}/utt{j}-spk{i:02d}-b" for i in range(count) for j in range(2)]
@@ -479,7 +479,7 @@ def test_an4_speakers_are_in_one_part_each_and_features_are_read_big_end_first(b
 
 @pytest.fixture
 def corpus(tmp_path, monkeypatch):
-    """A tiny TIDIGITS: two speakers to train on, one to test on, and a boy."""
+    """A tiny TIDIGITS: two speakers for training, one for the test, and a boy."""
     monkeypatch.setenv(tidigits.FOLDER, str(tmp_path / "tidigits"))
     monkeypatch.setattr(tidigits.Tidigits, "counts", {"train": 3, "valid": 1, "test": 2, "outputs": 12})
     train = ("train/man/bb/1a", "train/man/bb/3oz6b", "train/woman/aa/9a", "train/woman/aa/oa")
@@ -493,7 +493,7 @@ def put(path, content: bytes | str):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-def test_tidigits_are_read_from_the_folder_of_a_licensee(corpus):
+def test_tidigits_are_read_from_a_licensed_folder(corpus):
     data = datasets.build("tidigits")
     assert data.outputs == 12
     assert data.inputs == 26
@@ -507,21 +507,21 @@ def test_tidigits_are_read_from_the_folder_of_a_licensee(corpus):
     assert labels["test"] == [["z"], ["7", "7"]]
 
 
-def test_tidigits_that_are_missing_or_too_few_say_where_they_go(corpus, monkeypatch):
+def test_the_error_of_missing_tidigits_names_their_folder(corpus, monkeypatch):
     (corpus / "test" / "man" / "cc" / "za.wav").unlink()
     refused("tidigits", r"TIDIGITS: .*test holds 1 recordings .* must be 2; LOWBIT_TIDIGITS names")
     monkeypatch.delenv(tidigits.FOLDER)
     refused("tidigits", r"tidigits/train holds 0 .* LDC93S10, which needs a licence")
 
 
-def test_tidigits_that_are_still_packed_are_named(corpus):
+def test_the_error_of_compressed_tidigits_names_them(corpus):
     put(corpus / "test" / "man" / "cc" / "za.wav", sphere(np.zeros(9), 20_000, "pcm,embedded-shorten-v2.00"))
     refused("tidigits", r"test/man/cc/za\.wav is packed with shorten")
 
 
 @pytest.fixture
 def news(tmp_path, monkeypatch):
-    """A tiny Wall Street Journal as Kaldi prepares it."""
+    """A tiny Wall Street Journal in the format of Kaldi."""
     monkeypatch.setenv(wsj.FOLDER, str(tmp_path / "wsj"))
     monkeypatch.setattr(wsj.Wsj, "counts", {"train": 2, "valid": 1, "test": 1, "outputs": 30})
     for part, texts in [
@@ -537,7 +537,7 @@ def news(tmp_path, monkeypatch):
     return tmp_path / "wsj"
 
 
-def test_the_journal_is_read_from_lists_of_a_licensee(news):
+def test_the_journal_is_read_from_licensed_lists(news):
     data = datasets.build("wsj")
     assert data.splits["train"][0].tolist() == [33, 40]  # of 101 and 121 frames, three are one step
     assert (data.inputs, data.outputs) == (78, 30)
@@ -545,7 +545,7 @@ def test_the_journal_is_read_from_lists_of_a_licensee(news):
     assert texts == {"train": "MR. O'NEIL SAID SOWELLKNOWN", "valid": "YES", "test": "NO COMMA"}
 
 
-def test_a_part_of_the_journal_that_is_absent_is_named(news, monkeypatch):
+def test_the_error_of_a_missing_split_of_the_journal_names_it(news, monkeypatch):
     put(news / "test_eval92" / "wav.scp", "u0 sph2pipe -f wav a.wv1 |\n")
     refused("wsj", r"test_eval92/wav\.scp has a command for u0, must be a file")
     put(news / "test_eval92" / "wav.scp", "u0 audio/9.wav\n")
@@ -556,7 +556,7 @@ def test_a_part_of_the_journal_that_is_absent_is_named(news, monkeypatch):
     refused("wsj", r"no .*other/train_si284/text; LOWBIT_WSJ names .* need a licence")
 
 
-def test_other_recordings_of_the_same_sizes_are_other_data(corpus, news):
+def test_recordings_of_the_same_sizes_and_other_content_change_the_digest(corpus, news):
     for name, path, rate_hz in [
         ("tidigits", corpus / "test" / "man" / "cc" / "za.wav", 20_000),
         ("wsj", news / "test_eval92" / "audio" / "0.wav", 16_000),
@@ -583,19 +583,19 @@ LISTS = {
 
 
 @pytest.mark.parametrize(("file", "content", "error"), LISTS.values(), ids=LISTS)
-def test_a_list_that_cannot_be_right_is_named(news, file, content, error):
+def test_the_error_of_an_invalid_list_names_it(news, file, content, error):
     put(news.parent / "secret.wav", sphere(tone(16_000, 1.0), 16_000))
     put(news / "test_eval92" / file, content)
     assert error in refused("wsj", "Wall Street Journal: .*test_eval92")
 
 
-def test_recordings_go_with_their_texts_by_name_in_whatever_order_they_are_listed(news):
+def test_recordings_and_texts_are_matched_by_name_in_any_order(news):
     before = datasets.build("wsj").digest
     put(news / "train_si284" / "wav.scp", f"u1\t{news / 'train_si284' / 'audio' / '1.wav'}\r\nu0  audio/0.wav\n")
     assert datasets.build("wsj").digest == before
 
 
-def test_a_recording_that_is_cut_off_is_named_by_its_set(corpus, news):
+def test_the_error_of_a_truncated_recording_names_its_dataset(corpus, news):
     for name, path in [
         ("tidigits", corpus / "test" / "man" / "cc" / "za.wav"),
         ("wsj", news / "test_eval92" / "audio" / "0.wav"),
@@ -608,19 +608,19 @@ def test_a_recording_that_is_cut_off_is_named_by_its_set(corpus, news):
 
 
 @pytest.mark.parametrize("name", SPOKEN)
-def test_a_set_is_fetched_or_bound_by_a_licence_and_then_not_local(name):
+def test_a_dataset_that_is_downloaded_or_licensed_is_not_local(name):
     dataset = datasets.build(name)
     assert bool(dataset.files) != dataset.bound
     assert name not in datasets.local()
 
 
 def waveform(samples: np.ndarray, rate_hz: int) -> np.ndarray:
-    """In the place of cepstra, which take longer."""
+    """Replaces the cepstra, which take longer."""
     return samples[: len(samples) // 80 * 80].reshape(-1, 80)[:, :26]
 
 
 @pytest.mark.parametrize("name", [name for name in SPOKEN if datasets.registry[name].files])
-def test_real_sets_hold_their_counts_and_give_batches_of_their_recipes(name, monkeypatch, real):
+def test_real_datasets_have_the_expected_counts_and_batches(name, monkeypatch, real):
     monkeypatch.setattr(speech, "_frames", waveform)
     dataset = real(name)
     for recipe in dataset.recipes.values():

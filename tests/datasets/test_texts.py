@@ -1,4 +1,4 @@
-"""Laws of the large texts: how they are cleaned and cut, and the checksums of their files."""
+"""Laws of the large texts: cleaning, splits, and the checksums of their files."""
 
 import dataclasses
 import hashlib
@@ -61,11 +61,11 @@ def test_cleaning_keeps_letters_spells_digits_and_leaves_single_blanks(text):
 
 
 @given(st.binary(max_size=100))
-def test_clean_text_stays_as_it_is(text):
+def test_cleaning_keeps_clean_text(text):
     assert clean(clean(text)) == clean(text)
 
 
-def test_the_parts_behind_one_another_are_the_text(monkeypatch):
+def test_concatenated_splits_are_the_text(monkeypatch):
     cut(monkeypatch, (20, 4, 6))
     parts = text8.parts(TEXT)
     assert [len(parts[split][0]) for split in SPLITS] == [20, 4, 6]
@@ -74,7 +74,7 @@ def test_the_parts_behind_one_another_are_the_text(monkeypatch):
         assert "".join(dataset.alphabet[code] for code in codes).encode() == TEXT
 
 
-def test_another_text_of_books_is_refused(monkeypatch):
+def test_a_different_text_of_books_is_refused(monkeypatch):
     monkeypatch.setattr(books, "texts", lambda: {"one": "Call me Ishmael."})
     with pytest.raises(InputError, match=r"English novels.*of books/\S+ has another checksum"):
         Books27().read()
@@ -85,7 +85,7 @@ def test_another_text_of_books_is_refused(monkeypatch):
 
 @pytest.fixture
 def packed(mirror, monkeypatch, archive):
-    """Puts a zip file into the mirror in the place of text8."""
+    """Replaces text8 in the mirror by a zip file."""
 
     def put(name="text8", text=TEXT):
         cut(monkeypatch, (20, 4, 6))
@@ -105,7 +105,7 @@ def test_text8_is_read_from_its_archive(packed):
     assert codes.tolist() == [b" abcdefghijklmnopqrstuvwxyz".index(symbol) for symbol in TEXT]
 
 
-def test_a_symbol_out_of_the_alphabet_is_refused(packed):
+def test_a_symbol_outside_the_alphabet_is_refused(packed):
     packed(text=TEXT.replace(b" ", b"_"))
     with pytest.raises(InputError, match="text8: outputs counts 256, must be 27"):
         _ = Text8().splits
@@ -117,7 +117,7 @@ def test_an_archive_without_text8_is_refused(packed):
         Text8().read()
 
 
-def test_without_a_network_the_error_says_where_the_file_may_lie(packed, monkeypatch):
+def test_without_a_network_the_error_names_the_folders_of_the_file(packed, monkeypatch):
     packed()
     monkeypatch.delenv("LOWBIT_MIRROR")
     with pytest.raises(InputError, match=rf"no text8/text8\.zip .*{NOWHERE}.*LOWBIT_MIRROR may name") as caught:
@@ -138,13 +138,13 @@ def named_by_git(content, sha1=""):
     ("content", "name"),
     [(b"", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"), (b"hello\n", "ce013625030ba8dba906f756967f9e9ca394464a")],
 )
-def test_a_file_is_known_by_the_name_that_git_gives_it(mirror, content, name):
+def test_a_file_is_identified_by_its_git_hash(mirror, content, name):
     file = named_by_git(content, name)
     hold(mirror, file.name, content)
     assert fetch(file).read_bytes() == content
 
 
-def test_git_itself_gives_that_name(mirror):
+def test_git_gives_the_same_hash(mirror):
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     git = subprocess.run(["git", "hash-object", "--stdin"], input=TEXT, capture_output=True, check=True)
@@ -153,7 +153,7 @@ def test_git_itself_gives_that_name(mirror):
     assert fetch(file).read_bytes() == TEXT
 
 
-def test_another_file_is_refused_by_that_name(mirror):
+def test_a_file_with_another_git_hash_is_refused(mirror):
     file = named_by_git(TEXT)
     hold(mirror, file.name, TEXT[:-1])
     with pytest.raises(
@@ -165,14 +165,14 @@ def test_another_file_is_refused_by_that_name(mirror):
 # Of Karpathy's Linux text.
 
 
-def test_a_text_that_begins_otherwise_is_refused(mirror, monkeypatch):
+def test_a_text_with_another_beginning_is_refused(mirror, monkeypatch):
     monkeypatch.setattr(LinuxInput, "files", (named_by_git(TEXT),))
     hold(mirror, "linux/linux_input.txt", TEXT)
     with pytest.raises(InputError, match=r"linux_input\.txt does not begin as the known text does"):
         LinuxInput().read()
 
 
-def test_the_known_beginning_is_taken_and_cut(mirror, monkeypatch):
+def test_the_known_beginning_is_accepted_and_removed(mirror, monkeypatch):
     monkeypatch.setattr(linux_input, "KNOWN", 9)
     monkeypatch.setattr(linux_input, "KNOWN_SHA256", hashlib.sha256(TEXT[:9]).hexdigest())
     monkeypatch.setattr(LinuxInput, "files", (named_by_git(TEXT),))

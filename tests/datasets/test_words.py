@@ -1,4 +1,4 @@
-"""Laws of word language models: how words become codes, and what a perplexity is."""
+"""Laws of word language models: codes of words, and perplexity."""
 
 import collections
 import dataclasses
@@ -25,7 +25,7 @@ WORDS = 300
 
 @dataclasses.dataclass(frozen=True)
 class Babble(Text):
-    """Words of which the early ones are the most frequent."""
+    """Words, the first ones being the most frequent."""
 
     title: ClassVar[str] = "Babble"
     task: ClassVar[str] = "word-lm"
@@ -48,14 +48,14 @@ lines = st.lists(st.lists(words, min_size=1).map(" ".join), min_size=1).map("\n"
 
 
 @given(lines)
-def test_codes_are_places_in_the_sorted_vocabulary_and_a_line_has_an_end(text):
+def test_codes_are_indices_of_the_sorted_vocabulary_and_lines_have_an_end(text):
     (codes,) = encode([text + "\n"])
     vocabulary = sorted({*text.split(), END})
     spoken = " ".join(vocabulary[code] for code in codes)
     assert spoken.split(END)[:-1] == [f"{line} " if not i else f" {line} " for i, line in enumerate(text.split("\n"))]
 
 
-def test_the_first_text_has_the_vocabulary():
+def test_the_vocabulary_comes_from_the_first_text():
     train, other = encode(["a c b\n", "c\n"])
     assert train[1] == other[0]
     with pytest.raises(KeyError, match="d"):
@@ -84,7 +84,7 @@ def test_the_perplexity_is_of_all_words_but_the_first_each_once():
     assert score == pytest.approx(np.exp(surprise.mean()), rel=1e-5)
 
 
-def test_the_frequency_baseline_is_what_counting_gives():
+def test_the_frequency_baseline_equals_that_of_counts():
     data = Babble()
     (train,), (test,) = data.splits["train"], data.splits["test"]
     counts = collections.Counter(train.tolist())
@@ -104,14 +104,14 @@ def test_the_models_have_the_sizes_of_the_paper():
         assert RunSpec("ptb_word", budget=budget).folder == "paper"
 
 
-def test_an_epoch_of_the_paper_recipe_is_one_pass():
+def test_an_epoch_of_the_paper_recipe_is_one_pass_over_train():
     recipe, counts = PtbWord.recipes["paper"], PtbWord.counts
     assert recipe.evaluate_every == -(-((counts["train"] - 1) // recipe.batch) // recipe.steps)
     assert recipe.updates == 80 * recipe.evaluate_every
 
 
 @pytest.mark.usefixtures("raw")
-def test_the_treebank_has_as_many_sentences_as_by_characters(real):
+def test_the_treebank_has_as_many_sentences_by_words_as_by_characters(real):
     data = real("ptb_word")
     vocabulary = {END, *fetch(data.files[0]).read_text().split()}
     end = sum(word < END for word in vocabulary)

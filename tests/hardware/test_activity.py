@@ -1,4 +1,4 @@
-"""Activity with operands and without: gates against their functions, closed forms, and registers that settle."""
+"""Activity with and without operands: gates against their functions, closed forms, and registers that converge."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def wired(ports, *cells):
 
 
 def tree(seed, kinds):
-    """A netlist in which every net but the inputs is driven once and read once at most, and its last net."""
+    """Returns a netlist in which every net except the inputs is driven once and read once at most, and its last net."""
     random = np.random.default_rng(seed)
     free, cells, net = list(range(INPUTS)), [], INPUTS
     while len(free) > 1:
@@ -50,7 +50,7 @@ def tree(seed, kinds):
 
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 999))
-def test_a_tree_of_xors_passes_every_transition_on(seed):
+def test_a_tree_of_xors_propagates_every_transition(seed):
     netlist, last = tree(seed, ["xor"])
     assert vectorless.assumed(netlist, {})[last] == pytest.approx((0.5, INPUTS * ASSUMED.density))
 
@@ -59,7 +59,7 @@ signals = st.builds(Signal, st.floats(0, 1), st.floats(0, 3))
 
 
 @given(a=signals, b=signals, c=signals)
-def test_gates_pass_on_what_the_other_inputs_let_through(a, b, c):
+def test_gates_propagate_transitions_that_the_other_inputs_do_not_mask(a, b, c):
     given = {1: a, 2: b, 3: c}
     nand = vectorless.through("!(A*B)", {"A": 1, "B": 2}, given)
     assert nand == pytest.approx((1 - a.ones * b.ones, b.ones * a.density + a.ones * b.density))
@@ -71,8 +71,8 @@ def test_gates_pass_on_what_the_other_inputs_let_through(a, b, c):
 
 @settings(deadline=None, max_examples=10)
 @given(seed=st.integers(0, 999))
-def test_a_tree_whose_inputs_turn_one_at_a_time_does_what_is_assumed(seed):
-    """Then inputs of every gate are independent, and no two turn at once: there is nothing that the rule leaves out."""
+def test_the_estimate_is_exact_for_a_tree_whose_inputs_toggle_one_at_a_time(seed):
+    """The inputs of every gate are independent and no two toggle at once, so the rule's assumptions hold."""
     netlist, _ = tree(seed, list(FUNCTIONS))
     random, cycles = np.random.default_rng(seed), 64 * 400
     turning = random.integers(INPUTS, size=cycles) == np.arange(INPUTS)[:, None]
@@ -84,7 +84,7 @@ def test_a_tree_whose_inputs_turn_one_at_a_time_does_what_is_assumed(seed):
         assert turns[net] / cycles == pytest.approx(signal.density, abs=0.015)
 
 
-def test_a_register_has_what_it_takes_but_turns_once_a_cycle():
+def test_a_register_has_the_probability_of_its_input_and_toggles_once_a_cycle_at_most():
     delayed = wired({"x": [0]}, ("flop", {"D": 0, "C": 9, "Q": 1}), ("flop", {"D": 1, "C": 9, "N": 2}))
     signals = vectorless.assumed(delayed, {"x": 0})
     assert (signals[1], signals[2]) == (Signal(0.0, 0.0), Signal(1.0, 0.0))
@@ -94,7 +94,7 @@ def test_a_register_has_what_it_takes_but_turns_once_a_cycle():
     assert vectorless.assumed(counting, {})[2].density == pytest.approx(1.0 + ASSUMED.density)
 
 
-def test_odds_that_never_settle_are_refused(monkeypatch):
+def test_probabilities_that_do_not_converge_are_refused(monkeypatch):
     monkeypatch.setattr(vectorless, "SWEEPS", 3)
     counting = wired({"x": [0]}, ("xor", {"A": 0, "B": 1, "Y": 2}), ("flop", {"D": 2, "C": 9, "Q": 1}))
     with pytest.raises(InputError, match="within 3 sweeps"):
@@ -103,7 +103,7 @@ def test_odds_that_never_settle_are_refused(monkeypatch):
 
 @given(seed=st.integers(0, 999))
 @settings(deadline=None, max_examples=20)
-def test_gates_settle_to_their_functions_in_whatever_order_they_are_written(seed):
+def test_gates_converge_to_their_functions_in_any_order(seed):
     random = np.random.default_rng(seed)
     gates = [
         ("nand", {"A": 0, "B": 1, "Y": 2}),
@@ -119,7 +119,7 @@ def test_gates_settle_to_their_functions_in_whatever_order_they_are_written(seed
 
 
 def events(raw, old, ticks):
-    """A gate with an inertial delay, bit by bit: an edge goes through if the input stays for the delay."""
+    """Simulates a gate with an inertial delay, bit by bit: an edge passes if the input stays for the delay."""
     value, out = old, []
     history = [old] * ticks + list(raw) + [raw[-1]] * ticks
     for now in range(len(raw) + ticks):
@@ -131,7 +131,7 @@ def events(raw, old, ticks):
 
 @given(raw=st.lists(st.integers(0, 1), min_size=1, max_size=12), old=st.integers(0, 1), ticks=st.integers(1, 4))
 @settings(deadline=None, max_examples=60)
-def test_a_delay_swallows_pulses_that_are_shorter(raw, old, ticks):
+def test_a_delay_filters_shorter_pulses(raw, old, ticks):
     words = np.array(raw, np.uint64)[:, None]
     out = np.empty((len(raw) + ticks, 1), np.uint64)
     activity.delay(words, np.array([old], np.uint64), ticks, out)

@@ -1,4 +1,4 @@
-"""What an engine costs: parts that add up, limits that are known, and A's values with constants called fitted."""
+"""The cost of an engine: sums of parts, known limits, and A's values with fitted constants."""
 
 import pytest
 
@@ -16,7 +16,7 @@ MAPPED = [row for row in technology.prices() if row.item.startswith("engine ") a
 
 
 @pytest.mark.parametrize("row", MAPPED, ids=lambda row: f"{row.library} {row.item}")
-def test_the_fit_of_the_unit_is_near_what_was_mapped(row):
+def test_the_fitted_area_of_the_unit_is_near_the_synthesized_one(row):
     machine = accelerator.build(row.item.removeprefix("engine "))
     assert cost.unit(machine, "area", row.library) == pytest.approx(row.value, rel=0.15)
 
@@ -31,7 +31,7 @@ def test_energy_is_events_times_prices(hidden):
     assert step.total_pj.low <= step.total_pj.high
 
 
-def test_weights_from_outside_are_read_bit_by_bit_and_take_no_area():
+def test_off_chip_weights_cost_energy_per_bit_and_no_area():
     work = Workload("lstm", 50, 512)
     on_chip, streamed = accelerator.build("ternary"), accelerator.build("streamed")
     step = cost.energy(streamed, work)
@@ -44,8 +44,8 @@ def test_weights_from_outside_are_read_bit_by_bit_and_take_no_area():
     assert step.lanes_pj == cost.energy(on_chip, work).lanes_pj
 
 
-def test_large_layers_cost_what_their_weights_cost():
-    """Of 64 lanes, whose words fill the macros without a rest."""
+def test_the_cost_of_large_layers_is_that_of_their_weights():
+    """With 64 lanes, whose words fill the macros exactly."""
     work = [Workload("lstm", 50, hidden) for hidden in (128, 4000)]
     machines = [accelerator.build(f"{name}(lanes=64)") for name in ("full", "binary")]
     small, large, limit = (stage.area for stage in cost.waterfall(*machines, work)[2:])
@@ -60,7 +60,7 @@ def test_ratios_grow_from_the_lane_over_memory_to_the_limit():
     assert all(stage.energy.low <= stage.energy.high for stage in stages)
 
 
-def test_a_fairer_baseline_makes_every_ratio_smaller():
+def test_a_stronger_baseline_makes_every_ratio_smaller():
     array = accelerator.build("full(lane=\"multiply(multiplier='array')\")")
     works = [Workload("lstm", 50, 256)]
     for fair, unfair in zip(cost.waterfall(FULL, BINARY, works), cost.waterfall(array, BINARY, works), strict=True):
@@ -68,7 +68,7 @@ def test_a_fairer_baseline_makes_every_ratio_smaller():
 
 
 def recalled(quantity, reported):
-    """The fit to what is recalled of A's five engines."""
+    """Returns the fit to the recalled values of A's five engines."""
     rows = technology.read(paths.reported() / "ardakani2019_hardware.csv")
     values = {
         (row["design"], row["quantizer"].partition("(")[0]): float(row["value"])
@@ -89,18 +89,18 @@ def recalled(quantity, reported):
 @pytest.mark.parametrize(
     ("quantity", "reported", "most"), [("area", "area_mm2", 0.08), ("energy_glitches", "power_mw", 0.12)]
 )
-def test_two_constants_bring_the_recalled_engines_together(quantity, reported, most):
+def test_two_constants_fit_the_recalled_engines(quantity, reported, most):
     fit = recalled(quantity, reported)
     assert max(map(abs, fit.errors.values())) < most
     assert fit.constants["x"] > 0
 
 
-def test_the_step_that_recalled_areas_ask_for_is_one_that_sourced_factors_allow():
+def test_the_scaling_implied_by_recalled_areas_is_within_the_sourced_factors():
     step = scaling.step("area", scaling.of("sg13g2"), Process(FULL.node_nm, 1.0))
     assert step.low < recalled("area", "area_mm2").constants["g"] * 1e6 < step.high  # mm2 over um2
 
 
-def test_intervals_keep_their_order():
+def test_intervals_add_and_scale_end_by_end():
     a, b = Interval(1.0, 2.0), Interval(3.0, 5.0)
     assert a + b == (4.0, 7.0)
     assert a.times(2) == (2.0, 4.0)
@@ -114,7 +114,7 @@ def test_every_machine_of_the_catalogue_has_a_price():
         assert cost.area(machine, work).unit_um2 > 0, name
 
 
-def test_short_activations_make_lanes_and_unit_smaller():
+def test_narrow_activations_make_lanes_and_unit_smaller():
     short, long = (
         accelerator.build(f"edge(act_bits={bits}, scale_bits=12, table_bits=10, depth=1024)") for bits in (8, 12)
     )
@@ -135,6 +135,6 @@ def test_short_activations_make_lanes_and_unit_smaller():
         ("ternary(scale_bits=7)", "12 bits of activations, 7 of scales and 10 of tables on sg13g2; known: 12 bits"),
     ],
 )
-def test_what_nobody_mapped_is_refused_by_name_with_the_choices(machine, message):
+def test_a_lane_without_synthesis_is_refused_with_the_known_ones(machine, message):
     with pytest.raises(InputError, match=message):
         cost.area(accelerator.build(machine), Workload("lstm", 4, 4))

@@ -1,4 +1,4 @@
-"""The engine cycle by cycle against the golden model in values, and against the closed form in cycles and accesses."""
+"""The cycle model against the golden model in values, and against the closed form in cycles and accesses."""
 
 import contextlib
 import dataclasses
@@ -16,7 +16,7 @@ from lowbit.hardware.program import PLANS
 
 @contextlib.contextmanager
 def interpreted():
-    """The loops as Python runs them: compiling takes longer than small shapes do."""
+    """Runs the loops in Python: compilation takes longer than small shapes do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loader, "run", loader.interpreted)
         yield
@@ -40,7 +40,7 @@ LANES = ["binary", "ternary", "shift(span=4)", "odd(bits=2)", "multiply(bits=3)"
     watched=st.sampled_from([0, 10_000]),
     seed=st.integers(0, 999),
 )
-def test_values_are_golden_and_counts_are_those_of_the_closed_form(
+def test_values_equal_the_golden_model_and_counts_the_closed_form(
     lane, lanes, cell, inputs, hidden, symbols, planes, beat, act_bits, narrow, watched, seed
 ):
     machine = Machine(lane=lane, lanes=lanes, act_bits=act_bits, acc_bits=act_bits + 2 if narrow else 0)
@@ -55,7 +55,7 @@ def test_values_are_golden_and_counts_are_those_of_the_closed_form(
     assert run.counts == cycles.count(machine, Workload.of(program), 4)
 
 
-def test_the_loops_mean_the_same_compiled_or_not():
+def test_compiled_loops_equal_those_of_python():
     program = synthetic.program(Machine(lanes=9), "gru", 3, 5, planes=(2, 1))
     x = synthetic.stimulus(program, 2)[:, 0]
     fast = cyclesim.simulate(program, x, watched=60)
@@ -67,7 +67,7 @@ def test_the_loops_mean_the_same_compiled_or_not():
         assert np.array_equal(one, other)
 
 
-def test_with_words_every_cycle_passes_wait_only_for_the_one_before():
+def test_with_a_word_every_cycle_a_pass_waits_only_for_the_one_before():
     """The formula of the textbook case, whose numbers are easily checked by hand."""
     machine, work = Machine(lanes=100), Workload("lstm", 50, 512)
     groups = [25] * 20 + [12]
@@ -79,19 +79,19 @@ def test_with_words_every_cycle_passes_wait_only_for_the_one_before():
 
 
 @pytest.mark.parametrize("cell", sorted(PLANS))
-def test_every_weight_of_the_matrices_is_used_once_a_step(cell):
+def test_every_weight_is_used_once_a_step(cell):
     work = Workload(cell, 11, 30, symbols=False)
     assert cycles.count(Machine(), work, 3).used == 3 * work.weights
 
 
-def test_more_lanes_are_never_slower_while_units_leave_as_fast_as_they_come():
+def test_more_lanes_are_never_slower_while_the_unit_keeps_up():
     work = Workload("lstm", 50, 256)
     seconds = [cycles.seconds(Machine(lanes=lanes), work) for lanes in (16, 32, 64, 128, 256)]
     assert seconds == sorted(seconds, reverse=True)
     assert cycles.utilisation(Machine(lanes=16), work) > 0.95
 
 
-def test_a_trace_shows_each_word_and_the_sums_that_it_changes():
+def test_a_trace_has_each_word_and_the_sums_that_it_changes():
     machine = Machine(lanes=8)
     program = synthetic.program(machine, "lstm", 4, 4, seed=1)
     x = synthetic.stimulus(program, 1)[:, 0]
@@ -109,7 +109,7 @@ def test_a_trace_shows_each_word_and_the_sums_that_it_changes():
 
 
 @pytest.mark.parametrize("fault", ["a flipped weight code", "swapped gates", "a wrong address"])
-def test_a_fault_in_the_memories_is_seen(fault):
+def test_a_fault_in_the_memories_changes_the_outputs(fault):
     program = synthetic.program(Machine(lanes=12), "lstm", 6, 6, seed=3)
     x = synthetic.stimulus(program, 3)[:, 0]
     words = image.words(program)
@@ -124,7 +124,7 @@ def test_a_fault_in_the_memories_is_seen(fault):
     assert healthy.counts.cycles == faulty.counts.cycles
 
 
-def test_zero_weights_and_quiet_words_are_counted():
+def test_zero_weights_and_zero_activations_are_counted():
     program = synthetic.program(Machine(lanes=10), "rnn", 5, 7, seed=2)
     x = synthetic.stimulus(program, 1)[:, 0]
     x[0, 2] = 0

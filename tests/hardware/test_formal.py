@@ -1,4 +1,4 @@
-"""Gates do what the hardware says: proved by induction in Yosys, and by all operands where that does not end."""
+"""Gates equal the RTL: proved by induction in Yosys, and by all operands where the induction does not end."""
 
 import functools
 import re
@@ -42,15 +42,15 @@ equiv_status -assert
 
 
 def prove_equal(mapped, rtlil):
-    """Raises `InputError` where the gates of a netlist are not proved to do what the RTLIL of the design does."""
+    """Raises `InputError` unless the gates of a netlist are proved equal to the RTLIL of the design."""
     hardware = text.rtlil_of(mapped.design.component(), "top")
     yosys.run(EQUAL, {"in.il": hardware, "net.il": rtlil, "cells.lib": mapped.library.text()})
 
 
 def products(mapped, slices=64):
-    """How many products of a lane are right: each operand with each weight, through the gates, up to the first error.
+    """Counts the correct products of a lane: each operand with each weight, through the gates, up to the first error.
 
-    The accumulator holds random bits that an opened sum must forget.
+    The accumulator holds random bits, which the start of a sum must clear.
     """
     machine, netlist = mapped.design.machine, Netlist(mapped.netlist, cellbook.cells(mapped.library))
     codes = np.arange(1 << machine.arithmetic.weight_bits)
@@ -70,7 +70,7 @@ def products(mapped, slices=64):
 
 
 def nets(netlist, ports):
-    """The values of ports, zero where there are none, as bits of their nets."""
+    """Returns the values of ports, zero where there are none, as bits of their nets."""
     return {
         net: activity.pack((ports.get(port, np.zeros_like(ports["x"])) >> at & 1).astype(bool))
         for port, bits in netlist.ports.items()
@@ -90,11 +90,11 @@ def mapped(lane, library="sg13g2"):
 
 @pytest.mark.parametrize("library", ["sg13g2", "sky130"])
 @pytest.mark.parametrize("lane", ["binary", "ternary", "shift"])
-def test_the_gates_of_a_lane_are_its_hardware(lane, library):
+def test_the_gates_of_a_lane_equal_its_rtl(lane, library):
     prove_equal(mapped(lane, library), mapped(lane, library).rtlil)
 
 
-def test_one_swapped_gate_is_no_longer_the_lane():
+def test_one_swapped_gate_fails_the_proof():
     result = mapped("ternary")
     swapped, count = re.subn(r"\\sg13g2_nand2_1\b", r"\\sg13g2_nor2_1", result.rtlil, count=1)
     assert count == 1
@@ -103,11 +103,11 @@ def test_one_swapped_gate_is_no_longer_the_lane():
 
 
 @pytest.mark.parametrize("multiplier", ["array", "booth"])
-def test_every_product_of_two_numbers_of_twelve_bits_is_right(multiplier):
+def test_every_product_of_two_twelve_bit_numbers_is_right(multiplier):
     assert products(mapped(f"multiply(multiplier='{multiplier}')")) == 2**24
 
 
-def test_one_swapped_gate_multiplies_wrongly():
+def test_one_swapped_gate_gives_a_wrong_product():
     result = mapped("multiply(bits=4)")
     cells = result.netlist["cells"].values()
     next(cell for cell in cells if cell["type"] == "sg13g2_xor2_1")["type"] = "sg13g2_nand2_1"

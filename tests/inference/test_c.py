@@ -1,4 +1,4 @@
-"""Exported C on other machines: where `int` has 16 bits, where the highest byte comes first, and under every name."""
+"""Exported C on other machines: with 16-bit `int`, with big-endian bytes, and with any name."""
 
 import ctypes
 import re
@@ -69,7 +69,7 @@ def packed(path, cell="lstm", quantizer="ternary", dataset="markov", separate_st
 
 
 def expected(path, bits, steps=12):
-    """What goes in, as C takes it, and the logits that whole numbers give."""
+    """Returns the inputs in the format of C, and the logits of the integer model."""
     whole = fixed.load(path, bits)
     random, state, logits = np.random.default_rng(0), whole.start(), []
     size = whole.about["inputs"]
@@ -81,7 +81,7 @@ def expected(path, bits, steps=12):
 
 
 def program(path, folder, bits, machine):
-    """A program that writes the logits of every step, beside the exported model; and what it must write."""
+    """Writes the exported model and a program that prints the logits of every step; returns the expected output."""
     rows, logits = expected(path, bits)
     c_source.export(path, folder, "net", bits)
     symbols = check.read(path)[1]["symbols"]
@@ -149,8 +149,8 @@ def test_exported_c_does_not_depend_on_the_bits_of_an_int(case, tmp_path):
         assert len(cast) == len(re.findall(r"<<", text))
 
 
-def test_sums_that_32_bits_do_not_hold_are_the_same_in_c(tmp_path):
-    """Scales and shifts at their bounds: each form stops at the same number."""
+def test_sums_beyond_32_bits_are_the_same_in_c(tmp_path):
+    """With scales and shifts at their bounds, every form saturates at the same number."""
     needed("cc")
     path = packed(tmp_path / "m.safetensors", "lstm(normalize_cell=True)", "ternary", "digits", 2)
     arrays, about = file.read(path)
@@ -166,7 +166,7 @@ def test_sums_that_32_bits_do_not_hold_are_the_same_in_c(tmp_path):
     assert run(tmp_path, "./net").split() == lines
 
 
-def test_invalid_names_and_text_that_would_end_a_comment_are_not_written(tmp_path):
+def test_invalid_names_and_text_that_ends_a_comment_are_refused(tmp_path):
     path = packed(tmp_path / "m.safetensors")
     for name in ("stdint", "Math", "größe", "2net", "", "a-b", "n" * 60, "x\n"):
         with pytest.raises(InputError, match="no name in C"):

@@ -1,4 +1,4 @@
-"""Exports: C that equals the model in whole numbers, ONNX that equals the packed model."""
+"""Exports: C equals the integer model, ONNX equals the packed model."""
 
 import ctypes
 import re
@@ -50,14 +50,14 @@ def onnx_session(path):
 
 
 def onnx_state(state):
-    """The state of a packed model of one layer as ONNX takes it."""
+    """Returns the state of a packed model of one layer in the format of ONNX."""
     parts = np.moveaxis(state.layers[0], 1, 0)
     return {name: part[None].copy() for name, part in zip("hc", parts, strict=False)}
 
 
 @pytest.mark.parametrize("bits", [8, 12])
 @pytest.mark.parametrize(("cell", "quantizer"), CASES)
-def test_whole_numbers_alone_give_nearly_the_same_logits(cell, quantizer, bits, tmp_path):
+def test_integer_arithmetic_gives_nearly_the_same_logits(cell, quantizer, bits, tmp_path):
     path = packed(tmp_path / "m.safetensors", cell, quantizer, ", layers=2")
     numbers, real = fixed.load(path, bits), model.load(path, 32)
     symbols = SYMBOLS[:20] % real.about["inputs"]
@@ -70,7 +70,7 @@ def test_whole_numbers_alone_give_nearly_the_same_logits(cell, quantizer, bits, 
 
 @pytest.mark.parametrize("bits", [8, 12])
 @pytest.mark.parametrize(("cell", "quantizer"), CASES)
-def test_exported_c_equals_the_model_in_whole_numbers(cell, quantizer, bits, tmp_path):
+def test_exported_c_equals_the_integer_model(cell, quantizer, bits, tmp_path):
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("no C compiler on this machine")
@@ -97,7 +97,7 @@ def test_exported_c_has_no_heap_and_no_floating_point(tmp_path):
         assert set(re.findall(r"#include (\S+)", text)) <= {"<stdint.h>", '"model.h"'}
 
 
-def test_the_table_of_tanh_is_near_to_tanh():
+def test_the_table_of_tanh_is_close_to_tanh():
     z = np.arange(-(2**17), 2**17, 97)
     np.testing.assert_allclose(whole.tanh(z) / 2**15, np.tanh(z / 2**12), atol=2e-4)
     np.testing.assert_allclose(whole.sigmoid(z) / 2**15, 1 / (1 + np.exp(-z / 2**12)), atol=2e-4)
@@ -172,7 +172,7 @@ def test_onnx_has_the_statistics_of_each_step(cell, tmp_path):
     "quantizer", ["uniform(bits=8)", "laq(bits=8)", "lsq(bits=8)", "pow2(fraction_bits=7)", "uniform(bits=7)"]
 )
 def test_onnx_multiplies_eight_bits_exactly_on_every_processor(cell, quantizer, tmp_path):
-    """Each step from the same state, as a number that rounds another way would change all later ones."""
+    """Every step starts from the same state, as one number that rounds differently would change all later steps."""
     path = packed(tmp_path / "m.safetensors", cell, quantizer, ", optimizer='adam'", hidden=192, norm="weight")
     session = onnx_session(path)
     streams, random = model.load(path, 8), np.random.default_rng(0)

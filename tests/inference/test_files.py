@@ -1,4 +1,4 @@
-"""Changed and foreign packed models: they are refused in one line or give the right numbers."""
+"""Damaged and foreign packed models: they are refused in one line or give correct numbers."""
 
 import os
 import stat
@@ -41,7 +41,7 @@ def packed(path, separate_steps=0, **choices):
 
 
 def rewritten(good, bad, change):
-    """The model with a change, under a checksum that fits."""
+    """Returns the changed model with a valid checksum."""
     arrays, about = file.read(good)
     arrays = {name: array.copy() for name, array in arrays.items()}
     change(arrays, about)
@@ -80,7 +80,7 @@ def outputs(streams):
 
 
 def real(path):
-    """The logits by plain formulas in float64, out of the arrays themselves."""
+    """Computes the logits from the arrays with plain formulas in float64."""
     arrays, about = file.read(path)
     x, cell = inputs_of(about), about["cell"]
     if "embedding" in arrays or "embedding.codes" in arrays:
@@ -113,7 +113,7 @@ def real(path):
 
 
 def changed(random, array):
-    """An array that is not what it was, in one of many ways."""
+    """Returns a changed array, in one of many ways."""
     flat = array.reshape(-1)
     at = int(random.integers(flat.size))
     if array.dtype == np.float32:
@@ -145,7 +145,7 @@ ODD += ["lstm", "gru", "rnn", "lstm(normalize_cell=True)", "min_gru", "lstm(", "
 
 
 def change(random):
-    """A change of arrays, names or description."""
+    """Changes arrays, names or description."""
 
     def change(arrays, about):
         for _ in range(1 + int(random.integers(2))):
@@ -171,7 +171,7 @@ def change(random):
 
 
 def fuzz(folder, count, seed):
-    """Changed models, each read by every reader: what is no `InputError` must be the right numbers."""
+    """Reads changed models with every reader; each must raise `InputError` or give correct numbers."""
     folder, random = Path(folder), np.random.default_rng(seed)
     models = [
         packed(folder / f"{n}-{separate_steps}.safetensors", separate_steps, **kind)
@@ -199,7 +199,7 @@ def fuzz(folder, count, seed):
 
 
 def fuzzed(tmp_path, count, seed=0):
-    """Fuzzes in a subprocess, as a crash would end the tests."""
+    """Fuzzes in a subprocess, since a crash would end the tests."""
     call = f"{HERE.stem}.fuzz({str(tmp_path)!r}, {count}, {seed})"
     code = f"import sys; sys.path.insert(0, {str(HERE.parent)!r}); import {HERE.stem}; {call}"
     environment = {**os.environ, "PYTHONPATH": str(paths.SOURCE), "LOWBIT_HOME": str(tmp_path)}
@@ -251,7 +251,7 @@ def test_thousands_of_changed_models_are_refused_or_right(tmp_path):
         ("'dataset' of its spec is", lambda a, b: b["spec"].update(dataset="*/\n#include")),
     ],
 )
-def test_what_contradicts_itself_is_named(message, change, tmp_path):
+def test_the_error_of_a_contradictory_file_names_the_contradiction(message, change, tmp_path):
     bad = rewritten(packed(tmp_path / "good"), tmp_path / "bad", change)
     for name, reader in READERS.items():
         with pytest.raises(InputError) as caught:
@@ -292,7 +292,7 @@ def test_committed_models_are_read(path):
     np.testing.assert_allclose(outputs(streams), real(path), rtol=1e-3, atol=1e-3)
 
 
-def test_stages_of_a_machine_are_of_shared_statistics(tmp_path):
+def test_stages_need_shared_statistics(tmp_path):
     from lowbit.onchip import stages
 
     assert stages.Real.of(packed(tmp_path / "shared")).cell == "lstm"
@@ -300,7 +300,7 @@ def test_stages_of_a_machine_are_of_shared_statistics(tmp_path):
         stages.Real.of(packed(tmp_path / "single", 2))
 
 
-def test_shifts_that_correct_rounding_are_those_of_their_bits(tmp_path):
+def test_corrected_shifts_depend_on_the_bits_of_activations(tmp_path):
     path = packed(tmp_path / "good", 3, dataset="digits")
     arrays, _ = file.read(path)
     for bits in (8, 12, 32):
@@ -327,7 +327,7 @@ def link(folder):
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="folders have no owners here")
 @pytest.mark.parametrize("create", [writable_by_all, readable_by_all, link])
-def test_code_is_read_from_no_folder_that_others_may_have_written(create, tmp_path, monkeypatch):
+def test_object_code_is_not_read_from_a_folder_that_others_can_write(create, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     arguments = str(tmp_path / "configured"), "some", (Path(__file__),)
     cache_folder = compiled.cache_folder.__wrapped__
@@ -344,7 +344,7 @@ def test_code_is_read_from_no_folder_that_others_may_have_written(create, tmp_pa
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owners here")
-def test_code_of_another_user_is_not_read(tmp_path, monkeypatch):
+def test_object_code_of_another_user_is_not_read(tmp_path, monkeypatch):
     compiled.write(tmp_path / "some.o", b"code")
     assert compiled.read(tmp_path / "some.o") == b"code"
     assert compiled.is_private(tmp_path / "new")
@@ -354,7 +354,7 @@ def test_code_of_another_user_is_not_read(tmp_path, monkeypatch):
     assert not compiled.is_private(tmp_path / "new")
 
 
-def test_without_a_home_code_is_not_cached(monkeypatch):
+def test_without_a_home_object_code_is_not_cached(monkeypatch):
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user without a home
     assert compiled.cache_folder.__wrapped__("", "some", ()) == os.devnull
     compiled.write(Path(os.devnull) / "name.o", b"code")

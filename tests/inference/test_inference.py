@@ -1,4 +1,4 @@
-"""Packed models: the same network in a small file, and nothing but that."""
+"""Packed models: the same network in a small file."""
 
 import subprocess
 import sys
@@ -105,7 +105,7 @@ def test_compiled_cells_agree_with_numpy(cell, tmp_path):
     np.testing.assert_allclose(state, expected_state, atol=2e-6)
 
 
-def test_steps_and_batches_are_one_run_cut_up(tmp_path):
+def test_single_steps_and_batches_equal_one_run(tmp_path):
     spec, _, streams = packed(tmp_path / "m.safetensors", 8, budget=SMALL.replace(")", ", layers=2)"))
     x = symbols(spec).numpy()
     whole, end = streams.run(x, streams.start(batch=3))
@@ -119,7 +119,7 @@ def test_steps_and_batches_are_one_run_cut_up(tmp_path):
     np.testing.assert_array_equal(state.layers[1], end.layers[1][1])
 
 
-def test_a_step_leaves_the_state_before_it_alone(tmp_path):
+def test_a_step_does_not_change_the_state_before_it(tmp_path):
     _, _, streams = packed(tmp_path / "m.safetensors", 8)
     _, state = streams.step(1, streams.start())
     copy = state.layers[0].copy()
@@ -143,7 +143,7 @@ def test_features_and_embeddings_can_be_inputs(tmp_path):
     np.testing.assert_allclose(y, outputs(network, x), rtol=1e-4, atol=1e-5)
 
 
-def test_a_byte_that_changed_is_noticed(tmp_path):
+def test_a_changed_byte_is_refused(tmp_path):
     path = tmp_path / "m.safetensors"
     packed(path, 32)
     content = path.read_bytes()
@@ -156,7 +156,7 @@ def test_a_byte_that_changed_is_noticed(tmp_path):
         model.load(path)
 
 
-def test_what_cannot_be_packed_or_loaded_is_an_error(tmp_path):
+def test_unsupported_networks_and_files_are_errors(tmp_path):
     path = tmp_path / "m.safetensors"
     with pytest.raises(InputError, match="no packed model at"):
         model.load(path)
@@ -180,7 +180,7 @@ def test_what_cannot_be_packed_or_loaded_is_an_error(tmp_path):
         streams.step(np.array([0.5], np.float32), streams.start())
 
 
-def test_shared_statistics_are_those_of_all_products(tmp_path):
+def test_shared_statistics_are_those_of_the_products_of_all_steps(tmp_path):
     _, network = calibrated(norm="batch_step")
     (norm, *_) = network.norms()
     mean = norm.total.sum(0) / norm.count.sum()
@@ -194,14 +194,14 @@ def test_shared_statistics_are_those_of_all_products(tmp_path):
 
 
 @pytest.mark.parametrize(("quantizer", "bits"), [("binary", 1), ("ternary", 1.6), ("uniform(bits=4)", 4)])
-def test_a_weight_takes_its_bits_on_disk(quantizer, bits, tmp_path):
+def test_a_weight_takes_its_number_of_bits_on_disk(quantizer, bits, tmp_path):
     spec, network = calibrated(quantizer=quantizer, budget=SMALL.replace("hidden=16", "hidden=40"))
     deploy.write(network, spec, tmp_path / "m.safetensors")
     arrays, _ = file.read(tmp_path / "m.safetensors")
     assert arrays["layers.0.recurrent.codes"].nbytes * 8 == bits * network.layers[0].weight_h.numel()
 
 
-def test_whole_numbers_times_their_scale_are_the_weights():
+def test_codes_times_their_scale_are_the_weights():
     w = torch.randn(12, 9, generator=torch.Generator().manual_seed(0))
     for name in quantizers.names():
         quantizer = quantizers.build(name)
@@ -238,7 +238,7 @@ def test_a_state_of_another_model_is_refused(tmp_path):
         streams.step(1, streams.start(batch=2))
 
 
-def test_a_run_becomes_a_model_that_writes(tmp_path, monkeypatch):
+def test_the_packed_model_of_a_run_generates_symbols(tmp_path, monkeypatch):
     spec = RunSpec(budget=SMALL)
     monkeypatch.setattr(trained, "network", train.build)  # training has tests of its own
     lowbit.pack(spec, tmp_path / "m.safetensors")
@@ -252,7 +252,7 @@ def test_a_run_becomes_a_model_that_writes(tmp_path, monkeypatch):
     assert streams.generate(np.array([0, 1]), 1, temperature=1e-6)[0] == y[-1].argmax()
 
 
-def test_a_model_of_text_writes_text(tmp_path):
+def test_a_model_of_text_generates_text(tmp_path):
     data = RunSpec(dataset="stdlib").data
     spec = RunSpec(dataset="stdlib", budget=SMALL)
     network = train.build(spec)

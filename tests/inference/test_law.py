@@ -1,4 +1,4 @@
-"""The law of export: an exported network scores as the record's deployed one, or is refused in one line.
+"""The law of export: an exported network has the deployed score of the record, or is refused in one line.
 
 Sharing statistics over time may make the validation score worse by `sharing.COST` or better by `sharing.GAIN`, which
 `pack` measures, and the test score by twice as much, as these are other items; activations of b bits have a precision
@@ -41,7 +41,7 @@ COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
 def inputs_of(x):
-    """The inputs of a network as packed models take them."""
+    """Returns the inputs of a network in the format of packed models."""
     return np.ascontiguousarray(x.numpy() if x.is_floating_point() else x.numpy().astype(np.int64))
 
 
@@ -75,7 +75,7 @@ def of_onnx(path):
 
 
 def of_c(path, bits):
-    """Exported C as the compiler of this machine builds it, one sequence after the other."""
+    """Runs exported C, built by the compiler of this machine, one sequence after the other."""
     _, source = c_source.export(path, path.parent, "net", bits)
     flags = ["-O1", "-std=c99", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     subprocess.run([COMPILER, *flags, "-o", path.parent / f"net{bits}.so", source], check=True)
@@ -100,7 +100,7 @@ def of_c(path, bits):
 
 
 def score(run, spec):
-    """The dataset's metric on the test split as deployed, and over how many points."""
+    """Returns the dataset's metric on the test split as deployed, and the number of points."""
     totals, points, state = 0.0, 0, None
     at_end = isinstance(train.build(spec), networks.registry["classify"])
     for batch in spec.data.alone("test", spec.recipe.test_limit):
@@ -114,7 +114,7 @@ def score(run, spec):
 
 
 def exported(path):
-    """Every form of a packed model that there is, with the bits of its activations; only C may be refused."""
+    """Returns every form of a packed model, with the bits of its activations; only C may be refused."""
     forms = [(f"{bits} bits", bits, of_model(path, bits)) for bits in (32, 12, 8)]
     forms.append(("onnx", 8, of_onnx(path)))
     if COMPILER and not refusal(fixed.load, path):
@@ -123,7 +123,7 @@ def exported(path):
 
 
 def refusal(function, *arguments):
-    """The error message of a function; empty where there is none."""
+    """Returns the error message of a function; empty where there is none."""
     try:
         function(*arguments)
     except InputError as error:
@@ -158,14 +158,14 @@ def test_an_exported_network_scores_as_its_record(task, cell, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("cell", check.GATES)
-def test_every_task_and_cell_is_exported_as_it_scores(cell, task, tmp_path):
+def test_every_task_and_cell_keeps_its_score_when_exported(cell, task, tmp_path):
     check_law(tmp_path, dataset=TASKS[task], cell=cell, budget=STACKED)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("quantizer", quantizers.names())
 @pytest.mark.parametrize("dataset", ["markov", "digits"])
-def test_every_quantizer_is_exported_as_it_scores(dataset, quantizer, tmp_path):
+def test_every_quantizer_keeps_its_score_when_exported(dataset, quantizer, tmp_path):
     fits = quantizers.build(quantizer).fits
     parts = "+".join(part for part in ("input", "recurrent") if part in fits)
     check_law(tmp_path, dataset=dataset, quantizer=quantizer, quantized=parts, budget=CURVED)
@@ -174,7 +174,7 @@ def test_every_quantizer_is_exported_as_it_scores(dataset, quantizer, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 @pytest.mark.parametrize("name", [name for name in norm.names() if issubclass(norm.registry[name], norm.Affine)])
-def test_every_norm_is_exported_as_it_scores(name, cell, tmp_path):
+def test_every_norm_keeps_its_score_when_exported(name, cell, tmp_path):
     check_law(tmp_path, dataset="digits", norm=name, cell=cell, budget=SMALL)
 
 
@@ -191,7 +191,7 @@ def test_exported_digits_have_the_score_of_their_record(quantizer, tmp_path):
 
 
 def refused(tmp_path, monkeypatch, **choices):
-    """The line that says why there is no packed model, before anything is trained for it."""
+    """Returns the message that says why there is no packed model; nothing may be trained before it."""
     monkeypatch.setattr(train, "recall", None)
     line = refusal(lowbit.pack, RunSpec(**choices), tmp_path / "m.safetensors")
     assert line
@@ -204,7 +204,7 @@ def test_the_law_covers_every_task():
     assert {*TASKS, "cloze"} == set(networks.names())  # which reads both ways, and is refused
 
 
-def test_what_has_no_packed_form_is_refused_before_it_is_trained(tmp_path, monkeypatch):
+def test_a_run_without_a_packed_form_is_refused_before_training(tmp_path, monkeypatch):
     for cell in {*cells.names(), "gru(reset='cho2014')", "rnn(activation='relu')"} - set(check.GATES):
         assert "known: gru, lstm" in refused(tmp_path, monkeypatch, cell=cell)
     for name in norm.names():

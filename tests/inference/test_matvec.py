@@ -1,4 +1,4 @@
-"""Every kernel gives the sums that numpy gives, to the last bit."""
+"""Every kernel gives the sums of numpy, exact to the last bit."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def random_grid(levels, rows, cols, seed=0):
 
 
 def exact(member, grid, q):
-    """The sums in 64 bits, as float32 where they leave 32."""
+    """Returns the sums in 64 bits, as float32 where they exceed 32 bits."""
     y = grid.whole.astype(np.int64) @ q.astype(np.int64)
     return y.astype(np.float32) if member.wide else y
 
@@ -52,8 +52,8 @@ def test_every_kernel_equals_the_reference(name, data, rows, cols, bits):
 @pytest.mark.parametrize("bits", choose.BITS)
 @pytest.mark.parametrize("levels", [*GRIDS, POWERS, *ODD], ids=len)
 @pytest.mark.parametrize("name", matvec.names())
-def test_no_sum_overflows_on_the_way(name, levels, bits):
-    """All activations at their bound, and all weights at theirs, alike or against each other."""
+def test_no_partial_sum_overflows(name, levels, bits):
+    """All activations and all weights are at their bounds, with equal or opposite signs."""
     member, grid = available(name), random_grid(levels, 3, 2000)
     if not member.fits(grid, bits):
         pytest.skip("such a matrix is for other kernels")
@@ -72,7 +72,7 @@ def test_a_kernel_is_found_for_every_grid(levels, bits):
     assert best.member.rank == max(ranks)
 
 
-def test_levels_far_apart_are_multiplied_where_the_processor_can():
+def test_levels_far_apart_have_a_kernel_where_the_processor_has_the_instructions():
     grid = random_grid(POWERS, 70, 90)
     for name in ("planes", "doubles"):
         assert available(name).fits(grid, 8)
@@ -81,7 +81,7 @@ def test_levels_far_apart_are_multiplied_where_the_processor_can():
     assert choose.product(random_grid((-(2**47), 1), 70, 90), 12) is None
 
 
-def test_a_kernel_that_errs_is_not_chosen(monkeypatch):
+def test_a_kernel_with_errors_is_not_chosen(monkeypatch):
     grid = random_grid((-1, 1), 40, 30)
     best, second, *_ = (member for member in choose.members() if member.fits(grid, 8))
     layout = type(best).layout
@@ -91,12 +91,12 @@ def test_a_kernel_that_errs_is_not_chosen(monkeypatch):
     assert choose.product(grid, 8).member == second
 
 
-def test_features_can_be_narrowed(monkeypatch):
+def test_without_vector_instructions_two_kernels_remain(monkeypatch):
     monkeypatch.setattr(loader, "features", lambda: frozenset())
     assert [member.name for member in choose.members()] == ["doubles", "reference"]
 
 
-def test_object_code_that_changed_on_disk_is_compiled_again(tmp_path, monkeypatch):
+def test_changed_object_code_is_compiled_again(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     code = loader.code("reference.multiply")
     (file,) = tmp_path.glob("*/reference.multiply-*.o")
@@ -109,8 +109,8 @@ def test_object_code_that_changed_on_disk_is_compiled_again(tmp_path, monkeypatc
     assert file.read_bytes() != damaged
 
 
-def test_packed_kernels_read_few_bits_a_weight():
-    """Bits a weight of a matrix that needs no padding: five in 16/3 bits, three in 16/3 bits, or a field each."""
+def test_packed_kernels_read_few_bits_per_weight():
+    """Bits per weight of a matrix without padding: 16/3 bits hold five or three weights, or each weight has a field."""
     for name, levels, bits, most in [
         ("lookup", (-1, 1), 12, 16 / 15),
         ("lookup", (-1, 0, 1), 12, 16 / 9),

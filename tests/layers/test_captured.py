@@ -1,4 +1,4 @@
-"""Loops as CUDA graphs: on a GPU themselves, else on a stand-in that writes to the same buffers as a graph does."""
+"""Loops as CUDA graphs: on a GPU, or on a stand-in that writes to the same buffers as a graph."""
 
 import copy
 
@@ -17,7 +17,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def graphed(call, samples, allow_unused_input):
-    """torch's function for a CPU: every run reads and writes the same buffers, those of the samples first."""
+    """torch's function for a CPU: every run reads and writes the buffers of the sample arguments."""
     buffers = {}
 
     def written(key, value):
@@ -60,7 +60,7 @@ def device(monkeypatch):
 
 
 def pair(cell, name, quantizer="ternary", seed=0):
-    """A layer whose loops are captured, and its copy run by the reference."""
+    """A layer whose loops are captured, and a copy that the reference runs."""
     torch.manual_seed(seed)
     layer = Recurrent(4, 6, Design(cells.build(cell), quantizers.build(quantizer), name), steps=5)
     for parameter in layer.parameters():
@@ -72,7 +72,7 @@ def pair(cell, name, quantizer="ternary", seed=0):
 
 
 def both(layer, twin, x, state=None):
-    """The outputs of both, with the same samples of the weights."""
+    """Returns the outputs of both, with the same samples of the weights."""
     torch.manual_seed(1)
     ours = layer(x, state)
     torch.manual_seed(1)
@@ -113,7 +113,7 @@ def test_a_layer_that_runs_twice_before_a_backward_pass_has_two_graphs():
     assert sorted(map(len, captured._graphs.values())) == [1, 2]  # one is of the check against the reference
 
 
-def test_the_results_of_a_replay_are_not_overwritten_by_the_next():
+def test_the_next_replay_does_not_overwrite_the_results_of_the_last():
     layer, _ = pair("gru", "batch", "full")
     out, _ = layer(torch.randn(5, 7, 4, device=DEVICE))
     before = out.detach().clone()

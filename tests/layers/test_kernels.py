@@ -39,14 +39,14 @@ def recurrent_layer(cell, norm, kernel, quantizer="full", inputs=3, hidden=6, st
 
 
 def exact(layer):
-    """The same layer in float64, run by the reference."""
+    """Returns the same layer in float64, run by the reference."""
     twin = copy.deepcopy(layer).double()
     twin.kernels = (Reference(),)
     return twin
 
 
 def twin_of(layer, weights):
-    """The layer in float64 and the same quantized weights, with gradients to its own masters."""
+    """Returns the layer in float64 with the same quantized weights, and gradients of its own masters."""
     twin = exact(layer)
     return twin, twin.round()._replace(
         x=twin.weight_x + (weights.x.double() - twin.weight_x).detach(),
@@ -114,7 +114,7 @@ def test_symbols_of_a_large_batch_are_normalized_as_the_reference_does():
 @fast
 @pytest.mark.parametrize("cell", ["gru", "lstm(normalize_cell=True)"])
 @pytest.mark.parametrize("name", ["batch", "batch_step"])
-def test_populations_and_what_is_computed_with_them_are_the_reference_s(cell, name):
+def test_population_statistics_and_results_with_them_equal_the_reference(cell, name):
     ours = recurrent_layer(cell, name, "fused", steps=4)
     theirs = exact(ours)
     x = torch.randn(7, 9, 3)
@@ -157,7 +157,7 @@ def test_layers_of_one_shape_do_not_share_their_memory():
 
 
 @fast
-def test_numbers_that_are_not_finite_stay_so():
+def test_numbers_that_are_not_finite_stay_not_finite():
     layer = recurrent_layer("lstm", "batch_step", "fused")
     x = torch.randn(4, 8, 3)
     x[1, 2, 0] = torch.nan
@@ -165,7 +165,7 @@ def test_numbers_that_are_not_finite_stay_so():
 
 
 @halves
-def test_bfloat16_products_are_as_far_from_the_reference_as_their_rounding():
+def test_bfloat16_products_differ_from_the_reference_by_their_rounding():
     layer = recurrent_layer("lstm", "batch_step", HALF, "ternary", hidden=32)
     x = torch.randn(6, 16, 3)
     expected = exact(layer)(x.double())[0]
@@ -177,7 +177,7 @@ def test_bfloat16_products_are_as_far_from_the_reference_as_their_rounding():
 @halves
 @pytest.mark.parametrize("cell", CELLS[1:])  # a vanilla RNN with tanh is too far from the reference
 @pytest.mark.parametrize("carried", [False, True])
-def test_gradients_of_bfloat16_products_are_near_those_of_the_reference(cell, carried):
+def test_gradients_of_bfloat16_products_are_close_to_those_of_the_reference(cell, carried):
     layer = recurrent_layer(cell, "batch_step", HALF, "ternary", hidden=16)
     x = torch.randn(6, 16, 3)
     state = layer(torch.randn(2, 16, 3))[1] if carried else None
@@ -284,7 +284,7 @@ def test_a_record_names_the_kernel_that_trained():
 
 
 @fast
-def test_checking_a_kernel_draws_nothing_from_the_common_generator():
+def test_checking_a_kernel_does_not_use_the_global_generator():
     layer = recurrent_layer("lstm", "rms", "fused")
     torch.manual_seed(3)
     before = torch.get_rng_state()

@@ -1,4 +1,4 @@
-"""Compiled loops take words: what is handed over arrives, what cannot be is refused, and no code is trusted unseen."""
+"""Compiled loops: arguments arrive, unsupported ones are refused, and object code is checked before it runs."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ class Pair(NamedTuple):
 
 
 def echo(whole, single, nested, out):
-    """Writes all that it is given, in the order of a reader."""
+    """Writes all arguments, in the order in which they are read."""
     small, (pair, right) = nested
     out[0] = whole
     out[1] = single
@@ -81,7 +81,7 @@ def called(code):
     left=arrays.arrays(np.float32, arrays.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=4)),
     right=arrays.arrays(np.int64, st.integers(0, 4), elements=st.integers(-(2**53), 2**53)),
 )
-def test_what_is_handed_over_in_words_arrives(called, whole, single, small, flag, left, right):
+def test_arguments_arrive_unchanged(called, whole, single, small, flag, left, right):
     given, told = words(whole, single, small, flag, left, right), []
     flatten(given, told)
     told = np.array(told, np.int64)
@@ -100,13 +100,13 @@ def twice(value):
 
 
 def rows(matrix):
-    """Hands on rows, of which compiled code counts users where arrays are its own."""
+    """Passes rows on; compiled code counts references to arrays that it owns."""
     for i in range(len(matrix)):
         row = matrix[i]
         doubled(row)
 
 
-def test_what_a_function_calls_is_compiled_with_it():
+def test_called_functions_are_compiled_with_their_caller():
     matrix = np.arange(6).reshape(2, 3)
     call, told = CALL(compiled.link("rows", object_code(rows, (matrix,)))), []
     flatten((matrix,), told)
@@ -124,7 +124,7 @@ def test_arguments_of_one_kind_differ_in_numbers_and_lengths_alone():
     assert kinds[0] == kinds[2] != kinds[1] == kinds[3]
 
 
-def test_what_has_gaps_or_is_fixed_or_has_no_words_is_refused():
+def test_arrays_with_gaps_read_only_arrays_and_unsupported_types_are_refused():
     with pytest.raises(ValueError, match="with gaps"):
         flatten((1, np.zeros((4, 4), np.float32)[:, :2]), [])
     fixed = np.zeros(3, np.float32)
@@ -136,7 +136,7 @@ def test_what_has_gaps_or_is_fixed_or_has_no_words_is_refused():
             flatten((1, (value,)), [])
 
 
-def test_code_that_is_not_whole_is_not_read(tmp_path):
+def test_truncated_object_code_is_not_read(tmp_path):
     file = tmp_path / "some.o"
     assert compiled.read(file) is None
     compiled.write(file, b"code")
@@ -149,7 +149,7 @@ def test_code_that_is_not_whole_is_not_read(tmp_path):
     compiled.write(tmp_path / "nowhere" / "some.o", b"code")  # where nothing can be kept nothing is
 
 
-def test_a_function_is_compiled_in_a_subprocess_once_though_it_was_begun(code, tmp_path, monkeypatch):
+def test_a_function_is_compiled_once_with_or_without_an_early_start(code, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     source, count = tmp_path / "code", tmp_path / "count"
     source.write_bytes(code)
@@ -167,7 +167,7 @@ def test_a_function_is_compiled_in_a_subprocess_once_though_it_was_begun(code, t
     assert count.read_text() == ".\n.\n"
 
 
-def test_code_that_is_kept_starts_no_process(code, tmp_path, monkeypatch):
+def test_cached_object_code_starts_no_subprocess(code, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(Loops, "_compiler", None)
     loops, given = Loops("lowbit.some", ()), words(7, 1.0, 2, True, np.ones((1, 2), np.float32), np.arange(3))
@@ -177,7 +177,7 @@ def test_code_that_is_kept_starts_no_process(code, tmp_path, monkeypatch):
     assert given[-1][0] == 7
 
 
-def test_a_function_that_cannot_be_compiled_is_told(capfd, tmp_path, monkeypatch):
+def test_a_function_that_cannot_be_compiled_is_reported(capfd, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     with pytest.raises(RuntimeError, match="nowhere.nothing could not be compiled"):
         loader.run("nowhere.nothing", 1)
@@ -185,7 +185,7 @@ def test_a_function_that_cannot_be_compiled_is_told(capfd, tmp_path, monkeypatch
 
 
 def trained(folder=None):
-    """A process that trains a layer: the digest of its numbers, and whether it imported numba."""
+    """Trains a layer in a subprocess; returns the digest of its numbers, and whether it imported numba."""
     places = {"PYTHONPATH": str(paths.SOURCE)} | ({"NUMBA_CACHE_DIR": str(folder)} if folder else {})
     streams = {"stdout": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, "-c", LAYER], env=os.environ | places, **streams)
@@ -196,7 +196,7 @@ def test_a_process_that_trains_imports_no_numba():
 
 
 @pytest.mark.slow  # compiles five times
-def test_the_first_run_on_a_machine_is_as_all_later_ones_and_as_two_at_once(tmp_path):
+def test_first_later_and_concurrent_runs_on_a_machine_compute_the_same(tmp_path):
     found = [process.communicate()[0] for process in [trained(tmp_path), trained(tmp_path)]]
     found.append(trained(tmp_path).communicate()[0])
     file = next(tmp_path.rglob("rnn.backward-*.o"))

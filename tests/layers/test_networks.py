@@ -26,7 +26,7 @@ def copy(ours, peer, suffix):
 
 
 @pytest.mark.parametrize(("cell", "peer"), [("lstm", nn.LSTM), ("gru", nn.GRU), ("rnn", nn.RNN)])
-def test_stacked_layers_are_torch(cell, peer):
+def test_stacked_layers_equal_those_of_torch(cell, peer):
     ours, theirs = network(cell, layers=3), peer(3, 4, num_layers=3)
     for i, layer in enumerate(ours.layers):
         copy(layer, theirs, f"l{i}")
@@ -36,7 +36,7 @@ def test_stacked_layers_are_torch(cell, peer):
 
 @pytest.mark.parametrize(("cell", "peer"), [("lstm", nn.LSTM), ("gru", nn.GRU), ("rnn", nn.RNN)])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_bidirectional_layers_are_torch(cell, peer, layers):
+def test_bidirectional_layers_equal_those_of_torch(cell, peer, layers):
     ours = network(cell, layers=layers, bidirectional=True)
     theirs = peer(3, 4, num_layers=layers, bidirectional=True)
     for i, pair in enumerate(ours.layers):
@@ -70,7 +70,7 @@ def test_a_detached_state_carries_values_but_no_gradient():
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("last_step", [False, True])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_sequences_of_different_lengths_are_as_packed_in_torch(layers, last_step, bidirectional):
+def test_sequences_of_different_lengths_equal_packed_sequences_of_torch(layers, last_step, bidirectional):
     ours = network(layers=layers, last_step=last_step, bidirectional=bidirectional)
     theirs = nn.LSTM(3, 4, num_layers=layers, bidirectional=bidirectional)
     for i, layer in enumerate(ours.layers):
@@ -107,7 +107,7 @@ def test_embedding_and_readout_are_quantized_when_they_are_named():
     assert len(weights.layers[0].h.unique()) > 3
 
 
-def test_dropout_is_for_training_only():
+def test_dropout_acts_in_training_only():
     ours = network(dropout=0.5)
     x = torch.randn(6, 2, 3)
     assert not torch.equal(ours(x)[0], ours(x)[0])

@@ -46,7 +46,7 @@ def test_batch_norms_train_on_the_statistics_of_the_batch(name):
         torch.testing.assert_close(layer.normalizer(w, bias)(z, t, norm.ALL), expected)
 
 
-def test_layer_norm_is_that_of_its_formula():
+def test_layer_norm_equals_its_formula():
     layer, w, bias = build("layer")
     z = products()[0]
     centred = z - z.mean(1, keepdim=True)
@@ -54,7 +54,7 @@ def test_layer_norm_is_that_of_its_formula():
     torch.testing.assert_close(layer.normalizer(w, bias)(z, 0, norm.ALL), expected)
 
 
-def test_rms_norm_is_that_of_its_formula_in_value_and_gradient():
+def test_rms_norm_equals_its_formula_in_value_and_gradient():
     layer, w, bias = build("rms")
     z = products()[0].double().requires_grad_()
     apply = layer.double().normalizer(w, bias.double())
@@ -63,7 +63,7 @@ def test_rms_norm_is_that_of_its_formula_in_value_and_gradient():
     assert torch.autograd.gradcheck(lambda z: apply(z, 0, norm.ALL), z)
 
 
-def test_rms_norm_forgets_the_size_of_a_product_and_not_its_mean():
+def test_rms_norm_removes_the_size_of_a_product_and_not_its_mean():
     layer, w, bias = build("rms")
     apply = layer.normalizer(w, torch.zeros_like(bias))
     z = products()[0]
@@ -86,7 +86,7 @@ def test_no_norm_adds_the_bias_only():
 
 
 @every
-def test_a_part_of_the_rows_is_normalized_like_a_matrix_of_its_own(name):
+def test_a_slice_of_the_rows_is_normalized_like_a_separate_matrix(name):
     layer, w, bias = build(name)
     z, part = products()[0], slice(0, 3)
     small = norm.build(name, 3, STEPS)
@@ -96,7 +96,7 @@ def test_a_part_of_the_rows_is_normalized_like_a_matrix_of_its_own(name):
 
 
 @pytest.mark.parametrize("name", [name for name in norm.names() if issubclass(norm.registry[name], norm.Affine)])
-def test_the_folded_form_is_what_evaluation_computes(name):
+def test_the_folded_form_equals_evaluation(name):
     layer, w, bias = build(name)
     z = products()
     layer = collected(layer, w, bias, z)
@@ -121,7 +121,7 @@ def test_population_statistics_are_those_of_all_collected_products():
     torch.testing.assert_close(scale, expected[None])
 
 
-def test_steps_past_the_last_belong_to_the_last():
+def test_products_past_the_last_step_join_its_statistics():
     layer, w, bias = build("batch_step")
     z = products(STEPS + 2)
     scale, _ = collected(layer, w, bias, z).fold(w)
@@ -144,7 +144,7 @@ def test_batch_norm_without_statistics_is_an_error():
 
 
 @pytest.mark.parametrize("name", ["layer", "rms"])
-def test_a_norm_that_looks_at_every_input_cannot_be_folded(name):
+def test_a_norm_that_depends_on_the_input_cannot_be_folded(name):
     layer, w, _ = build(name)
     with pytest.raises(InputError, match=f"'{name}' cannot be folded"):
         layer.fold(w)

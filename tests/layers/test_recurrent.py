@@ -34,7 +34,7 @@ def recurrent_layer(cell, inputs=3, hidden=4, quantizer="full", norm="none", qua
 @pytest.mark.parametrize("cell", PEERS)
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10**6), sizes=st.tuples(*[st.integers(1, 5)] * 4))
-def test_full_precision_without_norm_is_torch_in_value_and_gradient(cell, seed, sizes):
+def test_full_precision_without_norm_equals_torch_in_value_and_gradient(cell, seed, sizes):
     torch.manual_seed(seed)
     time, batch, inputs, hidden = sizes
     ours = recurrent_layer(cell, inputs, hidden)
@@ -63,7 +63,7 @@ def plain_batch_norm(z, gain, bias):
 
 
 def plain(layer, x, normalize):
-    """The recurrence step by step in NumPy float64, written from the formulas."""
+    """Computes the recurrence step by step in NumPy float64, from the formulas."""
     p = {name: value.detach().double().numpy() for name, value in layer.named_parameters()}
     n = layer.hidden
     h = c = np.zeros((x.shape[1], n))
@@ -125,7 +125,7 @@ def test_gradients_flow_through_every_parameter(cell):
 
 @pytest.mark.parametrize("cell", cells.names())
 @pytest.mark.parametrize("name", norm.names())
-def test_a_carried_state_makes_two_halves_a_whole(cell, name):
+def test_two_halves_with_a_carried_state_equal_the_whole(cell, name):
     torch.manual_seed(0)
     layer = recurrent_layer(cell, norm=name)
     x = torch.randn(8, 6, 3)
@@ -137,7 +137,7 @@ def test_a_carried_state_makes_two_halves_a_whole(cell, name):
 
 
 @pytest.mark.parametrize("cell", cells.names())
-def test_symbols_are_one_hot_features(cell):
+def test_symbols_equal_one_hot_features(cell):
     torch.manual_seed(0)
     layer = recurrent_layer(cell, inputs=7, norm="batch_step")
     symbols = torch.randint(7, (6, 5))
@@ -158,7 +158,7 @@ def test_only_the_chosen_parameters_are_quantized(quantized):
             assert torch.equal(rounded, original)
 
 
-def test_weights_are_drawn_once_a_sequence():
+def test_weights_are_sampled_once_a_sequence():
     torch.manual_seed(0)
     layer = recurrent_layer("rnn", quantizer="binary(stochastic=True)")
     weights = layer.round()
@@ -167,7 +167,7 @@ def test_weights_are_drawn_once_a_sequence():
     assert not torch.equal(layer(x)[0], layer(x)[0])
 
 
-def test_the_forget_gate_starts_open():
+def test_the_bias_of_the_forget_gate_starts_at_one():
     bias = cells.build("lstm").bias(3)
     assert bias.tolist() == [0] * 3 + [1] * 3 + [0] * 6
 
@@ -187,7 +187,7 @@ def test_an_error_names_the_part_that_cannot_be_quantized():
 
 
 def test_a_cell_without_recurrence_has_one_matrix_and_follows_its_formula():
-    """Each as its paper writes it, one step at a time."""
+    """Each as in its paper, one step at a time."""
     torch.manual_seed(0)
     x = torch.randn(7, 2, 3)
 
@@ -248,7 +248,7 @@ def test_a_learned_start_state_gets_a_gradient_and_noise_only_as_an_option(start
     assert torch.equal(first, layer(x)[0]) == (start == "learned")
 
 
-def test_noise_makes_equal_sequences_differ():
+def test_a_noisy_start_makes_equal_sequences_differ():
     layer = Recurrent(3, 4, Design(cells.build("lstm"), FULL, "batch_step", start="noisy"), steps=300)
     x = torch.zeros(300, 16, 3)
     y, _ = layer(x)
@@ -258,7 +258,7 @@ def test_noise_makes_equal_sequences_differ():
 
 
 @pytest.mark.parametrize("name", quantizers.names())
-def test_masters_started_at_the_levels_fill_their_bound(name):
+def test_masters_that_start_at_the_levels_fill_their_bound(name):
     quantizer = quantizers.build(name)
     torch.manual_seed(0)
     layer = Recurrent(64, 64, Design(cells.build("gru"), quantizer, init="levels"))
@@ -268,7 +268,7 @@ def test_masters_started_at_the_levels_fill_their_bound(name):
         assert abs(u.mean() - 0.5) < 0.02  # uniform
 
 
-def test_masters_started_at_the_levels_put_each_ternary_level_in_use():
+def test_masters_that_start_at_the_levels_use_every_ternary_level():
     torch.manual_seed(0)
     layer = Recurrent(64, 64, Design(cells.build("lstm"), quantizers.build("ternary"), init="levels"))
     for _, master, site, _ in layer.matrices():

@@ -1,4 +1,4 @@
-"""A packed model on a machine: the same program as from the network, and what its record and its pages say."""
+"""A packed model on a machine: its program equals that of the network, and its record and pages agree."""
 
 import dataclasses
 import json
@@ -56,7 +56,7 @@ def test_a_packed_model_has_the_program_of_its_network(cell, quantizer, bits):
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
-def test_stages_in_real_numbers_end_in_the_outputs_of_the_network(cell):
+def test_stages_in_real_numbers_give_the_outputs_of_the_network(cell):
     pair, network = packed(cell)
     x = symbols()
     hidden = np.stack([step["hidden"] for step in stages.Real.of(pair.file).run(x)])
@@ -67,7 +67,7 @@ def test_stages_in_real_numbers_end_in_the_outputs_of_the_network(cell):
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
-def test_stages_in_whole_numbers_are_golden_and_close_in_with_every_bit(cell):
+def test_integer_stages_equal_the_golden_model_and_each_bit_reduces_their_error(cell):
     pair, _ = packed(cell)
     x, errors = symbols(), []
     for bits in (6, 9, 12):
@@ -80,7 +80,7 @@ def test_stages_in_whole_numbers_are_golden_and_close_in_with_every_bit(cell):
         assert errors[0][stage].rms > 3 * errors[1][stage].rms > 9 * errors[2][stage].rms
 
 
-def test_findings_are_written_and_read_back(monkeypatch):
+def test_findings_read_back_as_they_are_written(monkeypatch):
     monkeypatch.setattr(measure, "SIMULATED", {8: 1, 100: 1})
     monkeypatch.setattr(measure, "FAULTS", 10)
     monkeypatch.setattr(measure, "STEPS", 20)
@@ -99,7 +99,7 @@ def test_findings_are_written_and_read_back(monkeypatch):
         record.recall(pair)
 
 
-def test_the_lane_of_a_pair_is_named_as_the_ledger_names_it():
+def test_the_lane_of_a_pair_has_its_name_in_the_ledger():
     assert Pair(machine="full").lane == "multiply"
     assert Pair(machine="bits8").lane == "multiply(bits=8)"
 
@@ -119,7 +119,7 @@ def test_a_cell_that_the_datapath_lacks_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_a_committed_record_is_of_its_packed_model_and_its_cycles_are_those_of_the_closed_form(name, monkeypatch):
+def test_a_committed_record_matches_its_packed_model_and_the_closed_form_of_cycles(name, monkeypatch):
     monkeypatch.setenv("LOWBIT_HOME", str(paths.SOURCE))
     content = json.loads((paths.SOURCE / "results" / "hardware" / f"{name}.json").read_text())
     pair = Pair(content["network"], content["machine"])

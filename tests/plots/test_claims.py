@@ -1,4 +1,4 @@
-"""A claim stands only where the records bear it out."""
+"""A claim is made only where the records support it."""
 
 import dataclasses
 

@@ -35,7 +35,7 @@ def losses(frame):
     return {name: values for name, values in points.items() if values}
 
 
-def test_a_loss_is_the_share_of_the_way_back_to_the_trivial_rule():
+def test_a_loss_is_a_share_of_the_gain_over_the_baseline():
     frame = runs(full_precision=[1.0, 2.0], ternary=[1.0, 2.5], binary=2.0)
     assert losses(frame) == {"ternary": [0, 50], "binary": [50]}
 
@@ -45,7 +45,7 @@ def test_a_perplexity_counts_by_its_logarithm():
     assert losses(frame)["ternary"] == [pytest.approx(50)]
 
 
-def test_what_is_worse_than_the_trivial_rule_stands_at_the_edge():
+def test_a_score_worse_than_the_baseline_is_drawn_at_the_edge():
     assert losses(runs(full_precision=1.0, binary=100.0)) == {"binary": [findings.EDGE]}
 
 
@@ -65,7 +65,7 @@ def test_tasks_that_full_precision_did_not_learn_are_marked():
     assert not findings.unlearned({"full precision": runs(full_precision=60.0)})
 
 
-def test_only_plain_runs_of_tasks_with_full_precision_are_gathered():
+def test_only_default_runs_of_tasks_with_full_precision_are_selected():
     whole, part = runs(full_precision=1.0, ternary=1.5), runs(dataset="jsb", ternary=1.5)
     changes = ({"quantized": "input"}, {"budget": "cpu(rate=1.0)"}, {"activations": "ternary"})
     tasks = findings.gather(pd.concat([whole, part, *(whole.assign(**change) for change in changes)]))

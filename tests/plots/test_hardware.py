@@ -1,4 +1,4 @@
-"""The charts of the pages on hardware show what the models say, and the explorer says what they say."""
+"""The figures of the pages on hardware show the results of the models, and so does the explorer."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def pair(monkeypatch):
     return Pair()
 
 
-def test_lane_cycles_are_all_accounted_for(pair):
+def test_shares_of_lane_cycles_sum_to_one(pair):
     (ax,) = cycles.occupancy(pair, steps=2).axes
     ends = {}
     for bar in ax.patches:
@@ -56,7 +56,7 @@ def test_lane_cycles_are_all_accounted_for(pair):
     np.testing.assert_allclose(list(ends.values()), 100)
 
 
-def test_what_was_stepped_through_and_simulated_lies_on_the_closed_form(pair):
+def test_cycle_model_and_simulator_agree_with_the_closed_form(pair):
     (ax,) = cycles.utilisation(pair, record.recall(pair)).axes
     lines = {line.get_label(): dict(zip(*line.get_data(), strict=True)) for line in ax.lines}
     closed = next(line for label, line in lines.items() if "this network" in label)
@@ -66,7 +66,7 @@ def test_what_was_stepped_through_and_simulated_lies_on_the_closed_form(pair):
                 assert share == pytest.approx(closed[number], abs=0.01)  # the first step starts with nothing to hide
 
 
-def test_a_step_shows_every_output(pair):
+def test_the_trace_of_a_step_has_every_output(pair):
     step = cycles.trace(pair)
     written = step.run.trace.when("write")[step.first :]
     assert written.sum() == pair.work().hidden
@@ -84,7 +84,7 @@ def test_every_chart_is_drawn(pair):
     assert "golden model" in tables.proof(pair, findings).data
 
 
-def test_widths_cost_what_the_closed_form_says_of_them(pair):
+def test_costs_of_widths_equal_the_closed_form(pair):
     logic, _, _ = precision.prices(pair, record.recall(pair)).axes
     for line in logic.lines[: len(lanes.FAMILIES)]:
         assert {8, 12} < set(line.get_xdata())
@@ -95,7 +95,7 @@ def test_widths_cost_what_the_closed_form_says_of_them(pair):
     assert at == pytest.approx((area.lanes_um2 + area.unit_um2) / 1e6)
 
 
-def test_an_estimate_without_operands_stands_beside_one_with_operands(pair):
+def test_the_estimate_without_operands_is_in_the_table_and_the_figure(pair):
     ledger = lanes.ledger("sg13g2", pair.accelerator)
     ratio = ledger["multiply"]["energy_vectorless"] / ledger[pair.lane]["energy_vectorless"]
     assert f"would be {ratio:.1f};" in tables.vectorless(pair).data
@@ -103,7 +103,7 @@ def test_an_estimate_without_operands_stands_beside_one_with_operands(pair):
     assert crosses.get_xdata()[0] in {row["energy_vectorless"] for row in ledger.values()}
 
 
-def test_energy_splits_into_what_the_ledger_says(pair):
+def test_parts_of_energy_are_those_of_the_ledger(pair):
     ledger = lanes.ledger("sg13g2", pair.accelerator)
     (ax,) = lanes.split(pair).axes
     ends = {}
@@ -113,7 +113,7 @@ def test_energy_splits_into_what_the_ledger_says(pair):
     assert sorted(ends.values()) == pytest.approx(sorted(row["energy_glitches"] for row in ledger.values()))
 
 
-def test_the_front_has_no_point_below_and_left_of_it(pair):
+def test_no_point_dominates_the_front(pair):
     points = costs.points(pair)
     assert {point.lane for point in points} >= {"binary", "ternary", "multiply"}
     (ax,) = costs.pareto(pair).axes
@@ -144,13 +144,13 @@ def test_the_rows_of_the_explorer_are_closed_forms_times_prices(pair):
         assert (row["least_nj"], row["most_nj"]) == pytest.approx((spent.low / 1e3, spent.high / 1e3), abs=0.01)
 
 
-def test_the_explorer_stands_alone():
+def test_the_explorer_loads_nothing():
     text = (paths.notebooks() / "explorer.html").read_text()
     assert not re.search(r"//|@import|url\(|src=|href=|fetch|XMLHttp", text)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node to run the explorer")
-def test_the_explorer_shows_its_rows(pair):
+def test_the_explorer_has_its_rows(pair):
     page = explorer.explorer(pair).data
     process = subprocess.run(
         ["node", "-"], input=NODE.replace("PAGE", json.dumps(page)), capture_output=True, text=True, check=True

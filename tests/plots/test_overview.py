@@ -1,4 +1,4 @@
-"""The figures and tables of the chapter on hardware show what the models say."""
+"""The figures and tables of the chapter on hardware show the results of the models."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from lowbit.plots.hardware import machines, overview
 from lowbit.plots.markdown import table
 
 
-def test_every_output_of_the_timeline_comes_once():
+def test_every_output_occurs_once_in_the_timeline():
     (ax,) = overview.timeline().axes
     rows = np.asarray(ax.collections[0].get_array()).reshape(len(overview.SHOWN), -1)
     shown = dict(zip([label.get_text() for label in ax.get_yticklabels()], rows, strict=True))
@@ -17,7 +17,7 @@ def test_every_output_of_the_timeline_comes_once():
     assert not (shown["lanes add"] * shown["lanes wait for the unit"]).any()
 
 
-def test_what_was_stepped_through_lies_on_the_closed_form():
+def test_the_cycle_model_agrees_with_the_closed_form():
     (ax,) = overview.utilisation().axes
     small, *dots = ax.lines[0], *ax.lines[4:]
     line = dict(zip(*small.get_data(), strict=True))
@@ -26,7 +26,7 @@ def test_what_was_stepped_through_lies_on_the_closed_form():
         assert line[lanes] == pytest.approx(share)
 
 
-def test_parts_stand_end_to_end_up_to_the_whole():
+def test_stacked_parts_sum_to_the_total():
     left, right = overview.parts().axes
     machine, work = accelerator.build("binary"), Workload("lstm", 50, 512)
     wholes = {left: cost.area(machine, work).total_um2, right: cost.energy(machine, work).total_pj.high}
@@ -35,7 +35,7 @@ def test_parts_stand_end_to_end_up_to_the_whole():
         assert last.get_x() + last.get_width() == pytest.approx(whole / 1e6)
 
 
-def test_tables_say_what_is_recalled_and_name_every_machine():
+def test_tables_mark_recalled_values_and_name_every_machine():
     tables = {name: table(rows) for name, rows in machines.tables().items()}
     assert tables["engines"].count("†") == 2
     for name in accelerator.catalogue():

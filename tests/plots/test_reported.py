@@ -1,4 +1,4 @@
-"""What papers are said to report: sizes follow from models, sources agree with each other, and no cell is missing."""
+"""Reported values of papers: sizes follow from models, sources agree with each other, and no cell is missing."""
 
 import csv
 import math
@@ -47,7 +47,7 @@ REFERENCE = "full precision, 12 bit"
 
 
 def column(row):
-    """The column of a table: a text, or the width of a word model."""
+    """Returns the column of a table: a text, or the width of a word model."""
     return row["dataset"] or "ptb_char", row["hidden"] if row["task"] == "word-lm" else ""
 
 
@@ -89,13 +89,13 @@ def test_a_value_has_the_unit_of_its_metric_and_lies_within_its_range():
         assert least <= float(row["value"]) <= largest, row
 
 
-def test_full_precision_never_fails():
+def test_full_precision_has_the_scores_of_trained_models():
     for row in ROWS:
         if row["quantizer"] == "full":
             assert float(row["value"]) < {"bpc": 2, "perplexity": 110, "error_percent": 50}[row["metric"]], row
 
 
-def test_no_cell_stands_twice():
+def test_no_cell_occurs_twice():
     apart = ("paper", "table", "dataset", "task", "model", "hidden", "method", "metric")
     cells = [tuple(row[name] for name in apart) for row in ROWS]
     assert len(cells) == len(set(cells))
@@ -112,7 +112,7 @@ def test_every_method_of_a_table_has_a_cell_in_every_column(name):
         assert len(cells) == len(methods) * len(columns), table
 
 
-def test_sizes_of_a_are_its_weights_times_their_bits():
+def test_sizes_in_a_are_weights_times_their_bits():
     for row in A:
         text, units = column(row)[0], int(row["hidden"] or UNITS[column(row)[0]])
         networks = 4 if text == "cnn_qa" else 2 if (text, units) == ("ptb_word", 1500) else 1
@@ -131,7 +131,7 @@ def test_both_recalled_sizes_of_the_medium_word_model_follow_from_its_layers():
         assert [int(size) for size in match.groups()] == [int(exact), int(2 * exact)]
 
 
-def test_sizes_of_the_poster_are_weights_biases_and_every_norm_parameter():
+def test_sizes_in_the_poster_count_weights_biases_and_norm_parameters():
     for row in POSTER:
         text, units = row["dataset"], int(row["hidden"])
         per_unit = {"none": 0, "weight": 8, "layer": 16, "batch": 32, "batch_step": 16 * (1 + STEPS[text])}[row["norm"]]
@@ -142,7 +142,7 @@ def test_sizes_of_the_poster_are_weights_biases_and_every_norm_parameter():
         assert fits != ("does not fit" in row["source"]), row
 
 
-def test_operations_are_two_for_each_weight_and_bit_plane():
+def test_operations_are_two_per_weight_and_bit_plane():
     counted = [row for row in HARDWARE if row["quantity"] == "operations_per_step_m"]
     for row in counted:
         units, planes = (re.search(rf"(\d+) {word}", row["design"]) for word in ("units", "bit"))
@@ -178,7 +178,7 @@ def test_the_source_of_a_converted_value_has_the_printed_unit():
     assert all("accuracy" in row["source"] for row in ROWS if row["dataset"] == "mnist_seq")
 
 
-def test_scores_that_a_takes_over_are_those_of_their_source_in_bits():
+def test_scores_that_a_cites_are_those_of_their_source_in_bits():
     nats = {(row["method"], column(row)): re.search(r"([\d.]+) nats", row["source"])[1] for row in LOSS_AWARE}
     names = {"LAQ, ternary": "LAT2a", "LAQ, 3 bit": "LAQ3, log", "LAQ, 4 bit": "LAQ4, log"}
     copied = [row for row in A if "taken over from Hou and Kwok 2018" in row["source"]]
@@ -208,7 +208,7 @@ def test_quantized_models_of_a_that_the_poster_repeats_score_the_same():
     assert {key: ours[key] for key in both} == {key: theirs[key] for key in both}
 
 
-def test_alternating_cells_of_a_are_those_after_training():
+def test_alternating_scores_in_a_are_those_after_training():
     after = {bits(row): row["value"] for row in ALTERNATING if "after training" in row["method"]}
     beside = {bits(row): row["value"] for row in A if "alternating" in row["method"] and row["task"] == "word-lm"}
     assert beside == after
@@ -216,7 +216,7 @@ def test_alternating_cells_of_a_are_those_after_training():
 
 
 @pytest.mark.parametrize("design", [REFERENCE, "low power", "high speed"])
-def test_throughput_is_two_operations_a_unit_and_cycle(design):
+def test_throughput_is_two_operations_per_unit_and_cycle(design):
     for quantizer in ("full",) if design == REFERENCE else ("binary", "ternary"):
         exact = 2 * hardware_value("mac_units", design, quantizer) * hardware_value("clock_hz", "all designs") / 1e9
         assert hardware_value("throughput_gops", design, quantizer) == exact

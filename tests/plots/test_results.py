@@ -22,7 +22,7 @@ def records():
 
 
 @pytest.mark.parametrize("name", quantizers.names())
-def test_every_quantizer_has_its_figures_and_texts(name):
+def test_every_quantizer_has_figures_and_texts(name):
     quantizer = quantizers.build(name)
     for figure in (pages.staircase, pages.sampling_law, pages.codes, pages.gradient):
         assert isinstance(figure(quantizer), Figure)
@@ -30,7 +30,7 @@ def test_every_quantizer_has_its_figures_and_texts(name):
     assert "bits a weight" in pages.packed(quantizer).data
 
 
-def test_every_record_has_its_figures_and_texts(records):
+def test_every_record_has_figures_and_texts(records):
     for record in records:
         for figure in (run.curve, run.evaluations, run.masters):
             assert isinstance(figure(record), Figure)
@@ -38,7 +38,7 @@ def test_every_record_has_its_figures_and_texts(records):
         assert f"{record.metrics['deployed']:.3f}" in run.scores(record).data
 
 
-def test_a_run_that_diverged_is_shown_as_such(records):
+def test_a_diverged_run_is_marked(records):
     curve = [point | {"valid": math.inf, "train_nats": math.nan, "skipped": 3} for point in records[0].curve]
     lost = {"as_published": math.nan, "deployed": math.nan, "sampled": {"mean": math.nan, "std": 0.0, "values": []}}
     diverged = dataclasses.replace(records[0], curve=curve, metrics=lost)
@@ -49,7 +49,7 @@ def test_a_run_that_diverged_is_shown_as_such(records):
     assert "nan" in run.scores(diverged).data
 
 
-def test_a_comparison_holds_every_record_and_the_figure_every_row(records):
+def test_a_comparison_has_every_record_and_its_figure_every_row(records):
     frame = comparison.records(records[0].run)
     assert set(frame["key"]) == {record.run.key for record in records}
     text = comparison.table(frame).data
@@ -76,7 +76,7 @@ def test_reported_values_are_compared_with_the_score_alone(name):
     assert len(reported.comparable(spec)) <= sum(frame["dataset"] == name)
 
 
-def test_what_papers_report_is_marked_when_recalled():
+def test_recalled_values_of_papers_are_marked():
     spec = RunSpec(dataset="ptb_char", budget="cpu")
     assert "†" in reported.beside(spec, comparison.records(spec)).data
 
@@ -87,7 +87,7 @@ def test_tables_in_the_book_are_those_of_the_committed_records(monkeypatch):
         assert (paths.book() / "tables" / name).read_text() == text + "\n", f"run: lowbit tables ({name})"
 
 
-def test_committed_records_are_whole_and_show_no_problem(monkeypatch):
+def test_committed_records_are_complete_and_have_no_problems(monkeypatch):
     monkeypatch.delenv("LOWBIT_HOME")
     scan = store.scan("search", *store.EVIDENCE)
     assert not scan.problems
@@ -96,7 +96,7 @@ def test_committed_records_are_whole_and_show_no_problem(monkeypatch):
         assert Recipe(**record.recipe) == record.run.recipe
 
 
-def test_a_row_has_the_columns_that_no_rows_have(records):
+def test_a_table_without_rows_has_the_columns_of_a_row(records):
     assert list(store.frame(records).columns) == list(store.frame([]).columns)
 
 

@@ -49,7 +49,7 @@ def for_any_seed(law):
     [("lab", (-1, 1), 1), ("lat(exact=True)", (-1, 0, 1), 1), ("lat(exact=True, sides=2)", (-1, 0, 1), 2)],
 )
 @for_any_seed
-def test_loss_aware_weights_are_the_best_of_all_codes_with_their_best_scales(name, signs, sides, seed):
+def test_loss_aware_weights_are_optimal_over_all_codes_and_scales(name, signs, sides, seed):
     w, d, site = sample(seed, rows=1, cols=5, gates=1)
     best = np.inf
     for codes in itertools.product(signs, repeat=5):
@@ -93,7 +93,7 @@ def test_the_approximate_scale_is_a_fixed_point_of_the_alternation(sides, seed):
 
 @pytest.mark.parametrize(("bits", "log"), [(2, False), (3, False), (4, False), (3, True), (4, True)])
 @for_any_seed
-def test_laq_ends_where_the_loop_of_its_code_ends(bits, log, seed):
+def test_laq_equals_the_loop_of_its_code(bits, log, seed):
     w, d, site = sample(seed)
     n = 2 ** (bits - 1) - 1
     expected = []
@@ -113,7 +113,7 @@ def test_laq_ends_where_the_loop_of_its_code_ends(bits, log, seed):
 
 
 @for_any_seed
-def test_lat_ends_where_the_loop_of_its_code_ends(seed):
+def test_lat_equals_the_loop_of_its_code(seed):
     w, d, site = sample(seed)
     expected = []
     for gate, curved in by_gate(w, d):
@@ -127,7 +127,7 @@ def test_lat_ends_where_the_loop_of_its_code_ends(seed):
 
 @pytest.mark.parametrize("name", LOSS_AWARE)
 @pytest.mark.parametrize("factor", [1e-6, 300.0])
-def test_only_the_shape_of_the_curvature_counts(name, factor):
+def test_scaling_the_curvature_changes_nothing(name, factor):
     w, d, site = sample(1)
     quantizer = quantizers.build(name)
     torch.testing.assert_close(quantizer(w, site._replace(curvature=factor * d)), quantizer(w, site))
@@ -149,7 +149,7 @@ def test_a_weight_of_large_curvature_is_exact():
 
 
 def learned(name, seed):
-    """A quantizer in double precision, weights, its factors somewhere, the gradient of its output."""
+    """Returns a quantizer in double precision, weights, random factors, and the gradient of its output."""
     w = sample(seed)[0].double()
     quantizer = quantizers.build(name)
     factors = quantizer.factors(w, SITE) * (0.7 + torch.rand(2, 1, generator=torch.Generator().manual_seed(seed)))
@@ -157,7 +157,7 @@ def learned(name, seed):
 
 
 def slopes(function, at, eps=1e-6):
-    """Central differences of a sum over gates or weights, one entry of `at` after the other."""
+    """Returns central differences of a sum over gates or weights, for one entry of `at` after the other."""
     differences = torch.zeros_like(at)
     for place in itertools.product(*map(range, at.shape)):
         step = torch.zeros_like(at)
@@ -185,7 +185,7 @@ def test_ttq_has_the_gradients_of_its_source(seed):
         torch.testing.assert_close(factors.grad, rounded, rtol=1e-5, atol=1e-7)
 
 
-def test_ttq_starts_at_the_mean_of_what_it_stands_for_or_at_one():
+def test_ttq_starts_at_the_mean_of_the_weights_of_its_level_or_at_one():
     w = torch.tensor([[-2.0, -1.0, 0.01, 4.0], [10.0, -20.0, 30.0, 0.5]])
     site = Site(inputs=4, units=1, gates=2)
     assert quantizers.build("ttq").factors(w, site).tolist() == [[1.5, 4.0], [20.0, 20.0]]
@@ -217,7 +217,7 @@ def test_lsq_has_the_gradients_of_its_source(bits, seed):
 
 
 @pytest.mark.parametrize("bits", [2, 4])
-def test_lsq_starts_at_twice_the_mean_over_the_root_of_its_top(bits):
+def test_lsq_starts_at_twice_the_mean_over_the_root_of_its_largest_level(bits):
     w = sample(3)[0]
     for gate, step in zip(w.chunk(2), quantizers.build(f"lsq(bits={bits})").factors(w, SITE), strict=True):
         assert float(step) == pytest.approx(2 * float(gate.abs().mean()) / (2 ** (bits - 1) - 1) ** 0.5)
@@ -240,7 +240,7 @@ def test_the_sign_of_a_learned_factor_is_ignored(name):
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @for_any_seed
-def test_dorefa_is_its_formula_in_value_and_gradient(bits, seed):
+def test_dorefa_equals_its_formula_in_value_and_gradient(bits, seed):
     w = sample(seed)[0].double().requires_grad_()
     g = torch.randn_like(w)
     quantizer, top = quantizers.build(f"dorefa(bits={bits})"), 2**bits - 1
@@ -265,13 +265,13 @@ def test_bitnet_is_rounded_and_clipped(seed):
     torch.testing.assert_close(quantizers.build("bitnet")(w, SITE), torch.cat(expected))
 
 
-def test_bitnet_sends_half_the_mean_to_zero():
+def test_bitnet_rounds_half_the_mean_to_zero():
     w = torch.tensor([[3.0, -1.0, 2.0, -2.0, 1.0, -3.0]])
     assert quantizers.build("bitnet")(w).tolist() == [[2.0, 0.0, 2.0, -2.0, 0.0, -2.0]]
 
 
 def plain_alternating(row, bits, cycles):
-    """The alternation on one row, and the error of the greedy start."""
+    """Runs the alternation on one row; also returns the error of the greedy start."""
     rest, planes, alphas = row, [], []
     for _ in range(bits):
         alphas.append(np.abs(rest).mean())
@@ -287,7 +287,7 @@ def plain_alternating(row, bits, cycles):
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
 @for_any_seed
-def test_alternating_is_its_algorithm_and_no_worse_than_greedy(bits, seed):
+def test_alternating_equals_its_algorithm_and_is_no_worse_than_greedy(bits, seed):
     w = torch.randn(6, 40, generator=torch.Generator().manual_seed(seed))
     q = quantizers.build(f"alternating(bits={bits})")(w)
     for row, rounded in zip(w.double().numpy(), q.double().numpy(), strict=True):
@@ -309,7 +309,7 @@ def test_more_cycles_never_make_the_error_larger(bits, seed):
 
 
 def exhaustive(row, bits):
-    """The least error over all codes, each with its best alphas."""
+    """Returns the least error over all codes, each with its best alphas."""
     rows = np.array(list(itertools.product((-1.0, 1.0), repeat=len(row))))
     return min(
         ((row - B @ np.linalg.lstsq(B, row, rcond=None)[0]) ** 2).sum()
@@ -319,7 +319,7 @@ def exhaustive(row, bits):
 
 @settings(max_examples=5, deadline=None)
 @given(seed=seeds)
-def test_alternating_is_the_best_of_all_codes_where_greed_starts_well(seed):
+def test_alternating_is_optimal_over_all_codes_after_a_good_greedy_start(seed):
     generator = torch.Generator().manual_seed(seed)
     far = torch.randn(1, 6, generator=generator)
     clear = torch.tensor([[1.3, 0.7, -0.7, -1.3, 0.7, -0.7]])  # all four sums of 1 and 0.3
@@ -335,7 +335,7 @@ def test_alternating_is_the_best_of_all_codes_where_greed_starts_well(seed):
     "row", [[0.0] * 6, [2.0] * 6, [1.0, -1.0] * 3, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0], [1.0] * 38 + [5.0] * 2]
 )
 @pytest.mark.parametrize("bits", [2, 3, 4])
-def test_a_row_with_few_values_is_kept_exactly(row, bits):
+def test_a_row_with_few_values_is_represented_exactly(row, bits):
     w = torch.stack((torch.tensor(row), torch.linspace(-1, 2, len(row)) ** 3))
     q = quantizers.build(f"alternating(bits={bits})")(w)
     torch.testing.assert_close(q[0], w[0], rtol=1e-5, atol=1e-6)
@@ -352,7 +352,7 @@ def test_hadamard_is_orthogonal_with_signs_from_the_first_column(n):
         torch.testing.assert_close(block, torch.from_numpy(signs * hadamard(n)).float() / n**0.5)
 
 
-def test_hadamard_hands_the_gradient_of_its_rows_to_the_first_column():
+def test_hadamard_passes_the_gradient_of_its_rows_to_the_first_column():
     w, g = torch.randn(16, 8).requires_grad_(), torch.randn(16, 8)
     (quantizers.build("hadamard")(w, Site(8, 8, 2)) * g).sum().backward()
     expected = (g * torch.from_numpy(hadamard(8)).repeat(2, 1)).sum(1) / 8**0.5
@@ -361,7 +361,7 @@ def test_hadamard_hands_the_gradient_of_its_rows_to_the_first_column():
 
 
 @pytest.mark.parametrize("size", [(12, 12), (8, 4)])
-def test_hadamard_names_the_size_it_cannot_have(size):
+def test_the_error_of_hadamard_names_the_impossible_size(size):
     with pytest.raises(InputError, match=f"'hadamard'.*{size[0]}"):
         quantizers.build("hadamard")(torch.randn(size), Site(size[1], size[0]))
 
@@ -370,7 +370,7 @@ def test_hadamard_names_the_size_it_cannot_have(size):
     "choice",
     ["alternating(bits=5)", "dorefa(bits=0)", "laq(bits=1)", "laq(bits=5, log=True)", "lsq(bits=1)", "lat(sides=3)"],
 )
-def test_a_choice_that_cannot_be_built_is_named(choice):
+def test_the_error_of_an_impossible_choice_names_it(choice):
     with pytest.raises(InputError, match=choice.partition("(")[0]):
         quantizers.build(choice)
 
@@ -406,7 +406,7 @@ def test_curvature_is_the_root_of_the_second_moment(name):
         assert torch.equal(session.network.state_dict()[f"layers.0.curvature_{part}"], layer.site(part).curvature)
 
 
-def test_a_record_has_the_levels_of_a_matrix_where_they_are_its_own():
+def test_a_record_has_the_levels_of_a_matrix_where_they_are_not_fixed():
     entries = {}
     for name in ("ternary", "lat(sides=2)", "ttq", "alternating", "lsq"):
         network = train.build(RunSpec(quantizer=name, budget=TINY))

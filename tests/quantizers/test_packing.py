@@ -14,13 +14,13 @@ def test_unpacking_gives_back_what_was_packed(levels, count, seed):
 
 
 @given(st.integers(2, 256))
-def test_a_byte_is_full_and_never_overfull(levels):
+def test_a_byte_holds_as_many_codes_as_fit(levels):
     digits = packing.per_byte(levels)
     assert levels**digits <= 256 < levels ** (digits + 1)
 
 
 @given(st.integers(257, 2**16), st.integers(0, 60), st.integers(0, 10**6))
-def test_codes_of_more_than_a_byte_come_back_too(levels, count, seed):
+def test_codes_wider_than_a_byte_are_unpacked(levels, count, seed):
     codes = np.random.default_rng(seed).integers(0, levels, count).astype(np.uint16)
     assert np.array_equal(packing.unpack(packing.pack(codes, levels), levels, codes.shape), codes)
 

@@ -33,7 +33,7 @@ def weights(seed: int, spread: float) -> torch.Tensor:
 
 
 def placed(name: str, w: torch.Tensor) -> tuple[Quantizer, torch.Tensor, Site]:
-    """A quantizer, as much of the matrix as it takes, and the site of that with all that training would add."""
+    """Returns a quantizer, the part of the matrix that it takes, and its site with the state of training."""
     quantizer = quantizers.build(name)
     site = SITE if "input" in quantizer.fits else SITE._replace(inputs=SITE.units)
     w = w[:, : site.inputs]
@@ -43,7 +43,7 @@ def placed(name: str, w: torch.Tensor) -> tuple[Quantizer, torch.Tensor, Site]:
 
 
 def scaled(quantizer: Quantizer, w: torch.Tensor, site: Site) -> tuple[torch.Tensor, torch.Tensor]:
-    """The weights and the levels of each row, at scale 1."""
+    """Returns the weights and the levels of each row, at scale 1."""
     fit = quantizer.fit(w, site)
     return quantizer.normalize(w, fit.scale, site), fit.codebook.expand(len(w), -1).contiguous()
 
@@ -56,7 +56,7 @@ def for_any_matrix(law):
 
 
 def stochastic(name: str) -> str:
-    """The other rounding of a choice, by the name that `variants` has for it."""
+    """Returns the stochastic variant of a choice, by its name in `variants`."""
     return f"{parse(name)[0]}(stochastic=True)"
 
 
@@ -70,7 +70,7 @@ def keeping(law: str):
 
 @keeping("idempotence")
 @for_any_matrix
-def test_rounding_twice_is_rounding_once(name, w):
+def test_rounding_is_idempotent(name, w):
     quantizer, w, site = placed(name, w)
     codes, book = quantizer.encode(w, site)
     rounded = quantizer.decode(codes, book)
@@ -81,7 +81,7 @@ def test_rounding_twice_is_rounding_once(name, w):
 
 @keeping("order")
 @for_any_matrix
-def test_a_larger_weight_never_gets_a_smaller_level_of_the_same_codebook(name, w):
+def test_rounding_is_monotone_within_a_codebook(name, w):
     quantizer, w, site = placed(name, w)
     codes, book = quantizer.encode(w, site)
     books = book.expand(len(w), -1)
@@ -91,7 +91,7 @@ def test_a_larger_weight_never_gets_a_smaller_level_of_the_same_codebook(name, w
             assert (indices.flatten()[values.flatten().argsort()].int().diff() >= 0).all()
 
 
-def test_a_quantizer_that_declares_to_break_a_law_does():
+def test_a_quantizer_that_declares_an_exception_to_a_law_breaks_it():
     breaking = {parse(name)[0] for name in CODED if "idempotence" in quantizers.build(name).breaks}
     observed = set()
     for name in CODED:
@@ -105,7 +105,7 @@ def test_a_quantizer_that_declares_to_break_a_law_does():
 
 @coded
 @for_any_matrix
-def test_levels_ascend_in_every_row_and_cuts_lie_between_them(name, w):
+def test_levels_ascend_in_every_row_and_thresholds_lie_between_them(name, w):
     quantizer, w, site = placed(name, w)
     _, book, cuts = quantizer.fit(w, site)
     assert book.shape[1] == len(quantizer.levels) == cuts.shape[1] + 1
@@ -128,7 +128,7 @@ def test_codes_survive_packing(name, w, sample):
 
 @pytest.mark.parametrize("name", [name for name in CODED if stochastic(name) in quantizers.variants()])
 def test_sampled_rounding_is_right_on_average(name):
-    """Within standard errors of a two-point law, for weights between the outermost levels."""
+    """Within standard errors of a two-point distribution, for weights between the outermost levels."""
     torch.manual_seed(0)
     count, copies = 1000, 50  # of each weight in a row, which does not change the scale
     quantizer, w, site = placed(name, weights(1, 0.05))
@@ -148,7 +148,7 @@ def test_sampled_rounding_is_right_on_average(name):
 
 
 @coded
-def test_a_sample_is_a_neighbour(name):
+def test_a_sample_is_one_of_the_two_neighbouring_levels(name):
     quantizer, w, site = placed(name, weights(2, 0.1))
     codes, _ = quantizer.encode(w, site, sample=True)
     u, levels = scaled(quantizer, w, site)
@@ -162,7 +162,7 @@ def test_a_sample_is_a_neighbour(name):
 @pytest.mark.parametrize("name", ["full", *CODED])
 @settings(max_examples=10, deadline=None)
 @given(w=matrices, sample=st.booleans())
-def test_the_gradient_is_straight_through_unless_a_surrogate_has_another(name, w, sample):
+def test_the_gradient_is_straight_through_unless_the_quantizer_declares_another(name, w, sample):
     quantizer, w, site = placed(name, w)
     learned = [] if site.factors is None else [site.factors.requires_grad_()]
     inputs = [w.clone().requires_grad_(), *learned]
@@ -183,7 +183,7 @@ def test_the_forward_pass_is_exact_to_the_bit(name):
 
 
 @coded
-def test_only_a_scale_that_is_not_fixed_follows_the_weights(name):
+def test_only_a_scale_that_is_not_fixed_depends_on_the_weights(name):
     quantizer, w, _ = placed(name, weights(4, 0.1))
     site = SITE._replace(inputs=w.shape[1])
     assert torch.equal(quantizer.scale(w, site), quantizer.scale(2 * w, site)) == quantizer.fixed
@@ -191,7 +191,7 @@ def test_only_a_scale_that_is_not_fixed_follows_the_weights(name):
 
 @coded
 @pytest.mark.parametrize("value", [0.0, -0.25])
-def test_a_matrix_without_variety_is_rounded_to_finite_values(name, value):
+def test_a_constant_matrix_is_rounded_to_finite_values(name, value):
     quantizer, w, site = placed(name, torch.full((SITE.gates * SITE.units, SITE.inputs), value))
     for sample in (False, True):
         assert quantizer(w, site, sample).isfinite().all()
@@ -201,14 +201,14 @@ def test_a_matrix_without_variety_is_rounded_to_finite_values(name, value):
 
 
 @pytest.mark.parametrize("name", ["full", *CODED])
-def test_the_state_of_training_is_needed_only_where_training_has_it(name):
+def test_only_input_and_recurrent_matrices_need_state_of_training(name):
     quantizer, _, site = placed(name, weights(5, 0.1))
     if quantizer.curved or site.factors is not None:
         assert set(quantizer.fits) <= {"input", "recurrent"}
 
 
 @every
-def test_nominal_levels_ascend_and_cuts_lie_between_them(name):
+def test_nominal_levels_ascend_and_thresholds_lie_between_them(name):
     quantizer = quantizers.build(name)
     levels, cuts = quantizer.levels, quantizer.thresholds
     assert list(levels) == sorted(set(levels))
@@ -250,7 +250,7 @@ def test_every_docstring_has_its_formula(name):
 
 
 @every
-def test_file_class_and_name_are_one_word(name):
+def test_file_class_and_registered_name_are_the_same_word(name):
     cls = type(quantizers.build(name))
     assert cls.__module__.rpartition(".")[2] == name == cls.__name__.lower()
 
@@ -274,7 +274,7 @@ def test_alpha_of_ardakani_is_half_the_glorot_bound_with_all_gates():
         assert float(quantizer.scale(w, Site(1000, 1000, 4))) == pytest.approx(0.01732, abs=5e-6)
 
 
-def test_binary_is_the_sign_and_its_odds_the_hard_sigmoid():
+def test_binary_is_the_sign_and_its_probability_the_hard_sigmoid():
     torch.manual_seed(0)
     w = torch.tensor([[-0.5, -0.01, 0.0, 0.01, 0.5]])
     for name in ("binary", "binaryconnect"):
@@ -286,7 +286,7 @@ def test_binary_is_the_sign_and_its_odds_the_hard_sigmoid():
         torch.testing.assert_close(share, odds, atol=0.04, rtol=0)
 
 
-def test_ternary_is_cut_at_a_third_of_alpha():
+def test_the_threshold_of_ternary_is_a_third_of_alpha():
     quantizer = quantizers.build("ternary")
     alpha = float(quantizer.scale(torch.zeros(32, 24), SITE))
     w = alpha * torch.tensor([[-2.0, -0.34, -0.33, 0.0, 0.33, 0.34, 2.0]])
@@ -294,7 +294,7 @@ def test_ternary_is_cut_at_a_third_of_alpha():
     torch.testing.assert_close(quantizer(w, SITE), expected)
 
 
-def test_ternaryconnect_counts_one_gate_and_cuts_at_half():
+def test_ternaryconnect_counts_one_gate_and_its_threshold_is_a_half():
     quantizer = quantizers.build("ternaryconnect")
     w0 = math.sqrt(6 / (SITE.inputs + SITE.units))
     assert float(quantizer.scale(torch.zeros(32, 24), SITE)) == pytest.approx(w0)
@@ -317,8 +317,8 @@ def test_pow2_has_three_levels_by_default():
 
 
 @given(st.floats(-2000, 2000, width=32))
-def test_exponential_takes_the_upper_power_beyond_the_middle(value):
-    """B's rule: exponent clipped to [-22, 9], rounded up where |w| / 2^k - 1 > 1/2, the sign of zero minus."""
+def test_exponential_rounds_up_beyond_the_middle(value):
+    """B's rule: exponent clipped to [-22, 9], rounded up where |w| / 2^k - 1 > 1/2; the sign of zero is minus."""
     k = min(9, max(-22, math.floor(math.log2(abs(value))))) if value else -22
     up = abs(value) / 2.0**k - 1 > 0.5
     expected = math.copysign(2.0 ** (k + up), value) if value else -(2.0**-22)
@@ -327,7 +327,7 @@ def test_exponential_takes_the_upper_power_beyond_the_middle(value):
 
 @settings(max_examples=30, deadline=None)
 @given(st.floats(2**-22, 1024, width=32), st.booleans())
-def test_exponential_samples_only_the_two_powers_around(value, negative):
+def test_exponential_samples_only_the_two_neighbouring_powers(value, negative):
     w = torch.full((1, 50), -value if negative else value)
     k = math.floor(math.log2(value))
     values = quantizers.build("exponential")(w, sample=True).abs().unique().tolist()
@@ -342,7 +342,7 @@ def test_exponential_preserves_the_sign_of_small_weights():
 
 
 @for_any_matrix
-def test_twn_is_li_liu_2016_gate_by_gate(w):
+def test_twn_equals_the_formula_of_li_and_liu_gate_by_gate(w):
     expected = []
     for gate in w.chunk(SITE.gates):
         cut = 0.7 * gate.abs().mean()
@@ -353,7 +353,7 @@ def test_twn_is_li_liu_2016_gate_by_gate(w):
 
 @settings(max_examples=20, deadline=None)
 @given(w=matrices, bits=st.integers(2, 8))
-def test_uniform_errs_by_at_most_half_a_step(w, bits):
+def test_the_error_of_uniform_is_at_most_half_a_step(w, bits):
     quantized = quantizers.build(f"uniform(bits={bits})")(w, SITE)
     for gate, q in zip(w.chunk(SITE.gates), quantized.chunk(SITE.gates), strict=True):
         step = gate.abs().max() / (2 ** (bits - 1) - 1)
@@ -376,6 +376,6 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("name", "option", "value"), NUMBERS)
-def test_a_number_beyond_its_range_is_refused_by_name(name, option, value):
+def test_a_number_outside_its_range_is_refused_by_name(name, option, value):
     with pytest.raises(InputError, match=f"'{name}' takes .* for {option}, not|'{name}' with .* for {option}, not"):
         quantizers.build(f"{name}({option}={value!r})")

@@ -1,4 +1,4 @@
-"""Benchmark records hold the measurements, whole and unchanged, and the pages show them."""
+"""Benchmark records hold all measurements unchanged, and the pages show them."""
 
 import dataclasses
 import importlib.util
@@ -35,7 +35,7 @@ ABOUT = {"cell": "lstm", "units": 8, "instructions": "all"}
 
 
 def script(name):
-    """A file of `benchmarks` as a module."""
+    """Imports a file of `benchmarks` as a module."""
     source = importlib.util.spec_from_file_location(f"benchmarks_{name}", paths.SOURCE / "benchmarks" / f"{name}.py")
     module = importlib.util.module_from_spec(source)
     sys.modules[source.name] = module
@@ -63,7 +63,7 @@ def closed():
 
 @pytest.fixture(scope="module")
 def trained():
-    """A tiny contest of training, by the benchmark itself."""
+    """A tiny measurement of training, by the benchmark itself."""
     contest = script("training")
     work = contest.Case(contest.LSTM, "batch_step", 8, (("fused", 1e-9), (contest.HALF, 1e9)), 4, 8, memory=True)
     possible, lacking = contest.here(work)
@@ -76,14 +76,14 @@ def trained():
 
 @pytest.fixture(scope="module")
 def inferred(tmp_path_factory):
-    """A tiny contest of inference and its files, by the benchmark itself."""
+    """A tiny measurement of inference and its files, by the benchmark itself."""
     contest, folder = script("inference"), tmp_path_factory.mktemp("packed")
     return contest.contest(32, ["binary"], 2, 1, folder), contest.files(32, ["binary"], folder)
 
 
 @unhurried
 @given(ours=SECONDS, theirs=SECONDS, slow=SECONDS)
-def test_a_slow_round_changes_no_ratio(ours, theirs, slow):
+def test_a_slow_round_does_not_change_a_ratio(ours, theirs, slow):
     quiet = case(ours=ours, theirs=theirs).ratio("ours", "theirs")
     noisy = case(ours=np.multiply(ours, slow).tolist(), theirs=np.multiply(theirs, slow).tolist())
     assert noisy.ratio("ours", "theirs") == pytest.approx(quiet, rel=1e-6)
@@ -107,7 +107,7 @@ def test_an_impossible_time_is_refused(seconds):
         case(**seconds)
 
 
-def test_a_record_is_read_as_it_was_filed():
+def test_a_record_reads_back_as_it_was_saved():
     filed = record("inference", [case(ours=[1.0, 2.0], int8=[2.0, 3.0])])
     benchmarks.save(filed)
     assert benchmarks.read("inference", "example-one-2-cores") == filed.sealed()
@@ -157,7 +157,7 @@ def test_a_record_under_the_name_of_another_machine_is_refused():
         benchmarks.read("training", "another")
 
 
-def test_a_benchmark_has_its_page_which_follows_the_record():
+def test_a_benchmark_has_a_page_that_is_outdated_when_the_record_changes():
     assert not [page for stage in templates.pages([]) for page in stage if "speed" in page.template]
     benchmarks.save(record("training"))
     (page,) = (page for page in templates.pages([])[0] if "speed" in page.template)
@@ -172,7 +172,7 @@ def test_the_reader_reads_every_word_each_time():
     assert roofline._reader()(words, 3) == sum(word ^ turn for word in range(16) for turn in range(3))
 
 
-def test_the_products_of_bytes_are_as_many_as_are_counted():
+def test_the_loop_of_byte_products_makes_as_many_as_it_counts():
     from lowbit.inference import loader
 
     if "avx512vnni" not in loader.features():
@@ -184,7 +184,7 @@ def test_the_products_of_bytes_are_as_many_as_are_counted():
     assert buffer[512:768].view(np.int32).sum() == 5 * count
 
 
-def test_an_update_has_three_products_of_every_weight_and_cell():
+def test_an_update_has_three_products_per_weight_and_step():
     about = {"cell": "gru", "hidden": 10, "steps": 7, "batch": 3, "symbols": 0}
     operations, moved = roofline.update(about, half=False)
     assert operations == 3 * 2 * (3 * 10 * 10) * 7 * 3
@@ -244,7 +244,7 @@ def test_the_effect_of_bfloat16_is_drawn_by_seed():
     assert "2.500" in training.products(measured).data
 
 
-def test_what_sharing_costs_is_drawn_from_where_it_costs_nothing():
+def test_the_cost_of_sharing_is_drawn_from_zero():
     kept = [
         {
             "quantizer": "binary",
@@ -262,7 +262,7 @@ def test_what_sharing_costs_is_drawn_from_where_it_costs_nothing():
     assert "float32" in inference.activations(measured).data
 
 
-def test_what_is_not_there_is_said():
+def test_missing_measurements_are_reported():
     for draw in (training.learning, inference.shared):
         assert isinstance(draw(None), Figure)
     for table in (training.products, inference.activations):

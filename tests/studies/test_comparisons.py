@@ -1,4 +1,4 @@
-"""Differences are of runs that are alike but for one choice; records made to mislead do not."""
+"""Differences compare runs that are equal except for one choice; misleading records do not enter."""
 
 import dataclasses
 import math
@@ -17,7 +17,7 @@ FULL, TERNARY = ({"quantizer": name} for name in ("full", "ternary"))
 
 
 def run(score, **fields):
-    """A row of a frame of records, with everything beside the spec and the score made up."""
+    """Returns a row of a frame of records; all but the spec and the score is made up."""
     hidden = fields.pop("hidden", 192)
     spec = RunSpec(**{"dataset": "warpeace", "budget": "cpu"} | fields)
     scores = {"deployed": score, "as_published": score + 0.1, "sampled": score, "sampled_std": 0.0}
@@ -96,7 +96,7 @@ def test_full_precision_of_an_older_recipe_is_not_compared():
     assert difference.mean == 0.5
 
 
-def test_full_precision_is_taken_with_the_recipe_that_validates_best_where_both_have_the_seed():
+def test_full_precision_uses_the_recipe_that_validates_best_where_both_have_the_seed():
     free = {"budget": "cpu(clip_masters=False)"}
     base = [run(1.0, **FULL), run(1.0, **FULL, seed=1), run(0.9, **FULL, **free) | {"valid": 0.8}]
     (difference,) = change(*base, run(1.5, **TERNARY), run(1.5, **TERNARY, seed=1))
@@ -132,7 +132,7 @@ def test_evaluations_are_compared_within_networks_of_the_same_items():
     assert comparisons.evaluations(other, "as_published", "deployed") == []
 
 
-def test_a_verdict_does_not_set_another_size_or_norm_or_one_seed_against_full_precision():
+def test_a_verdict_ignores_other_sizes_other_norms_and_single_seeds():
     traps = [
         run(0.5, **TERNARY, budget="cpu(hidden=512)", hidden=512),
         run(0.4, **TERNARY, norm="layer"),
@@ -148,7 +148,7 @@ def test_a_verdict_does_not_set_another_size_or_norm_or_one_seed_against_full_pr
     assert not any(score in text for score in ("0.500", "0.400", "0.300"))
 
 
-def test_reported_values_stand_beside_runs_of_the_nearest_size_and_no_variant():
+def test_reported_values_are_compared_with_default_runs_of_the_nearest_size():
     choice = {"dataset": "warpeace", "quantizer": "ternary(stochastic=True)"}
     runs = [
         run(1.9, **choice, budget="cpu(hidden=256)", hidden=256),

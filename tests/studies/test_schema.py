@@ -48,7 +48,7 @@ def whole(run=RUN, **changes):
 
 
 def at(path, value):
-    """A change of one value, with the digest of the changed content."""
+    """Changes one value and the digest of the content."""
     *places, last = path.split(".")
 
     def change(content):
@@ -67,7 +67,7 @@ def at(path, value):
 
 
 def text(content):
-    """A file that is not the record at all."""
+    """Replaces the record by another text."""
     return lambda _: content
 
 
@@ -81,7 +81,7 @@ def unsealed(content):
 
 
 def literal(path, word):
-    """A value that Python writes and JSON does not have."""
+    """Replaces a value by one that Python writes and JSON does not have."""
 
     def change(content):
         return at(path, "HERE")(content).replace('"HERE"', word)
@@ -90,7 +90,7 @@ def literal(path, word):
 
 
 def matrix(name, **changes):
-    """Another name and other values for the matrix."""
+    """Changes the name and the values of the matrix."""
     return lambda content: at("weights", {name: content["weights"]["layers.0.weight_h"] | changes})(content)
 
 
@@ -184,7 +184,7 @@ def broken(tmp_path):
     return folder
 
 
-def test_the_record_that_is_malformed_in_the_following_is_sound():
+def test_the_record_that_the_next_tests_damage_is_valid():
     put(store.path(RUN), json.dumps(whole()))
     assert store.scan().problems == []
     assert store.load(RUN) == Record(**whole())
@@ -236,7 +236,7 @@ def test_commands_name_files_that_are_no_record_and_continue(words, capsys):
     assert all(line.startswith("lowbit: ") for line in errors)
 
 
-def test_every_committed_record_is_of_its_schema(monkeypatch):
+def test_every_committed_record_matches_the_schema(monkeypatch):
     monkeypatch.delenv("LOWBIT_HOME")
     for kind in (store, diagnose, benchmarks, onchip):
         records, problems = kind.scan()

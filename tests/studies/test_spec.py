@@ -26,7 +26,7 @@ specs = st.fixed_dictionaries(
 
 @settings(max_examples=50, deadline=None)
 @given(specs, specs)
-def test_keys_are_file_names_and_tell_specs_apart(one, other):
+def test_keys_are_file_names_and_differ_between_specs(one, other):
     one, other = RunSpec(**one), RunSpec(**other)
     assert set(one.key) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-")
     assert (one.key == other.key) == (one == other)
@@ -41,7 +41,7 @@ def test_a_spec_reads_back_from_its_fields(one):
     assert spec.read([f"{name}={value}" for name, value in fields.items()]) == one
 
 
-def test_spelling_does_not_make_another_run():
+def test_equivalent_spellings_are_the_same_run():
     one = RunSpec(quantizer="uniform(bits = 4)", budget="smoke( updates=9 , batch=8)")
     assert one.quantizer == "uniform"
     assert one == RunSpec(quantizer="uniform", budget="smoke(batch=8, updates=9)")

@@ -44,7 +44,7 @@ def test_a_record_reads_back_as_it_was_written():
     assert store.scan().records == [filed]
 
 
-def test_time_and_machine_do_not_touch_the_digest():
+def test_time_and_machine_do_not_change_the_digest():
     filed = record()
     other = dataclasses.replace(filed, seconds=99.0, machine={"gpu": "other"}, digest="")
     assert other.sealed().digest == filed.digest
@@ -63,14 +63,14 @@ def test_a_broken_file_is_named_skipped_and_reported(broken):
     assert store.load(bad.run) is None
 
 
-def test_a_changed_number_is_noticed():
+def test_a_changed_number_is_detected():
     filed = record()
     store.save(filed)
     rewrite(filed, lambda content: content["metrics"].update(deployed=0.1))
     assert "digest does not match" in store.scan().problems[0]
 
 
-def test_a_record_under_another_name_is_noticed():
+def test_a_record_under_another_name_is_detected():
     filed = record()
     store.save(filed)
     store.path(filed.run).rename(store.path(RunSpec(seed=5)))
@@ -104,7 +104,7 @@ def test_only_the_named_budgets_are_read():
     assert len(store.scan().records) == 2
 
 
-def test_the_table_has_a_row_a_record():
+def test_the_table_has_a_row_per_record():
     filed = [record(), record(quantizer="binary", seed=2)]
     frame = store.frame(filed)
     assert list(frame["key"]) == [row.run.key for row in filed]
@@ -175,7 +175,7 @@ def test_the_table_keeps_diverged_runs_with_scores_that_are_no_numbers():
     assert math.isnan(frame["deployed"][1])
 
 
-def test_a_file_is_on_the_disk_before_it_has_its_name(monkeypatch, tmp_path):
+def test_a_file_is_on_disk_before_it_is_renamed(monkeypatch, tmp_path):
     calls, fsync, replace = [], os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda stream: (calls.append("flushed"), fsync(stream)))
     monkeypatch.setattr(os, "replace", lambda part, file: (calls.append("named"), replace(part, file)))

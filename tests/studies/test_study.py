@@ -14,7 +14,7 @@ def test_an_unknown_study_is_refused_with_the_known_ones():
         study.build("tours")
 
 
-def test_smoke_names_every_choice_once_and_needs_no_download():
+def test_smoke_has_every_choice_once_and_needs_no_download():
     runs = [run for run in study.build("smoke") if run.folder == "smoke"]
     assert {run.dataset for run in runs} == set(datasets.local())
     assert {run.cell.partition("(")[0] for run in runs} == set(cells.names())

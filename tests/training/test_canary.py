@@ -1,4 +1,4 @@
-"""A canary is what code computes, however the code reads: the same after a renaming, another after a change."""
+"""A canary depends on what code computes, not on how it is written: it survives renamings and detects changes."""
 
 import ast
 import dataclasses
@@ -33,12 +33,12 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def anew(monkeypatch):
-    """Code changes while these tests run."""
+    """Clears caches, as code changes while these tests run."""
     monkeypatch.setattr(canary, "_computed", {})
 
 
 def kinds():
-    """Everything registered, each in a run that it can be in."""
+    """Returns everything registered, each in a possible run."""
     for name in datasets.names():
         yield RunSpec(dataset=name)
     for name in quantizers.variants():
@@ -83,7 +83,7 @@ def test_seeds_and_sizes_share_a_canary():
     assert canary.canary(RunSpec(budget="smoke(hidden=300, updates=1000, batch=32)")) is first
 
 
-def test_a_canary_leaves_torch_as_it_was():
+def test_a_canary_does_not_change_the_state_of_torch():
     torch.manual_seed(5)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     with torch.no_grad(), kernels.flush_denormals():
@@ -96,7 +96,7 @@ def test_a_canary_leaves_torch_as_it_was():
 
 
 def computed(folder, names=tuple(KINDS)):
-    """What the library in a folder computes, in a process of its own."""
+    """Returns the canary of the library in a folder, computed in a subprocess."""
     script = (
         "import json, sys\n"
         "from lowbit.training import canary\n"
@@ -121,13 +121,13 @@ def test_another_process_and_other_threads_compute_the_same_canary():
 
 @pytest.fixture
 def copy(tmp_path):
-    """A copy of the library that keeps its compiled loops, as those are compiled anew after a change."""
+    """A copy of the library; it keeps its compiled loops, as a change compiles them anew."""
     shutil.copytree(paths.SOURCE / "lowbit", tmp_path / "copy" / "lowbit")
     shutil.copytree(paths.SOURCE / "data", tmp_path / "copy" / "data")
     return tmp_path / "copy"
 
 
-def test_code_that_moves_and_reads_otherwise_computes_the_same_canary(copy):
+def test_moved_and_renamed_code_computes_the_same_canary(copy):
     compiled = [copy / "lowbit" / name for name in ("layers/loops", "compiled", "hardware", "inference")]
     for file in (copy / "lowbit").rglob("*.py"):
         if not any(file.is_relative_to(folder) for folder in compiled):
@@ -139,7 +139,7 @@ def test_code_that_moves_and_reads_otherwise_computes_the_same_canary(copy):
 
 
 def rewritten(text):
-    """A source without comments, with other docstrings, line breaks and names of variables and parameters."""
+    """Returns a source without comments, with other docstrings, line breaks and names of variables and parameters."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
@@ -238,7 +238,7 @@ def test_another_kernel_is_near_and_a_shift_of_a_score_is_not(name, monkeypatch)
     assert freshness.difference(made, moved).startswith(f"deployed {made['scores']['deployed']:.7g}, here ")
 
 
-def test_on_one_platform_the_last_digit_counts_and_so_do_the_weights():
+def test_on_one_platform_scores_and_weights_are_compared_exactly():
     made = canary.canary(RunSpec())
     moved = {**made, "sha256": "0" * 16}
     assert freshness.difference(made, moved) == f"canary {made['sha256']}, here {'0' * 16}"
@@ -249,7 +249,7 @@ def test_on_one_platform_the_last_digit_counts_and_so_do_the_weights():
 
 
 @pytest.mark.parametrize("lost", [math.nan, math.inf])
-def test_a_score_that_is_no_number_agrees_with_such_a_one_alone(lost):
+def test_a_score_that_is_no_number_agrees_only_with_another_such_score(lost):
     made = canary.canary(RunSpec())
     elsewhere = {**made["platform"], "processor": "an abacus"}
     one = {**made, "sha256": "0" * 16, "scores": {**made["scores"], "valid 4": lost}}
@@ -258,7 +258,7 @@ def test_a_score_that_is_no_number_agrees_with_such_a_one_alone(lost):
     assert freshness.difference(one, {**made, "platform": elsewhere}).startswith("valid 4 ")
 
 
-def test_a_record_keeps_its_canary_outside_of_its_seal():
+def test_the_canary_of_a_record_is_outside_of_its_digest():
     record = train.recall(RunSpec(budget=TINY))
     assert record.canary == canary.canary(record.run)
     assert store.load(record.run) == record
@@ -279,7 +279,7 @@ def test_other_data_of_this_machine_make_a_record_stale(name, monkeypatch):
     assert freshness.judge(moved) == ("stale", f"data {'0' * 12}, here {record.data['sha256'][:12]}")
 
 
-def test_what_began_under_other_code_is_trained_from_its_beginning(monkeypatch):
+def test_a_run_with_a_checkpoint_of_other_code_starts_anew(monkeypatch):
     spec = RunSpec(budget=TINY.replace("updates=2", "updates=4"))
     session = train.Session(spec)
     session.run()
@@ -289,7 +289,7 @@ def test_what_began_under_other_code_is_trained_from_its_beginning(monkeypatch):
     assert train.Session(spec).update == 0
 
 
-def test_a_status_says_what_differs_in_both_values(monkeypatch):
+def test_a_status_names_differences_with_both_values(monkeypatch):
     run = RunSpec(budget=TINY)
     monkeypatch.setattr(train.provenance, "_revision", lambda: ("0", False))
     record = train.recall(run)

@@ -1,4 +1,4 @@
-"""Diagnoses are filed, recalled, refused where damaged, and drawn."""
+"""Diagnoses are saved, recalled, refused where damaged, and drawn."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ def forbidden(*_):
     raise AssertionError("measured again")
 
 
-def test_a_diagnosis_is_recalled_not_made_again(monkeypatch):
+def test_a_diagnosis_is_recalled_and_not_measured_again(monkeypatch):
     first = diagnose.recall(SPEC)
     assert first.same
     monkeypatch.setattr(diagnose, "examine", forbidden)
@@ -62,7 +62,7 @@ def test_a_damaged_diagnosis_is_refused_and_named():
     assert "holds the diagnosis of" in diagnose.scan().problems[0]
 
 
-def test_a_diagnosis_of_a_record_that_has_changed_is_not_taken():
+def test_a_diagnosis_of_a_changed_record_is_ignored():
     first = diagnose.recall(SPEC)
     record = store.load(SPEC)
     record.weights["layers.0.weight_h"]["sha256"] = "f" * 64
@@ -74,7 +74,7 @@ def test_a_diagnosis_of_a_record_that_has_changed_is_not_taken():
     assert (again.gates, again.jacobians) == (first.gates, first.jacobians)
 
 
-def test_only_networks_at_hand_are_measured_for_a_page(monkeypatch):
+def test_only_networks_on_file_are_measured_for_a_page(monkeypatch):
     other = dataclasses.replace(SPEC, quantizer="full")
     monkeypatch.setitem(study.STUDIES, "diagnosed", lambda: [SPEC, other])
     assert diagnose.gather(SPEC) == []
@@ -84,13 +84,13 @@ def test_only_networks_at_hand_are_measured_for_a_page(monkeypatch):
     assert diagnose.gather(RunSpec(dataset="digits")) == []
 
 
-def test_the_command_says_what_it_found(capsys):
+def test_the_command_prints_its_measurements(capsys):
     assert main(["diagnose", f"budget={TINY}"]) == 0
     out = capsys.readouterr().out
     assert all(word in out for word in ("the network of the record", "largest eigenvalue", "gate f", "diagnosis"))
 
 
-def test_a_page_follows_its_records_and_diagnoses():
+def test_a_page_is_outdated_when_its_records_or_diagnoses_change():
     page = Page("diagnose", RunSpec())
     before = pages.fingerprint(page)
     train.recall(SPEC)
@@ -119,7 +119,7 @@ def drawn(figure):
     return figure
 
 
-def test_diagnoses_and_records_are_drawn_and_told():
+def test_diagnoses_and_records_have_figures_and_texts():
     specs = [SPEC, RunSpec(budget=TINY, cell="gru", quantizer="full", norm="none")]
     diagnoses = [diagnose.recall(spec) for spec in specs]
     found = diagnose.records(SPEC)

@@ -1,4 +1,4 @@
-"""What each of the three evaluations may and may not see."""
+"""The information that each of the three evaluations may use."""
 
 import dataclasses
 import math
@@ -21,7 +21,7 @@ def trained(**fields):
     return session.network, spec.data, spec.recipe
 
 
-def test_a_uniform_guess_costs_the_logarithm_of_the_alphabet():
+def test_the_loss_of_a_uniform_guess_is_the_logarithm_of_the_alphabet():
     network, data, recipe = trained()
     with torch.no_grad():
         for parameter in network.readout.parameters():
@@ -29,14 +29,14 @@ def test_a_uniform_guess_costs_the_logarithm_of_the_alphabet():
     assert evaluate.deployed(network, data, recipe)[0] == pytest.approx(math.log2(data.outputs), rel=1e-5)
 
 
-def test_deployment_draws_no_chance():
+def test_deployment_is_deterministic():
     network, data, recipe = trained()
     first = evaluate.deployed(network, data, recipe)
     torch.manual_seed(99)
     assert evaluate.deployed(network, data, recipe) == first
 
 
-def test_as_published_depends_on_chance_and_on_the_batch():
+def test_as_published_depends_on_samples_and_on_the_batch():
     network, data, recipe = trained()
     torch.manual_seed(0)
     first = evaluate.as_published(network, data, recipe)
@@ -47,8 +47,8 @@ def test_as_published_depends_on_chance_and_on_the_batch():
     assert evaluate.as_published(network, data, dataclasses.replace(recipe, batch=4)) != first
 
 
-def test_batch_statistics_of_one_sequence_leave_nothing_of_the_input():
-    """With a batch of one sequence, or of its copies, A's evaluation cannot see what it reads."""
+def test_batch_norm_of_one_sequence_removes_the_input():
+    """With a batch of one sequence, or of copies of it, the outputs of A's evaluation do not depend on the input."""
     network, data, _ = trained(quantizer="ternary")
     network.train()
     x = torch.randint(data.inputs, (5, 1)).expand(-1, 2)
@@ -56,7 +56,7 @@ def test_batch_statistics_of_one_sequence_leave_nothing_of_the_input():
     torch.testing.assert_close(network(x)[0], network(other)[0])
 
 
-def test_samples_differ_where_weights_are_drawn_and_not_where_they_are_not():
+def test_samples_differ_only_where_weights_are_sampled():
     network, data, recipe = trained()
     spread = evaluate.sampled(network, data, recipe, stochastic=True)
     assert len(spread["values"]) == evaluate.SAMPLES
@@ -84,7 +84,7 @@ def test_the_carried_score_does_not_depend_on_how_the_text_is_cut():
     assert scores == pytest.approx([scores[0]] * 3, rel=1e-5)
 
 
-def test_calibration_leaves_no_trace_but_statistics():
+def test_calibration_changes_statistics_only():
     network, data, recipe = trained()
     before = {name: value.clone() for name, value in network.named_parameters()}
     evaluate.calibrate(network, data, recipe, sample=True)
@@ -94,7 +94,7 @@ def test_calibration_leaves_no_trace_but_statistics():
 
 @pytest.mark.parametrize("limit", [0, 30])
 @pytest.mark.parametrize("name", datasets.local())
-def test_all_evaluations_and_trivial_rules_are_of_the_same_items(name, limit):
+def test_all_evaluations_and_baselines_score_the_same_items(name, limit):
     data = datasets.build(name)
     recipe = dataclasses.replace(data.recipe("smoke"), test_limit=limit and max(limit, data.recipe("smoke").steps + 7))
 
@@ -107,7 +107,7 @@ def test_all_evaluations_and_trivial_rules_are_of_the_same_items(name, limit):
     assert points(published) == points(sampled) == evaluate.points(data, recipe) > 0
 
 
-def test_trivial_rules_are_scored_on_as_many_items_as_a_network():
+def test_baselines_are_scored_on_as_many_items_as_a_network():
     data = datasets.build("digits")
     _, classes = data.splits["test"]
     commonest = np.bincount(data.splits["train"][1]).argmax()

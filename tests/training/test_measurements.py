@@ -30,7 +30,7 @@ def built(**fields):
 
 
 def torch_step(layer, kind, x, *state):
-    """torch.nn's cell with the weights of a layer, from values in a row to values in a row."""
+    """Returns torch.nn's cell with the weights of a layer, as a function of values in a row."""
     cell = kind(layer.weight_x.shape[1], layer.hidden)
     names = {"weight_ih": "weight_x", "weight_hh": "weight_h", "bias_ih": "bias_x", "bias_hh": "bias_h"}
     parameters = {name: getattr(layer, ours).detach() for name, ours in names.items()}
@@ -40,7 +40,7 @@ def torch_step(layer, kind, x, *state):
 
 
 @pytest.mark.parametrize(("cell", "kind"), [("rnn", nn.RNNCell), ("gru", nn.GRUCell), ("lstm", nn.LSTMCell)])
-def test_a_jacobian_is_that_of_the_cell_of_torch(cell, kind):
+def test_a_jacobian_equals_that_of_the_cell_of_torch(cell, kind):
     network, _, _ = built(cell=cell)
     layer = network.layers[0]
     x = torch.randn(1, 3, layer.weight_x.shape[1])
@@ -64,7 +64,7 @@ def test_the_jacobian_of_an_rnn_is_the_slope_times_the_recurrent_matrix():
 
 
 def closed_form(layer, z, zh, before, w):
-    """The Jacobian of one sequence's step as the chapter on diagnostics writes it; zh is the recurrent product."""
+    """Returns the Jacobian of one sequence's step by the formula of the book; zh is the recurrent product."""
     D = torch.diag
     if layer.cell.gates == 3:
         (r, u), n = z[:2].sigmoid(), z[2].tanh()
@@ -83,7 +83,7 @@ def closed_form(layer, z, zh, before, w):
 
 @torch.no_grad()
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_a_jacobian_with_norm_and_few_bits_is_that_of_the_book(cell):
+def test_a_jacobian_with_norm_and_few_bits_equals_the_formula_of_the_book(cell):
     network, data, recipe = built(cell=cell, quantizer="ternary", norm="batch_step")
     layer, x, w, _ = measurements.first_layer(network, data, recipe)
     x = x[:, :2]
@@ -139,7 +139,7 @@ def test_every_pre_activation_is_counted_once(cell):
 
 
 def listen(**choices):
-    """The gate inputs and the outputs of the first layer at every step, and a state of zeros."""
+    """Returns the gate inputs and the outputs of the first layer at every step, and a state of zeros."""
     network, data, recipe = built(**choices)
     layer, x, w, _ = measurements.first_layer(network, data, recipe)
     outputs, _ = layer(x, None, w)
@@ -148,7 +148,7 @@ def listen(**choices):
     return zip(layer.cell.inputs, outputs, strict=True), torch.zeros(x.shape[1], recipe.hidden)
 
 
-def test_the_gate_inputs_of_an_lstm_make_its_outputs():
+def test_the_gate_inputs_of_an_lstm_give_its_outputs():
     steps, c = listen(norm="batch")
     for z, output in steps:
         i, f, g, o = z.chunk(4, dim=1)
@@ -157,7 +157,7 @@ def test_the_gate_inputs_of_an_lstm_make_its_outputs():
 
 
 @pytest.mark.parametrize("cell", ["gru", "gru(reset='cho2014')"])
-def test_the_gate_inputs_of_a_gru_make_its_outputs(cell):
+def test_the_gate_inputs_of_a_gru_give_its_outputs(cell):
     steps, h = listen(cell=cell)
     for gates, output in steps:
         _, z, n = gates.chunk(3, dim=1)
@@ -183,7 +183,7 @@ def test_the_score_at_a_length_is_that_of_the_segments_one_by_one():
         assert told["score"][told["length"].index(length)] == pytest.approx(mean, rel=1e-4)
 
 
-def test_sequences_of_their_own_length_are_not_cut():
+def test_sequences_of_different_lengths_are_not_cut():
     network, data, recipe = built(dataset="digits", budget="smoke(hidden=6, batch=8, calibration=2)")
     assert measurements.by_length(network, data, recipe) == {}
 
@@ -214,7 +214,7 @@ def test_without_batch_norm_the_test_batch_does_not_matter():
     assert told["as_published"] == pytest.approx(told["population"], rel=1e-5)
 
 
-def test_draws_spread_and_a_network_that_does_not_draw_has_none():
+def test_scores_of_weight_samples_vary_and_only_sampled_networks_have_them():
     network, data, recipe = built(quantizer="ternary(stochastic=True)")
     told = measurements.samples(network, data, dataclasses.replace(recipe, test_limit=400))
     assert len(set(told["drawn"])) == measurements.SAMPLES

@@ -145,7 +145,7 @@ def test_a_carried_state_starts_the_next_segment():
     assert not session.states[0].values[0].grad_fn.name().startswith("Detach")
 
 
-def test_a_record_says_where_the_weights_ended():
+def test_a_record_describes_the_final_weights():
     spec = tiny()
     record = train.recall(spec)
     told = record.weights["layers.0.weight_h"]
@@ -161,13 +161,13 @@ def test_full_precision_weights_are_not_packed():
     assert "codes" not in record.weights["layers.0.weight_x"]
 
 
-def test_a_checkpoint_that_cannot_be_written_is_told(home):
+def test_a_checkpoint_that_cannot_be_written_is_reported(home):
     (home / "runs").write_text("a file where the folder should be")
     with pytest.raises(InputError, match="cannot write"):
         train.train(tiny())
 
 
-def test_a_batch_larger_than_the_data_is_told():
+def test_a_batch_larger_than_the_data_is_reported():
     with pytest.raises(InputError, match="a batch of 5000 sequences .* needs 5000 items"):
         train.train(tiny(dataset="digits", budget=TINY.replace("batch=8", "batch=5000")))
 
@@ -178,7 +178,7 @@ def test_describe_counts_every_quantized_matrix():
     assert set(weights.describe(network)) == {"layers.0.weight_x", "layers.0.weight_h"}
 
 
-def test_first_weights_follow_from_the_seed_alone():
+def test_initial_weights_depend_on_the_seed_alone():
     torch.manual_seed(123)
     one = train.build(tiny()).state_dict()
     other = train.build(tiny()).state_dict()
@@ -202,7 +202,7 @@ def test_an_update_without_a_finite_gradient_is_left_out_and_counted():
 
 
 def test_the_clip_of_the_released_code_changes_nothing():
-    """A's code clips the update, which is far smaller than the scale, in the place of the weight."""
+    """A's code clips the update, which is far smaller than the scale, instead of the weight."""
     plain, clipped = changed("rate=2e-3"), changed("rate=2e-3, clip_steps=True")
     weights_of = [train.train(spec).weights for spec in (plain, clipped)]
     assert weights_of[0]["layers.0.weight_h"]["codes"] == weights_of[1]["layers.0.weight_h"]["codes"]
@@ -285,7 +285,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_training_starts_anew(damage):
 
 
 class Trap:
-    """Touches a file where a pickle of it is read as code."""
+    """Creates a file if its pickle is loaded."""
 
     def __init__(self, file):
         self.file = file

@@ -12,14 +12,14 @@ def forbidden(*_):
     raise AssertionError("trained")
 
 
-def test_training_leaves_the_network_that_the_record_tells_of():
+def test_training_saves_the_network_of_the_record():
     record = train.recall(SPEC)
     network = trained.network(SPEC, forbidden)
     assert trained.belongs(network, record)
     assert evaluate.deployed(network, SPEC.data, SPEC.recipe)[0] == record.metrics["deployed"]
 
 
-def test_a_network_that_is_not_at_hand_is_trained_again_and_the_record_stays():
+def test_a_missing_network_is_trained_again_and_the_record_stays():
     record = train.recall(SPEC)
     for content in (None, b"half a file"):
         if content is None:
@@ -32,7 +32,7 @@ def test_a_network_that_is_not_at_hand_is_trained_again_and_the_record_stays():
     assert store.load(SPEC) == record
 
 
-def test_a_network_of_another_record_is_not_taken():
+def test_a_network_of_another_record_is_ignored():
     train.recall(SPEC)
     other = dataclasses.replace(SPEC, seed=1)
     train.recall(other)
@@ -40,6 +40,6 @@ def test_a_network_of_another_record_is_not_taken():
     assert trained.at_hand(SPEC) is None
 
 
-def test_without_a_record_there_is_no_network_at_hand():
+def test_without_a_record_there_is_no_network_on_file():
     train.train(SPEC)
     assert trained.at_hand(SPEC) is None

@@ -19,7 +19,7 @@ TINY = "smoke(updates=2, evaluate_every=2, hidden=8, batch=8, steps=8, calibrati
 
 @pytest.fixture
 def elsewhere(home, monkeypatch):
-    """A colleague's results: two records."""
+    """Two records from another machine."""
     other = home / "colleague"
     monkeypatch.setenv("LOWBIT_HOME", str(other))
     made = [train.recall(RunSpec(budget=TINY, seed=seed)) for seed in (0, 1)]
@@ -31,7 +31,7 @@ def verdicts(folder):
     return [each.verdict for each in verify.take(folder)]
 
 
-def test_records_are_taken_once(elsewhere):
+def test_records_are_imported_once(elsewhere):
     folder, made = elsewhere
     assert verdicts(folder) == ["taken", "taken"]
     assert [store.load(record.run) for record in made] == made
@@ -43,7 +43,7 @@ def edited(file, **changes):
     file.write_text(json.dumps(dataclasses.asdict(record.sealed())))
 
 
-def test_what_is_no_record_of_this_study_is_refused(elsewhere):
+def test_files_that_are_no_records_of_this_study_are_refused(elsewhere):
     folder, made = elsewhere
     first, second = sorted(folder.rglob("*.json"))
     store.save(made[0])
@@ -62,7 +62,7 @@ def test_what_is_no_record_of_this_study_is_refused(elsewhere):
     assert any("no record" in each.reason for each in verify.take(folder))
 
 
-def test_a_folder_without_records_is_told(home):
+def test_a_folder_without_records_is_reported(home):
     with pytest.raises(InputError, match="no records in"):
         verify.take(home)
 
@@ -128,7 +128,7 @@ def test_a_score_on_another_machine_is_judged_by_the_seeds(elsewhere):
 
 
 def elsewhere_made(record, deployed, **machine):
-    """The same run as another machine makes it."""
+    """Returns the same run as another machine would record it."""
     moved = {**record.metrics, "deployed": deployed}
     return dataclasses.replace(record, metrics=moved, machine=record.machine | machine).sealed()
 
@@ -149,7 +149,7 @@ def test_without_other_seeds_the_test_set_gives_the_tolerance():
     assert verify.compare(record, elsewhere_made(record, 50.0, processor="another")).verdict == "different"
 
 
-def test_seeds_of_runs_alike_widen_the_tolerance(elsewhere):
+def test_seeds_of_otherwise_equal_runs_widen_the_tolerance(elsewhere):
     _, (record, other) = elsewhere
     for each in (record, elsewhere_made(other, 2 * record.metrics["deployed"])):
         store.save(each)
@@ -170,7 +170,7 @@ def test_all_differences_are_named_with_both_values(elsewhere):
     assert f"canary ({record.canary['sha256']}, here {'3' * 16})" in reason
 
 
-def test_what_is_taken_in_says_whether_todays_code_computes_it(elsewhere):
+def test_an_import_reports_whether_todays_code_computes_the_records(elsewhere):
     folder, made = elsewhere
     first, second = sorted(folder.rglob("*.json"))
     content = json.loads(first.read_text())
@@ -202,7 +202,7 @@ def test_a_diverged_run_is_near_only_a_diverged_one(elsewhere):
     assert verify.compare(elsewhere_made(record, math.inf), moved).verdict == "near"
 
 
-def test_without_the_test_set_the_reason_is_said(elsewhere, monkeypatch):
+def test_without_the_test_set_the_reason_is_reported(elsewhere, monkeypatch):
     _, (record, _) = elsewhere
 
     def absent(*_):
@@ -228,7 +228,7 @@ def test_a_point_has_a_deviation_at_every_score(metric):
         assert 0 <= metric.deviation(score) < math.inf
 
 
-def test_the_results_of_a_checkout_are_taken_in_without_what_is_no_record_of_a_run(capsys):
+def test_an_import_of_a_checkout_ignores_files_that_are_no_run_records(capsys):
     assert main(["import", str(paths.SOURCE / "results")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.partition(":")[0] for line in lines} == {"taken", "left out"}
@@ -236,14 +236,14 @@ def test_the_results_of_a_checkout_are_taken_in_without_what_is_no_record_of_a_r
     assert store.scan().problems == []
 
 
-def test_a_run_that_was_stopped_while_it_was_verified_is_made_anew(elsewhere):
+def test_an_interrupted_verification_starts_anew(elsewhere):
     _, (record, _) = elsewhere
     file = paths.runs() / "verify" / store.path(record.run).relative_to(paths.root())
     store.write(file, json.dumps(dataclasses.asdict(elsewhere_made(record, 0.0))))
     assert verify.verify(record).verdict == "same"
 
 
-def test_cleaning_keeps_what_a_run_goes_on_from_and_what_shows_an_error(elsewhere):
+def test_cleaning_keeps_checkpoints_and_failed_notebooks(elsewhere):
     _, made = elsewhere
     store.save(made[0])
     done, unfinished = (train.checkpoint_path(record.run) for record in made)
@@ -258,7 +258,7 @@ def test_cleaning_keeps_what_a_run_goes_on_from_and_what_shows_an_error(elsewher
     assert clean() == []
 
 
-def test_the_further_of_two_checkpoints_is_taken_and_a_damaged_one_refused(home, monkeypatch):
+def test_the_later_of_two_checkpoints_is_imported_and_a_damaged_one_refused(home, monkeypatch):
     spec = RunSpec(budget=TINY.replace("evaluate_every=2", "evaluate_every=1"))
     monkeypatch.setenv("LOWBIT_HOME", str(home / "colleague"))
     train.advance(spec, 1)
