@@ -147,6 +147,32 @@ spread16 = _spread(I16, "The 16 bits at an address, over and over.")
 
 
 @intrinsic(prefer_literal=True)
+def spread128(context, address, lanes):
+    """The 128 bits at an address, over and over."""
+    kind = Vector(lanes.literal_value)
+
+    def build(builder, address, _):
+        value = _load(builder, address, ir.VectorType(I32, 4), 1)
+        return builder.shuffle_vector(value, value, _order(list(range(4)) * (kind.lanes // 4)))
+
+    return _code(kind(types.int64, lanes), build)
+
+
+@intrinsic
+def evens(context, a):
+    """The even bytes of a vector, then the odd ones."""
+
+    def build(builder, value):
+        value = _as(builder, value, I8)
+        count = value.type.count
+        return _as(
+            builder, builder.shuffle_vector(value, value, _order([*range(0, count, 2), *range(1, count, 2)])), I32
+        )
+
+    return _code(a(a), build)
+
+
+@intrinsic(prefer_literal=True)
 def splat(context, value, lanes):
     """A number of 32 bits in every lane."""
     kind = Vector(lanes.literal_value)
@@ -172,11 +198,13 @@ def _elementwise(name, element, doc):
 
 
 both = _elementwise("and_", I32, "The bits that two vectors share.")
+add8 = _elementwise("add", I8, "Sums of bytes.")
 add32 = _elementwise("add", I32, "Sums of 32 bits.")
 sub32 = _elementwise("sub", I32, "Differences of 32 bits.")
 mul32 = _elementwise("mul", I32, "Products of 32 bits.")
 add16 = _elementwise("add", I16, "Sums of 16 bits.")
 mul16 = _elementwise("mul", I16, "Products of 16 bits.")
+down16 = _elementwise("ashr", I16, "16 bits moved down, signs from above.")
 right16 = _elementwise("lshr", I16, "16 bits moved down, zeros from above.")
 right32 = _elementwise("ashr", I32, "32 bits moved down, signs from above.")
 
@@ -209,6 +237,12 @@ pick512 = _of_registers(
 )
 find512 = _of_registers(
     "llvm.x86.avx512.permvar.qi.512", 16, (I8, I8, I8), "Of a table of 64 bytes, those that 6 bits name."
+)
+find256 = _of_registers(
+    "llvm.x86.avx2.pshuf.b",
+    8,
+    (I8, I8, I8),
+    "Of a table of 16 bytes in each half of a register, those that 4 bits name.",
 )
 bytes256 = _of_registers(
     "llvm.x86.avx2.pmadd.ub.sw", 8, (I16, I8, I8), "Sums of two products of unsigned and signed bytes, 16 bits."
