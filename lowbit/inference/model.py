@@ -11,9 +11,11 @@ from jaxtyping import Float32, Integer
 from lowbit.compiled import address
 from lowbit.inference import check, choose, file, loader
 from lowbit.inference.layer import FLOAT, Layer
+from lowbit.inference.steps import Steps
 from lowbit.registry import InputError, parse
 
 READOUT = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)  # as `native.cells.readout`
+AT_ONCE = 1000  # symbols that are written in one call: their noise has to fit in memory
 FEW = 16  # vectors whose readout is compiled
 
 
@@ -57,10 +59,14 @@ class Model:
         self.addresses = address(self.readout), address(self.bias), *self.readout.shape
         cell = parse(about["cell"], "cell")[0]
         coded = about["symbols"] and self.embedding is None
+        self.steps: dict[int, Steps] = {}  # by the number of sequences
         self.layers = [
             Layer(file.layer(n, arrays, str(bits)), cell, bits, coded and n == 0, n == 0)
             for n in range(about["layers"])
         ]
+        self.symbols, self.shapes = about["inputs"], [layer.memories for layer in self.layers]
+        products = [(layer.h, layer.table is not None or layer.x) for layer in self.layers]
+        self.whole = coded and all(all(pair) for pair in products)  # whether a step is one call into compiled code
 
     @property
     def kernels(self) -> dict[str, str]:
@@ -83,8 +89,15 @@ class Model:
         self, x: int | Integer[np.ndarray, "*batch"] | Float32[np.ndarray, "*batch inputs"], state: State
     ) -> tuple[Float32[np.ndarray, "*batch outputs"], State]:
         """The logits and the next state for one symbol or one row of features, of one sequence or a batch of them."""
-        y, state = self.run(np.asarray(x)[None], state)
-        return y[0], state
+        if not self.whole:
+            y, state = self.run(np.asarray(x)[None], state)
+            return y[0], state
+        known = type(x) is int and 0 <= x < self.symbols and [memory.shape for memory in state.layers] == self.shapes
+        symbols = x if known else self._checked(np.asarray(x)[None], state)[0]
+        memories = tuple([np.array(memory, np.float32, order="C") for memory in state.layers])
+        steps = self._steps(1 if known else math.prod(symbols.shape))
+        logits = steps.advance(symbols, memories, state.t, () if known else symbols.shape)
+        return logits, State(memories, state.t + 1)
 
     def run(
         self, x: Integer[np.ndarray, "time *batch"] | Float32[np.ndarray, "time *batch inputs"], state: State
@@ -107,9 +120,14 @@ class Model:
         self.compiled_readout(*self.addresses, address(h), count, address(y))
         return y
 
+    def _steps(self, batch: int) -> Steps:
+        if batch not in self.steps:
+            self.steps[batch] = Steps(self.layers, self.addresses, batch)
+        return self.steps[batch]
+
     def _checked(self, x: np.ndarray, state: State) -> np.ndarray:
         batch = state.layers[0].shape[:-2]
-        if any(c.shape != (*batch, *layer.memories) for layer, c in zip(self.layers, state.layers, strict=True)):
+        if [memory.shape for memory in state.layers] != [(*batch, *shape) for shape in self.shapes]:
             raise InputError("this state is of another model: take that of `start` or of the step before")
         shape = (len(x), *batch)
         inputs = self.about["inputs"]
@@ -136,11 +154,16 @@ class Model:
             raise InputError("to write, a model needs a prompt of one symbol or more and a temperature above 0")
         random, codes = np.random.default_rng(seed), []
         y, state = self.run(symbols, self.start())
-        logits = y[-1]
-        for _ in range(length):
-            noise = random.gumbel(size=len(logits))  # the largest of the sum is a sample of the softmax
-            codes.append(int(np.argmax(logits / temperature + noise)))
-            logits, state = self.step(codes[-1], state)
+        logits = y[-1].copy()
+        while len(codes) < length:
+            noise = random.gumbel(size=(min(AT_ONCE, length - len(codes)), len(logits)))
+            if self.whole:
+                codes += self._steps(1).write(logits, state.layers, state.t, temperature, noise).tolist()
+                state = State(state.layers, state.t + len(noise))
+            else:
+                for draw in noise:  # the largest of the sum is a sample of the softmax
+                    codes.append(int(np.argmax(logits / temperature + draw)))
+                    logits, state = self.step(codes[-1], state)
         return "".join(self.alphabet[code] for code in codes) if isinstance(prompt, str) else np.array(codes)
 
     def encode(self, text: str) -> Integer[np.ndarray, " time"]:
