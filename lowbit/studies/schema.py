@@ -174,13 +174,6 @@ class Draws(TypedDict, total=False):
     drawn: list[Amount]
 
 
-class Rounded(TypedDict, total=False):
-    """See `lowbit.training.measurements.rounded`."""
-
-    bits: list[Count]
-    score: list[Amount]
-
-
 DEEPEST = 16  # levels of lists and objects; a record has five
 OPEN = ("data", "machine")  # parts that may hold more than is listed here
 

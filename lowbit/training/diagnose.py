@@ -33,7 +33,7 @@ class Diagnosis(Sealed):
     samples: schema.Draws
     seconds: schema.Amount  # of measuring, wall clock
     machine: schema.Machine
-    rounded: schema.Rounded = dataclasses.field(default_factory=dict)  # older diagnoses lack it
+    rounded: dict[schema.Name, list[schema.Amount]] = dataclasses.field(default_factory=dict)  # older diagnoses lack it
     digest: str = ""  # sha256 of all but seconds and machine
 
 
