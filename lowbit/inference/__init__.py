@@ -1,9 +1,4 @@
-"""Packed models: trained networks as one small file, which integer arithmetic runs without torch.
-
->>> import lowbit
->>> lowbit.inference.load.__module__, lowbit.inference.pack.__module__
-('lowbit.inference.model', 'lowbit.inference.deploy')
-"""
+"""Packed models: trained networks as one small file, which integer arithmetic runs without torch."""
 
 from lowbit.registry import lazy
 

@@ -59,7 +59,7 @@ class Model:
         self.addresses = address(self.readout), address(self.bias), *self.readout.shape
         cell = parse(about["cell"], "cell")[0]
         coded = about["symbols"] and self.embedding is None
-        self.steps: dict[int, Steps] = {}  # by the number of sequences
+        self.steps: dict[tuple[int, ...], Steps] = {}  # by the number of sequences, if there are several
         self.layers = [
             Layer(file.layer(n, arrays, str(bits)), cell, bits, coded and n == 0, n == 0)
             for n in range(about["layers"])
@@ -94,9 +94,7 @@ class Model:
             return y[0], state
         known = type(x) is int and 0 <= x < self.symbols and [memory.shape for memory in state.layers] == self.shapes
         symbols = x if known else self._checked(np.asarray(x)[None], state)[0]
-        memories = tuple([np.array(memory, np.float32, order="C") for memory in state.layers])
-        steps = self._steps(1 if known else math.prod(symbols.shape))
-        logits = steps.advance(symbols, memories, state.t, () if known else symbols.shape)
+        logits, memories = self._steps(() if known else symbols.shape).advance(symbols, state.layers, state.t)
         return logits, State(memories, state.t + 1)
 
     def run(
@@ -120,7 +118,7 @@ class Model:
         self.compiled_readout(*self.addresses, address(h), count, address(y))
         return y
 
-    def _steps(self, batch: int) -> Steps:
+    def _steps(self, batch: tuple[int, ...]) -> Steps:
         if batch not in self.steps:
             self.steps[batch] = Steps(self.layers, self.addresses, batch)
         return self.steps[batch]
@@ -154,12 +152,13 @@ class Model:
             raise InputError("to write, a model needs a prompt of one symbol or more and a temperature above 0")
         random, codes = np.random.default_rng(seed), []
         y, state = self.run(symbols, self.start())
-        logits = y[-1].copy()
+        logits = y[-1]
         while len(codes) < length:
             noise = random.gumbel(size=(min(AT_ONCE, length - len(codes)), len(logits)))
             if self.whole:
-                codes += self._steps(1).write(logits, state.layers, state.t, temperature, noise).tolist()
-                state = State(state.layers, state.t + len(noise))
+                steps = self._steps(())
+                chosen, logits, memories = steps.write(logits, state.layers, state.t, temperature, noise)
+                codes, state = codes + chosen.tolist(), State(memories, state.t + len(noise))
             else:
                 for draw in noise:  # the largest of the sum is a sample of the softmax
                     codes.append(int(np.argmax(logits / temperature + draw)))

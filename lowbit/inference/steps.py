@@ -1,6 +1,7 @@
 """Single steps of a packed model that reads symbols, each of them one call into compiled code."""
 
 import ctypes
+import math
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
@@ -11,27 +12,30 @@ from lowbit.inference.layer import Layer
 
 CELLS = ("lstm", "gru", "rnn")  # by number
 HEAD, ENTRY = 7, 11  # entries of a program for the model, and for each layer
-ADVANCE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)  # as `native.network.advance`
-WRITE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)  # as `native.network.write`
+ADVANCE = ctypes.CFUNCTYPE(None, ctypes.c_int64)  # as `native.network.advance`
+WRITE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)  # as `native.network.write`
 Memories = tuple[Float32[np.ndarray, "*batch memories units"], ...]
 
 
 class Steps:
-    """The steps of `batch` sequences side by side: all that they need lies in arrays that stay where they are."""
+    """The steps of sequences side by side: all that they need lies in arrays that stay where they are."""
 
-    def __init__(self, layers: list[Layer], readout: tuple[int, int, int, int], batch: int):
+    def __init__(self, layers: list[Layer], readout: tuple[int, int, int, int], batch: tuple[int, ...]):
         """`readout` has the addresses of weights and bias, the number of outputs and of units."""
         weights, bias, outputs, units = readout
-        self.batch, self.outputs = batch, outputs
-        self.order, self.symbols = np.arange(batch), np.zeros(batch, np.int64)
-        self.states = (ctypes.c_int64 * len(layers))()
-        self.plans, self.buffers = [], []  # what the program has the addresses of
+        self.batch = math.prod(batch)
+        self.order, self.symbols = np.arange(self.batch), np.zeros(batch, np.int64)
+        self.logits = np.empty((*batch, outputs), np.float32)
+        self.memories = [np.empty((*batch, *layer.memories), np.float32) for layer in layers]
+        self.buffers = []  # further arrays that the program has the addresses of
         entries = [len(layers), CELLS.index(layers[0].cell), units, address(self.order), weights, bias, outputs]
         for layer in layers:
             entries += self._entry(layer, units)
-        self.program = np.array(entries, np.int64)
-        self.addresses = address(self.program), address(self.symbols), ctypes.addressof(self.states)
-        self.advance_compiled = ADVANCE(loader.address("network.advance"))
+        self.program, states = np.array(entries, np.int64), np.array([*map(address, self.memories)], np.int64)
+        self.buffers.append(states)
+        arrays = [address(array) for array in (self.program, self.symbols, states, self.logits)]
+        self.call = (ctypes.c_int64 * 6)(0, self.batch, *arrays)  # the first is the number of steps so far
+        self.place, self.compiled = ctypes.addressof(self.call), ADVANCE(loader.address("network.advance"))
 
     def _entry(self, layer: Layer, units: int) -> list[int]:
         plan, h = layer.plan.copy(), np.empty((self.batch, units), np.float32)
@@ -42,20 +46,19 @@ class Steps:
             inputs = [address(layer.x.parts), len(layer.gates), address(layer.scale_x), address(layer.shift_x)]
             inputs += [len(layer.scale_x), address(unit), layer.top, address(z)]
             self.buffers += [z, unit]
-        self.plans.append(plan)
-        self.buffers.append(h)
+        self.buffers += [plan, h]
         return [address(layer.h.parts), address(plan), address(h), *inputs]
 
     def advance(
-        self, symbols: int | Int64[np.ndarray, "*batch"], memories: Memories, t: int, batch: tuple[int, ...] = ()
-    ) -> Float32[np.ndarray, "*batch outputs"]:
-        """The logits of one step after `t` others; `memories` are overwritten."""
-        logits = np.empty((*batch, self.outputs), np.float32)
-        self.symbols[:] = symbols if batch == () else symbols.ravel()
-        program, chosen, states = self.addresses
-        self._point_to(memories)
-        self.advance_compiled(program, chosen, self.batch, t, states, place(logits))
-        return logits
+        self, symbols: int | Int64[np.ndarray, "*batch"], memories: Memories, t: int
+    ) -> tuple[Float32[np.ndarray, "*batch outputs"], Memories]:
+        """The logits of one step after `t` others, and the memories after it."""
+        for own, memory in zip(self.memories, memories, strict=True):
+            own[...] = memory
+        self.symbols[...] = symbols
+        self.call[0] = t
+        self.compiled(self.place)
+        return self.logits.copy(), tuple([own.copy() for own in self.memories])
 
     def write(
         self,
@@ -64,20 +67,12 @@ class Steps:
         t: int,
         temperature: float,
         noise: Float64[np.ndarray, "time outputs"],
-    ) -> Int64[np.ndarray, " time"]:
-        """A symbol for each row of noise, the first chosen by `logits`; these and `memories` are overwritten."""
+    ) -> tuple[Int64[np.ndarray, " time"], Float32[np.ndarray, " outputs"], Memories]:
+        """A symbol for each row of noise, the first chosen by `logits`; then the logits and memories after the last."""
+        for own, memory in zip(self.memories, memories, strict=True):
+            own[...] = memory
+        self.logits[...], self.call[0] = logits, t
         heat, chosen = np.array([temperature], np.float32), np.empty(len(noise), np.int64)
-        program, _, states = self.addresses
-        self._point_to(memories)
-        arrays = address(logits), address(heat), address(noise), address(chosen)
-        WRITE(loader.address("network.write"))(program, len(noise), t, states, *arrays)
-        return chosen
-
-    def _point_to(self, memories: Memories) -> None:
-        for n, memory in enumerate(memories):
-            self.states[n] = place(memory)
-
-
-def place(array: np.ndarray) -> int:
-    """The address of a new array, which is writable and has no gaps; faster than `compiled.address`."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        arrays = address(heat), address(noise), address(chosen)
+        WRITE(loader.address("network.write"))(self.place, len(noise), *arrays)
+        return chosen, self.logits.copy(), tuple([own.copy() for own in self.memories])

@@ -23,6 +23,7 @@ TABLES = {  # of each kind of benchmark, beside its cases: the columns of its ta
         "files": {"quantizer": str, "units": int, "bytes": int, "float32_bytes": int},
         "start_up": {"quantizer": str, "cache": str, **STARTS},
     },
+    "steps": {},
     "bfloat16": {
         "curves": {"products": str, "seed": int, "update": int, "train_nats": NUMBER, "valid": NUMBER},
         "scores": {"products": str, "seed": int, "deployed": NUMBER, "seconds": NUMBER},

@@ -51,16 +51,15 @@ def _advance(program, symbols, batch, t, states, logits):
     _readout(weights, bias, outputs, units, h, batch, logits)
 
 
-def advance(program, symbols, batch, t, states, logits):
-    """One step of sequences side by side; the states at the addresses `states` are overwritten."""
-    _advance(program, symbols, batch, t, states, logits)
+def advance(call):
+    """One step of sequences side by side; `call` holds t, batch, then the addresses that `_advance` takes."""
+    t, batch, program, symbols = read(call), read(call + 8), read(call + 16), read(call + 24)
+    _advance(program, symbols, batch, t, read(call + 32), read(call + 40))
 
 
-def write(program, count, t, states, logits, temperature, noise, chosen):
-    """`count` symbols of one sequence, each of the largest sum of a logit over the temperature and its noise.
-
-    `logits` are those that the first is chosen by, and in the end those after the last.
-    """
+def write(call, count, temperature, noise, chosen):
+    """`count` symbols of one sequence, each of the largest sum of a logit over the temperature and its noise."""
+    t, program, states, logits = read(call), read(call + 16), read(call + 32), read(call + 40)
     outputs = read(program + 48)
     y = numba.carray(pointer(logits), outputs, np.float32)
     heat = numba.carray(pointer(temperature), 1, np.float32)[0]
