@@ -14,13 +14,8 @@ from lowbit.registry import lazy
 __version__ = "0.1.0"
 
 # What `import lowbit` offers. Names and packages are loaded at first use, so this import does not wait for torch.
-NAMES = {
-    "registry": "InputError",
-    "studies.spec": "RunSpec",
-    "studies.store": "Record",
-    "training.train": "progress recall",
-    "inference": "load pack",
-}
+NAMES = {"registry": "InputError", "studies.spec": "RunSpec", "studies.store": "Record"}
+NAMES |= {"training.train": "progress recall", "inference": "load pack"}
 PACKAGES = "paths quantizers datasets layers studies training hardware inference onchip speed plots batch"
 __all__ = " ".join((*NAMES.values(), PACKAGES)).split()
 __getattr__ = lazy(__name__, **NAMES)
@@ -40,5 +35,6 @@ except ModuleNotFoundError:  # a machine that has torch and little else: `Float[
 
     sys.modules["jaxtyping"] = _Unchecked("jaxtyping")
 
-for package in ("studies", "training", "plots.results"):  # which hold modules alone
+# Packages that hold modules alone; the others say themselves what they offer.
+for package in ("studies", "training", "plots", "plots.results", "plots.speed", "plots.hardware", "batch"):
     importlib.import_module(f"lowbit.{package}").__getattr__ = lazy(f"lowbit.{package}")

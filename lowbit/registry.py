@@ -2,7 +2,7 @@
 
 import ast
 import dataclasses
-import importlib
+import importlib.util
 import math
 import pkgutil
 import re
@@ -34,12 +34,9 @@ def lazy(package: str, **names: str) -> Callable[[str], object]:
 
     def load(name: str) -> object:
         path = f"{package}.{homes.get(name, name)}"
-        try:
-            module = importlib.import_module(path)
-        except ModuleNotFoundError as error:
-            if error.name != path:
-                raise
-            raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
+        if importlib.util.find_spec(path) is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = importlib.import_module(path)
         return getattr(module, name) if name in homes else module
 
     return load

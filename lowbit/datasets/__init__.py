@@ -1,15 +1,10 @@
 """Datasets: download, splits, batches, metrics, and recipes of training for each budget."""
 
-from lowbit.datasets.base import Dataset, Text
-from lowbit.datasets.metrics import Batch
-from lowbit.datasets.recipe import Recipe
-from lowbit.datasets.sequences import Sequences
-from lowbit.registry import Registry
+from lowbit.registry import Registry, lazy
 
 registry = Registry("dataset", __name__)
 register, names, build, canonical = registry.register, registry.names, registry.build, registry.canonical
-
-__all__ = ["Batch", "Dataset", "Recipe", "Sequences", "Text", "build", "canonical", "names", "register"]
+__getattr__ = lazy(__name__, base="Dataset Text", metrics="Batch", recipe="Recipe", sequences="Sequences")
 
 
 def local() -> list[str]:
