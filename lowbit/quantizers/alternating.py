@@ -52,7 +52,7 @@ class Alternating(Quantizer):
         return self.fit(w, site).scale
 
     def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
-        """The sums of each row, over the largest of them; cuts are in the middle."""
+        """The sums of each row, over the largest of them; thresholds are midpoints."""
         sums, _ = _sums(self._alphas(w), _signs(self.bits, w))
         largest = positive(sums[:, -1:])
         book = sums / largest

@@ -1,4 +1,4 @@
-"""The base class of quantizers: a sorted codebook, a cut between neighbours, and a scale."""
+"""The base class of quantizers: a sorted codebook, a threshold between neighbours, and a scale."""
 
 import abc
 import dataclasses
@@ -12,7 +12,7 @@ from torch import Tensor
 from lowbit.quantizers.planes import Plane, split
 from lowbit.registry import InputError
 
-FEW = 4  # so many cuts are compared one by one in less time than a search takes
+FEW = 4  # so many thresholds are compared one by one in less time than a search takes
 
 
 class Site(NamedTuple):
@@ -39,7 +39,7 @@ class Lane(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """The scale, codebook and cuts of a matrix: one row for all of its rows, or one for each."""
+    """The scale, codebook and thresholds of a matrix: one row for all of its rows, or one for each."""
 
     scale: Tensor  # (#rows #cols)
     codebook: Tensor  # (#rows levels), at scale 1
@@ -62,22 +62,22 @@ class StraightThrough(torch.autograd.Function):
 
 @dataclasses.dataclass(frozen=True)
 class Quantizer(abc.ABC):
-    r"""$Q(w) = \alpha\, l_k$: the level that the cuts around $u = w / \alpha$ choose, or one of two by chance.
+    r"""$Q(w) = \alpha\, l_k$: nearest rounding of $u = w / \alpha$ by thresholds, or stochastic rounding.
 
-    Sampled, $u$ between the neighbours $l_k \le u \le l_{k+1}$ becomes the upper one with probability
-    $(u - l_k) / (l_{k+1} - l_k)$, which is right on average; outside it takes the outermost level. This one
-    rule is BinaryConnect's hard sigmoid, TernaryConnect's $|u|$ and the stochastic exponential rule alike.
+    Stochastic rounding takes $u$ between the neighbours $l_k \le u \le l_{k+1}$ to the upper one with probability
+    $(u - l_k) / (l_{k+1} - l_k)$, which is unbiased; outside the codebook it takes the outermost level. BinaryConnect's
+    hard sigmoid, TernaryConnect's $|u|$ and the stochastic exponential rule are cases of this rule.
     The gradient is that of `surrogate`: straight-through, $\partial Q / \partial w = 1$, unless overridden.
     """
 
     reference: ClassVar[str]  # a key of book/references.bib
-    ties: ClassVar[str] = "up"  # where a value on a cut goes: up, down, away or toward (zero)
+    ties: ClassVar[str] = "up"  # how a value on a threshold is rounded: up, down, away or toward (zero)
     fixed: ClassVar[bool] = True  # the scale does not follow the weights, so masters can be kept within it
     curved: ClassVar[bool] = False  # the scale asks for the curvature of the loss, so training needs Adam
     # Laws that most members keep: "order", a larger weight gets no smaller level; "idempotence", twice is once.
     breaks: ClassVar[tuple[str, ...]] = ()
     fits: ClassVar[tuple[str, ...]] = ("input", "recurrent", "biases", "embedding", "readout")
-    stochastic: bool = False  # whether training samples; a deployed network always takes the cuts
+    stochastic: bool = False  # whether training samples; a deployed network always rounds to the nearest
 
     @property
     @abc.abstractmethod
@@ -86,7 +86,7 @@ class Quantizer(abc.ABC):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """The cuts between neighbouring levels at scale 1; the midpoints unless a source says otherwise."""
+        """The thresholds between neighbouring levels at scale 1; the midpoints unless a source says otherwise."""
         return tuple((a + b) / 2 for a, b in zip(self.levels, self.levels[1:], strict=False))
 
     def scale(self, w: Float[Tensor, "rows cols"], site: Site) -> Float[Tensor, "#rows #cols"]:
@@ -103,7 +103,7 @@ class Quantizer(abc.ABC):
         return w.new_full((1, 1), glorot(site.inputs, site.gates * site.units) / 2)
 
     def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
-        """Scale, levels and cuts; `scale`, `levels` and `thresholds` unless the matrix decides all three."""
+        """Scale, levels and thresholds, from the methods of these names unless the matrix decides all three."""
         return Fit(self.scale(w, site), w.new_tensor([self.levels]), w.new_tensor([self.thresholds]))
 
     def normalize(
@@ -189,7 +189,7 @@ def _search(steps: Tensor, u: Tensor, right: bool) -> Tensor:
 
 
 def _count_below(cuts: Tensor, u: Tensor, upper: Tensor) -> Tensor:
-    """The number of cuts below each value, and of those equal to it where `upper` is true."""
+    """The number of thresholds below each value, and of those equal to it where `upper` is true."""
     if cuts.shape[1] > FEW:
         if upper.all() or not upper.any():
             return _search(cuts, u, bool(upper.all()))

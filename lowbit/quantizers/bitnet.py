@@ -1,4 +1,4 @@
-"""Ternary weights cut at half their mean magnitude: those of language models with 1.58 bits a weight."""
+"""Ternary weights with a threshold at half their mean magnitude: those of language models with 1.58 bits a weight."""
 
 import dataclasses
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Ternary weights whose cut and scale cost the loss least, as far as its curvature tells."""
+"""Ternary weights with the threshold and scale of least loss, as far as its curvature tells."""
 
 import dataclasses
 import itertools
@@ -23,13 +23,13 @@ class Lat(Quantizer):
     Nearest: zero where $|w| \le \alpha / 2$, else the sign. $d = \sqrt v + 10^{-8}$ with Adam's second moment $v$,
     the same for all weights before the first update. By default $b$ of that rule and
     $\alpha = \|b \odot d \odot w\|_1 / \|b \odot d\|_1$ alternate until they stay. `exact` takes the best of all
-    cuts between the sorted weights. With `sides=2` positive and negative weights have a scale each, found from
+    thresholds between the sorted weights. With `sides=2` positive and negative weights have a scale each, found from
     their own side. Stochastic: unbiased between neighbours, which the source does not have. Gradient:
     straight-through, no mask.
 
     Source: hou2018loss, its code: LATa, LATe, LAT2a and LAT2e. Its alternation starts from the signs of the last
     quantized weights and ends after ten rounds; a quantizer here has no memory and starts where the code does at
-    its first step, at the cut $0.7\,\mathrm{E}|w|$ (li2016ternary). The code's scan leaves out the case that no
+    its first step, at the threshold $0.7\,\mathrm{E}|w|$ (li2016ternary). The code's scan leaves out the case that no
     weight is zero and falls back on a part of its scale; here it is a case like the others. In LAT2e the code
     picks the negative scale by a sum over the positive side, which we take for a slip and do not follow. The
     source clips the masters to $[-1, 1]$ after every update and this does not.
@@ -52,7 +52,7 @@ class Lat(Quantizer):
         return self.fit(w, site).scale
 
     def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
-        """The scale of each gate, or of each of its sides; cuts are half of it."""
+        """The scale of each gate, or of each of its sides; thresholds are half of it."""
         weights, d = by_gate(w, site), curvature(w, site)
         if self.sides == 1:
             alpha = by_row(self._alpha(weights.abs(), d), w)

@@ -21,7 +21,7 @@ class Ternary(quantizers.Quantizer):
     mask.
 
     Source: A. The probabilities printed in its first version do not sum to one, so the stochastic rule is the
-    released code's; the cut at a third is the code's deterministic mode, which the paper does not evaluate.
+    released code's; the threshold at a third is the code's deterministic mode, which the paper does not evaluate.
     """
 
     reference: ClassVar[str] = "ardakani2019learning"

@@ -19,7 +19,7 @@ class Ternaryconnect(quantizers.Quantizer):
     probability $\mathrm{clip}(|w| / W_0, 0, 1)$. Gradient: straight-through.
 
     Source: lin2016neural as B uses it. B's paper prints values $\pm 1$ with probability $|2w|$; its code
-    scales by $W_0$, the ratio of cut to level being one half in both. This is the code's form.
+    scales by $W_0$, and the ratio of threshold to level is one half in both. This is the code's form.
     """
 
     reference: ClassVar[str] = "lin2016neural"

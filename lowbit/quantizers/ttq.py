@@ -19,7 +19,7 @@ class Ttq(quantizers.Quantizer):
 
     Nearest: $+W_p$ where $w > \Delta$, $-W_n$ where $w < -\Delta$, else zero, with $\Delta = 0.05 \max|w|$ of a gate's
     matrix. Stochastic: unbiased between neighbours, which the source does not have. Gradient: with $g$ that of
-    the quantized weights, $W_p g$, $g$ and $W_n g$ to the masters above, between and below the cuts,
+    the quantized weights, $W_p g$, $g$ and $W_n g$ to the master weights above, between and below the thresholds,
     $\sum_{w > \Delta} g$ to $W_p$ and $-\sum_{w < -\Delta} g$ to $W_n$; none through $\Delta$.
 
     Source: zhu2017trained, its code. The paper also divides the weights by their largest magnitude first, as we
@@ -54,7 +54,7 @@ class Ttq(quantizers.Quantizer):
         return by_row(self._values(w, site).mean(1, keepdim=True), w)
 
     def fit(self, w: Float[Tensor, "rows cols"], site: Site) -> Fit:
-        """The learned factors over their mean; the cut of each gate on either side."""
+        """The learned factors over their mean; the threshold of each gate on either side."""
         values, scale = self._values(w, site), self.scale(w, site)
         below, above = (values / values.mean(1, keepdim=True)).split(1, dim=1)
         book = by_row(torch.cat((-below, torch.zeros_like(below), above), dim=1), w)
