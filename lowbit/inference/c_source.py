@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lowbit.inference import fixed
-from lowbit.inference.c_text import CELLS, FEATURES, HEADER, SHARED, SIGMOID, SLOTS, SOURCE, SYMBOLS
+from lowbit.inference.c_text import CELLS, DOT, FEATURES, HEADER, SHARED, SIGMOID, SLOTS, SOURCE, SYMBOLS
 from lowbit.inference.check import GATES
 from lowbit.inference.fixed import Fixed
 from lowbit.inference.matvec.base import affine
@@ -58,6 +58,7 @@ def _texts(model: Fixed, name: str) -> tuple[str, str]:
         "widest": 2 ** (model.widest - 1) - 1 if model.widest else 0,
         "last": model.slots - 1,
     }
+    values |= _dots(model)
     parts = (SYMBOLS if about["symbols"] else FEATURES) | (SLOTS if model.slots > 1 else SHARED)
     values |= {part: text.format(**values) for part, text in parts.items()}
     settled = "rounded((int64_t)c[j] * settle[n][slot][0][j], 20) + settle[n][slot][1][j]"
@@ -86,14 +87,33 @@ def _data(model: Fixed) -> str:
     return "\n".join(texts)
 
 
+def _dots(model: Fixed) -> dict[str, str]:
+    """A function for each width of codes that products read, which takes fields out of a byte by constant shifts."""
+    products = [layer.h for layer in model.layers] + [layer.x for layer in model.layers[model.about["symbols"] :]]
+    widths = sorted({_width(product) for product in products})
+    texts, choice = [], f"dot{widths[-1]}(codes, q, a->cols)"
+    for bits in widths:
+        fields = [f"(byte >> {bits * k} & {2**bits - 1}) * q[k + {k}]" for k in range(8 // bits)]
+        texts.append(DOT.format(bits=bits, count=8 // bits, terms=" + ".join(fields)))
+    for bits in widths[:-1]:
+        choice = f"a->bits == {bits} ? dot{bits}(codes, q, a->cols) : {choice}"
+    return {"dots": "".join(texts), "dot": choice}
+
+
+def _width(product: Affine) -> int:
+    """The bits of a code: 1, 2, 4 or 8."""
+    top = affine(product.levels)[2]
+    return 1 if top < 2 else 2 if top < 4 else 4 if top < 16 else 8
+
+
 def _nested(values: np.ndarray) -> str:
     rows = map(_nested, values) if values.ndim > 1 else map(str, values.tolist())
     return f"{{{','.join(rows)}}}"
 
 
 def _affine(name: str, product: Affine) -> tuple[str, str]:
-    step, base, top = affine(product.levels)
-    bits = 1 if top < 2 else 2 if top < 4 else 4 if top < 16 else 8
+    step, base, _ = affine(product.levels)
+    bits = _width(product)
     codes = ((product.whole.astype(np.int16) - base) // step).astype(np.uint8)
     count = 8 // bits
     codes = np.pad(codes, ((0, 0), (0, -codes.shape[1] % count))).reshape(len(codes), -1, count)

@@ -41,12 +41,7 @@ typedef struct {{
 
 static const int16_t tanh_table[] = {{{tanh}}};
 
-static int32_t code_at(const affine *a, int32_t row, int32_t col) {{
-    const uint8_t *codes = a->codes + (a->cols * a->bits + 7) / 8 * row;
-    return codes[col * a->bits >> 3] >> (col * a->bits & 7) & (((int32_t)1 << a->bits) - 1);
-}}
-
-/* Halves up; what would leave 31 bits stops there. */
+{pick}/* Halves up; what would leave 31 bits stops there. */
 static int32_t rounded(int64_t value, int32_t bits) {{
     value = (value + ((int64_t)1 << bits >> 1)) >> bits;
     return (int32_t)(value > {most} ? {most} : value < -{most} ? -{most} : value);
@@ -57,9 +52,9 @@ static int32_t scaled(const affine *a, int32_t entry, int32_t sum) {{
     return rounded((int64_t)sum * a->factor[entry] + a->shift[entry] * ((int64_t)1 << a->point), a->point);
 }}
 
-static int32_t product(const affine *a, int32_t row, int32_t entry, const int16_t *q, int32_t total) {{
-    int32_t sum = 0;
-    for (int32_t k = 0; k < a->cols; k++) sum += code_at(a, row, k) * q[k];
+{dots}static int32_t product(const affine *a, int32_t row, int32_t entry, const int16_t *q, int32_t total) {{
+    const uint8_t *codes = a->codes + (a->cols * a->bits + 7) / 8 * row;
+    int32_t sum = {dot};
     return scaled(a, entry, a->step * sum + a->base * total);
 }}
 
@@ -97,7 +92,7 @@ void {name}_start({name}_state *state) {{
 {reset}}}
 
 void {name}_step({name}_state *state, {input}, int32_t logits[{NAME}_OUTPUTS]) {{
-    int16_t below[{width}], before[{NAME}_UNITS];
+    int16_t below[({width}) + 7] = {{0}}, before[{NAME}_UNITS + 7] = {{0}}; /* a product reads whole bytes of codes */
     int32_t total_below = 0, slot = {slot};
 {prepared}
     for (int32_t n = 0; n < {NAME}_LAYERS; n++) {{
@@ -124,6 +119,13 @@ SYMBOLS = {
     "sizes": "#define {NAME}_SYMBOLS {inputs}",
     "takes": "One symbol from 0 to {NAME}_SYMBOLS - 1, any other changes nothing",
     "input": "int32_t symbol",
+    "pick": """\
+static int32_t code_at(const affine *a, int32_t row, int32_t col) {{
+    const uint8_t *codes = a->codes + (a->cols * a->bits + 7) / 8 * row;
+    return codes[col * a->bits >> 3] >> (col * a->bits & 7) & (((int32_t)1 << a->bits) - 1);
+}}
+
+""",
     "width": "{NAME}_UNITS",
     "prepared": "    if (symbol < 0 || symbol >= {NAME}_SYMBOLS) return;",
     "first": """n ? product(a, row, entry, below, total_below)
@@ -135,6 +137,7 @@ FEATURES = {
 #define {NAME}_POINT {fraction} /* bits of a feature below the point */""",
     "takes": "Features, 2^{NAME}_POINT times their value and at most {widest}",
     "input": "const int16_t features[{NAME}_FEATURES]",
+    "pick": "",
     "width": "{NAME}_FEATURES > {NAME}_UNITS ? {NAME}_FEATURES : {NAME}_UNITS",
     "prepared": """\
     for (int32_t k = 0; k < {NAME}_FEATURES; k++) total_below += below[k] = within(features[k], {widest});""",
@@ -147,6 +150,19 @@ SLOTS = {  # where the first steps have norm statistics of their own
     "slot": "state->t",
     "count": "    if (state->t < {last}) state->t++;\n",
 }
+
+DOT = """\
+/* Codes of {bits} bits times q; those behind the last column are 0. */
+static int32_t dot{bits}(const uint8_t *codes, const int16_t *q, int32_t cols) {{
+    int32_t sum = 0;
+    for (int32_t k = 0; k < cols; k += {count}) {{
+        int32_t byte = *codes++;
+        sum += {terms};
+    }}
+    return sum;
+}}
+
+"""
 
 SIGMOID = """\
 static int32_t sigmoid_q15(int32_t z) { return rounded(32768 + between(z, 8), 1); }
