@@ -100,7 +100,7 @@ def by_length(diagnoses: Sequence[Diagnosis]) -> plt.Figure:
         ax.plot(diagnosis.lengths["length"], diagnosis.lengths["score"], marker=".", label=label, **look)
         ax.axvline(diagnosis.steps, color=INK, lw=1, ls=":")
     log_axis(ax.xaxis, ticks=sorted({length for diagnosis in measured for length in diagnosis.lengths["length"]}))
-    ax.set(xlabel="steps of a test segment, from a fresh state", ylabel=f"test, {measured[0].run.data.metric.unit}")
+    ax.set(xlabel="steps of a test segment, from the initial state", ylabel=f"test, {measured[0].run.data.metric.unit}")
     legend(figure)
     return figure
 
@@ -134,7 +134,7 @@ def samples(diagnoses: Sequence[Diagnosis], records: Sequence[Record]) -> plt.Fi
         return placeholder("no network whose weights are drawn")
     figure, ax = plt.subplots(figsize=(WIDTH, 1.0 + 0.28 * len(rows)))
     for y, (_, scores, nearest) in enumerate(rows):
-        ax.plot(scores, [y] * len(scores), "|", color=BLUE, ms=12, label="a draw")
+        ax.plot(scores, [y] * len(scores), "|", color=BLUE, ms=12, label="a sample")
         ax.plot(nearest, y, "o", color=INK, label="nearest rounding")
     label_rows(ax, _labels([spec for spec, _, _ in rows]))
     ax.set_xlabel(f"test, {RunSpec(**rows[0][0]).data.metric.unit}")
@@ -143,7 +143,7 @@ def samples(diagnoses: Sequence[Diagnosis], records: Sequence[Record]) -> plt.Fi
 
 
 def saturated(records: Sequence[Record]) -> plt.Figure:
-    """The share of masters at or beyond the outermost level, by matrix, of every record with few-bit weights.
+    """The share of saturated master weights, by matrix, of every record with few-bit weights.
 
     Seeds share a row.
     """
@@ -161,7 +161,7 @@ def saturated(records: Sequence[Record]) -> plt.Figure:
         marker, color, label = MATRICES.get(name.rpartition(".")[2], ("^", INK, "others"))
         ax.plot(100 * share, rows.index(spec), marker, color=color, label=label, alpha=0.8)
     label_rows(ax, _labels(rows))
-    ax.set(xlabel="% of masters at or beyond the outermost level", xlim=(-2, 102))
+    ax.set(xlabel="% of master weights that are saturated", xlim=(-2, 102))
     legend(figure)
     return figure
 
