@@ -16,7 +16,7 @@ HEADROOM = 4  # bits before the point of pre-activations and cells, the sign inc
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """Lanes that each add up one row, and one unit behind them that finishes one hidden unit a cycle.
+    """Lanes that each add up one row, and a post-processing unit that finishes one hidden unit per cycle.
 
     A matrix is processed in groups of rows, one row a lane. In every cycle all lanes get one activation and one word
     of weights from memory. lowbit.hardware.golden defines what the engine computes, lowbit.hardware.cycles when.

@@ -2,7 +2,7 @@ r"""Area and energy of an engine: counts (lowbit.hardware.cycles) times prices (
 
 Area is that of cells and macros, without wires, pads and the clock tree. Energy is an interval: of the lanes without
 and with glitches, of the words of weights from memory, and of the clock of the other registers, which may be gated
-entirely or not at all. It leaves out the gates of the unit behind the lanes and leakage, a power. All values are at the
+entirely or not at all. It leaves out the gates of the post-processing unit and leakage, a power. All values are at the
 node and the voltage of the library. A machine whose weights come from outside has no memory for them: each word is read
 from DRAM, at its price a bit, without the idle power of DRAM.
 """
@@ -68,7 +68,7 @@ def lane_energy(machine: Machine, library: str) -> Interval:
 
 
 def unit(machine: Machine, quantity: str, library: str) -> float:
-    """A quantity of the logic behind the lanes, fitted to the ledger; raises `InputError` for widths without a row.
+    """A quantity of the logic outside the lanes, fitted to the ledger; raises `InputError` for widths without a row.
 
     It is a constant for each choice of widths, plus a part for each bit of accumulators, whatever the widths.
     """

@@ -115,6 +115,6 @@ def seconds(machine: Machine, work: Workload, steps: int = 1) -> float:
 
 
 def utilisation(machine: Machine, work: Workload, steps: int = 1) -> float:
-    """The share of lane-cycles that add to a row."""
+    """Lane utilization: the share of the cycles of all lanes that add to a row."""
     counts = count(machine, work, steps)
     return counts.used / (counts.cycles * machine.lanes)

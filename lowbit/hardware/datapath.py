@@ -21,7 +21,7 @@ PENDING, WORD_AT, ACTIVATION, AT_PASS, AT_GROUP, OPENS, CLOSES, WAIT = range(6, 
 FULL, FULL_PASS, FULL_GROUP, LEFT, DRAINED, DRAIN_PASS, DRAIN_GROUP, BUSY, REGISTERS = range(14, 23)
 FETCH, RUN, FINISH = range(3)
 
-# A stage of the unit behind the lanes: whether it is valid, its unit and pass, and four numbers.
+# A stage of the post-processing unit: whether it is valid, its unit and pass, and four numbers.
 VALID, UNIT, PLACE, SWEEP, DATA, WIDTH = 0, 1, 2, 3, 4, 8
 LSTM, GRU, RNN, RELU = range(4)  # in the order of lowbit.hardware.program.PLANS
 
@@ -32,7 +32,7 @@ class Registers(NamedTuple):
     r: np.ndarray  # (REGISTERS): of the sequencer
     h: np.ndarray  # (2 hidden): the outputs that are read, and the new ones
     memory: np.ndarray  # (hidden): the second value of a state
-    pipe: np.ndarray  # (7 WIDTH): stages of the unit behind the lanes
+    pipe: np.ndarray  # (7 WIDTH): stages of the post-processing unit
     partial: np.ndarray  # (units of a group, fields): sums of passes
     sums: np.ndarray  # (lanes)
     shadow: np.ndarray  # (lanes): sums on their way to the unit

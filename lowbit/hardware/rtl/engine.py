@@ -1,4 +1,4 @@
-"""The engine as hardware: sequencer, lanes, shadow registers, and the unit that finishes one hidden unit a cycle.
+"""The engine as hardware: sequencer, lanes, shadow registers, and the post-processing unit.
 
 Memories are ports: an address and an enable go out, data come back after the next edge. Stages and registers have
 the names of lowbit.hardware.datapath.
@@ -90,7 +90,7 @@ class Engine(wiring.Component):
         super().__init__(ports)
 
     def elaborate(self, platform: object) -> Module:
-        """The sequencer, the lanes and the unit behind them."""
+        """The sequencer, the lanes and the post-processing unit."""
         m = Module()
         self.step, self.bank = Signal(range(self.build.steps + 1)), Signal()
         self.slot = Signal(range(self.build.slots))

@@ -1,4 +1,4 @@
-"""The unit behind the lanes as hardware: scales, partial sums, tables and products, one hidden unit a cycle.
+"""The post-processing unit as hardware: scales, partial sums, tables and products, one hidden unit a cycle.
 
 Functions add their part to the module of an engine (lowbit.hardware.rtl.engine) and drive its ports. Only the
 registers `valid` are reset.

@@ -20,20 +20,20 @@ CELLS = {
 
 
 def block(pair: Pair) -> plt.Figure:
-    """Memories, lanes, shadow registers and the unit behind them, each with its size."""
+    """Memories, lanes, shadow registers and the post-processing unit, each with its size."""
     machine, program, work = pair.accelerator, pair.program(), pair.work()
     gates, acts = PLANS[work.cell].gates, f"{machine.act_bits} bits"
     figure, ax = plt.subplots(figsize=(NARROW, 5.9))
     ax.set(xlim=(0, 100), ylim=(0, 110))
     ax.axis("off")
-    beat = f"from outside, one in {machine.beat} cycles" if machine.off_chip_bits_per_s else "on the chip, one a cycle"
+    beat = f"off chip, one in {machine.beat} cycles" if machine.off_chip_bits_per_s else "on chip, one per cycle"
     memory = f"{cost.words(machine, work):,} words of {machine.word_bits} bits\n{beat}"
     places = " or ".join(map(str, sorted({sweep.places for sweep in program.passes})))
     entries = len(golden.tables(machine)[0].entries)
     _box(ax, 2, 94, 60, 14, GREEN, memory, "weights")
     _box(ax, 70, 94, 28, 14, BLUE, f"2 × {work.hidden} of {acts}", "h")
     _lanes(ax, machine, GATES[work.cell])
-    _box(ax, 2, 46, 72, 9, BLUE, f"shadow registers: {machine.lanes // gates} units, one leaves each cycle")
+    _box(ax, 2, 46, 72, 9, BLUE, f"shadow registers: {machine.lanes // gates} units, one leaves per cycle")
     _box(ax, 2, 31, 72, 9, YELLOW, rf"scale, offset, shift by {places}: $z = (a\,s + o) \gg p$")
     _box(ax, 2, 16, 72, 9, YELLOW, rf"tables of {entries:,} points: $\sigma$ up to 8, $\tanh$ up to 4")
     _box(ax, 2, 1, 72, 9, YELLOW, CELLS[work.cell])
@@ -49,7 +49,7 @@ def block(pair: Pair) -> plt.Figure:
         _arrow(ax, (38, top), (38, bottom))
     _arrow(ax, (80, 35.5), (74.5, 35.5))
     _arrow(ax, (74, 3), (99.3, 3), (99.3, 101), (98.5, 101))
-    ax.text(76, 0, "a unit a cycle", size=7.5, color=INK, va="top")
+    ax.text(76, 0, "a unit per cycle", size=7.5, color=INK, va="top")
     return figure
 
 
@@ -67,7 +67,7 @@ def _lanes(ax: plt.Axes, machine: Machine, gates: str) -> None:
             continue
         _patch(ax, start + 0.8, 68, width - 1.6, 10, rounding=1, fc=BLUE, ec="none")
         ax.text(start + width / 2, 73, f"${gate}$", color="white", size=10, **centered)
-    ax.text(38, 64.5, f"a row a lane, sums of {machine.accumulator.bits} bits", size=8, **centered)
+    ax.text(38, 64.5, f"a row per lane, sums of {machine.accumulator.bits} bits", size=8, **centered)
 
 
 def _box(

@@ -21,7 +21,7 @@ LOW_BIT = ("ternary", "binary")
 
 
 def waterfall(pair: Pair) -> plt.Figure:
-    """How many times more the machine would need with 12-bit weights: its lane, its logic, and all of it."""
+    """Ratios of area and energy of 12-bit weights to those of the machine: lane, logic, and the whole engine."""
     machine, work = pair.accelerator, pair.work()
     lanes = {lane: lane for lane in LOW_BIT}
     if machine.arithmetic.title != BASE:
@@ -44,8 +44,8 @@ def waterfall(pair: Pair) -> plt.Figure:
             ax.margins(y=0.15)
             ax.grid(False, axis="x")
         top.set_title(f"12-bit over {FAMILIES[kind][0]}", size=9)
-    axes[0, 0].set_ylabel("area, times")
-    axes[1, 0].set_ylabel("energy, times")
+    axes[0, 0].set_ylabel("area ratio")
+    axes[1, 0].set_ylabel("energy ratio")
     return figure
 
 
@@ -65,12 +65,12 @@ def cliff(pair: Pair) -> plt.Figure:
     energies = [bank.read_pj / word for bank in banks]  # of the machine's own lane, which comes last
     bottom.plot(sizes, energies, ".", color=FAMILIES[kind][1], ms=5, label="the smallest memory")
     least = [min(bank.read_pj for bank in memory.banks(cost.words(machine, layer), word)) / word for layer in works]
-    bottom.plot(sizes, least, color=INK, lw=1.2, label="the most frugal one")
+    bottom.plot(sizes, least, color=INK, lw=1.2, label="the memory of least energy")
     for ax in (top, bottom):
         ax.axvline(work.hidden, color=INK, lw=0.8, ls=":")
-    top.set(ylabel="µm² a bit of weight")
+    top.set(ylabel="µm² per bit of weight")
     log_axis(top.yaxis)
-    bottom.set(ylabel="pJ a bit that is read", xlabel="hidden units", ylim=(0, None))
+    bottom.set(ylabel="pJ per bit read", xlabel="hidden units", ylim=(0, None))
     log_axis(bottom.xaxis, ticks=[32, 64, 128, 256, 512, 1024, 2048])
     bottom.legend(loc="upper left", fontsize=8)
     legend(figure, [top])
@@ -143,7 +143,7 @@ def pareto(pair: Pair) -> plt.Figure:
     log_axis(ax.xaxis)
     ax.margins(x=0.1)
     ax.set_xlim(None, 2.2 * max(point.energy_nj.high for point in runs))
-    ax.set(xlabel="energy of a character, nJ", ylabel=f"deployed, {runs[0].record.metric['unit']}")
+    ax.set(xlabel="energy per character, nJ", ylabel=f"deployed, {runs[0].record.metric['unit']}")
     return figure
 
 
@@ -163,7 +163,7 @@ def sweep(pair: Pair) -> plt.Figure:
         axes[1].plot(x, areas, ".-", color=color, lw=2 if current else 0.9, label=label)
     rates = [machine.clock_hz / cycles.count(variant, work, 1).cycles / 1e3 for variant in machines]
     axes[2].plot(counts, rates, ".-", color=INK)
-    for ax, label in zip(axes, ("energy of a step, nJ", "area, mm²", "1,000 steps a second"), strict=True):
+    for ax, label in zip(axes, ("energy per step, nJ", "area, mm²", "1,000 steps per second"), strict=True):
         ax.set(ylabel=label)
         log_axis(ax.yaxis)
         ax.axvline(machine.lanes, color=INK, lw=0.8, ls=":")

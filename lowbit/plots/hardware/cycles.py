@@ -69,8 +69,8 @@ def timeline(step: Trace) -> plt.Figure:
         ribbon[flags[name]] = number
     colors = ListedColormap(["white", *(color for _, color in EVENTS.values())])
     whole.pcolormesh(np.stack((unit, lanes)), cmap=colors, vmin=0, vmax=len(EVENTS), rasterized=True)
-    whole.set_yticks((0.5, 1.5), ("unit behind", "lanes"))
-    whole.set_title(f"a further step of a stream: {count:,} cycles", size=9)
+    whole.set_yticks((0.5, 1.5), ("post-processing", "lanes"))
+    whole.set_title(f"a step in a stream: {count:,} cycles", size=9)
     middle = int(np.flatnonzero(flags["transfer"])[1])
     origin = max(0, min(middle - 24, count - CLOSE))
     whole.axvspan(origin, origin + CLOSE, fc="none", ec=INK, lw=1.2)
@@ -111,7 +111,7 @@ def carriers(pair: Pair) -> dict[str, Machine]:
 
 
 def occupancy(pair: Pair, steps: int = 12) -> plt.Figure:
-    """Shares of the lane-cycles on every machine with such lanes: stepped through, not computed."""
+    """Shares of the cycles of all lanes, by the cycle model, for every machine with such lanes."""
     text, rows = pair.generated(steps), {}
     for name, machine in carriers(pair).items():
         run = cyclesim.simulate(pair.program(machine), text)
@@ -133,41 +133,41 @@ def occupancy(pair: Pair, steps: int = 12) -> plt.Figure:
                 bar, fmt=lambda share: f"{share:.0f}" if share > 7 else "", label_type="center", size=8, color=color
             )
     label_rows(ax, list(rows))
-    ax.set(xlabel="% of lane-cycles", xlim=(0, 100))
+    ax.set(xlabel="share of the cycles of all lanes, %", xlim=(0, 100))
     ax.grid(False)
     legend(figure)
     return figure
 
 
 def utilisation(pair: Pair, findings: Findings) -> plt.Figure:
-    """The share of lane-cycles in use against lanes: closed form, stepped through, and hardware in a simulator."""
+    """Lane utilization against lanes: closed form, cycle model, and RTL in a simulator."""
     machine, work, text = pair.accelerator, pair.work(), pair.generated(2)
     lanes = np.unique([*np.geomspace(8, 4096, 140).astype(int), *STEPPED, machine.lanes])
     figure, ax = plt.subplots(figsize=(NARROW, 3.4))
     variants = {int(count): dataclasses.replace(machine, lanes=int(count)) for count in lanes}
     shades = {work._replace(hidden=hidden): shade for hidden, shade in zip(UNITS, (0.25, 0.5, 0.75), strict=True)}
     for layer, shade in shades.items():
-        shares = [cycles.utilisation(variant, layer) for variant in variants.values()]
+        shares = [100 * cycles.utilisation(variant, layer) for variant in variants.values()]
         ax.plot(lanes, shares, color=INK, alpha=shade, lw=0.9, label=f"{layer.hidden:,} units")
-    shares = [cycles.utilisation(variant, work) for variant in variants.values()]
+    shares = [100 * cycles.utilisation(variant, work) for variant in variants.values()]
     ax.plot(lanes, shares, color=BLUE, lw=1.8, label=f"{work.hidden}, this network")
     stepped = {}
     for count in sorted({*STEPPED, machine.lanes}):
         counts = cyclesim.simulate(pair.program(variants[count]), text[:1]).counts
-        stepped[count] = counts.used / (counts.cycles * count)
-    ax.plot(list(stepped), list(stepped.values()), "o", color=BLUE, ms=5, label="stepped through")
-    simulated = [(row["lanes"], _share(row, work)) for row in findings.hardware]
+        stepped[count] = 100 * counts.used / (counts.cycles * count)
+    ax.plot(list(stepped), list(stepped.values()), "o", color=BLUE, ms=5, label="cycle model")
+    simulated = [(row["lanes"], 100 * _share(row, work)) for row in findings.hardware]
     if simulated:
         look = {"mfc": "none", "mec": RED, "mew": 1.5, "ms": 10}
-        ax.plot(*zip(*simulated, strict=True), "s", label="hardware, simulated", **look)
+        ax.plot(*zip(*simulated, strict=True), "s", label="RTL, simulated", **look)
     ax.axvline(machine.lanes, color=INK, lw=0.8, ls=":")
     log_axis(ax.xaxis, ticks=[8, 32, 128, 512, 2048])
-    ax.set(xlabel="lanes", ylabel="lane-cycles in use", ylim=(0, 1.02))
+    ax.set(xlabel="lanes", ylabel="lane utilization, %", ylim=(0, 102))
     legend(figure)
     return figure
 
 
 def _share(row: dict, work: Workload) -> float:
-    """Additions over lane-cycles, with the cycles that a simulator of hardware took."""
+    """Lane utilization as a fraction, from the cycles that a simulator of the RTL took."""
     rows = work.weights // (work.planes[0] * work.inputs + work.planes[1] * work.hidden)
     return row["steps"] * rows * sum(work.lengths) / (row["cycles"] * row["lanes"])

@@ -60,7 +60,7 @@ def by_library(pair: Pair) -> plt.Figure:
     for tick, name in zip(area_ax.get_yticklabels(), names, strict=True):
         tick.set_weight("bold" if name == pair.lane else "normal")
     area_ax.set(xlabel="area, NAND2", xlim=(0, None))
-    energy_ax.set(xlabel="energy a cycle, pJ")
+    energy_ax.set(xlabel="energy per cycle, pJ")
     log_axis(energy_ax.xaxis, subs=(1, 3))
     legend(figure)
     return figure
@@ -91,7 +91,7 @@ def by_bits(pair: Pair) -> plt.Figure:
     for label, marker in zip(("binary", "ternary", "powers of two", "array, not Booth"), MARKERS.values(), strict=True):
         top.plot([], [], marker, color=INK, label=label)
     top.set(ylabel="area, NAND2", ylim=(0, None))
-    bottom.set(xlabel="bits of a weight", ylabel="energy, times binary", ylim=(0, None))
+    bottom.set(xlabel="bits of a weight", ylabel="energy over binary", ylim=(0, None))
     bottom.set_xticks([1, 2, 3, 4, 6, 8, 10, 12, 16])
     legend(figure)
     return figure
@@ -110,6 +110,6 @@ def split(pair: Pair) -> plt.Figure:
         stack(ax, y, parts, (PALE, YELLOW, BLUE, RED), height=0.7)
         ax.plot(guess, y, "x", color=INK, ms=6, label="without operands")
     ax.set_yticks(range(len(names)), [title(name) for name in names])
-    ax.set(xlabel=f"energy a cycle on {LIBRARY}, pJ")
+    ax.set(xlabel=f"energy per cycle on {LIBRARY}, pJ")
     legend(figure)
     return figure

@@ -49,12 +49,12 @@ def _machine(name: str) -> dict[str, object]:
         "lanes": machine.lanes,
         "lane": machine.lane,
         "bits of h": machine.act_bits,
-        "of a sum": machine.accumulator.bits,
-        "of a word": machine.word_bits,
-        "cycles a step": f"{counts.cycles:,}",
+        "bits of a sum": machine.accumulator.bits,
+        "bits of a word": machine.word_bits,
+        "cycles per step": f"{counts.cycles:,}",
         "waiting": f"{100 * (counts.starved + counts.blocked) / counts.cycles:.0f} %",
-        "lanes in use": f"{100 * cycles.utilisation(machine, work):.0f} %",
-        "steps a second": f"{machine.clock_hz / counts.cycles:,.0f}",
+        "lane utilization": f"{100 * cycles.utilisation(machine, work):.0f} %",
+        "steps per second": f"{machine.clock_hz / counts.cycles:,.0f}",
     }
 
 
@@ -75,7 +75,7 @@ def _lanes() -> list[dict[str, object]]:
         for library in LIBRARIES:
             ends = (prices[library, "energy_settled"], prices[library, "energy_glitches"])
             row[f"{library}: NAND2"] = f"{prices[library, 'area_gates']:,.0f}"
-            row[f"{library}: pJ a cycle"] = span(ends, ".1f")
+            row[f"{library}: pJ per cycle"] = span(ends, ".1f")
         rows.append(row)
     return rows
 
@@ -87,7 +87,7 @@ def _waterfall() -> list[dict[str, object]]:
     for name in ("binary", "ternary"):
         small = accelerator.build(name)
         for one, other in zip(*(cost.waterfall(full, small, works) for full in (booth, array)), strict=True):
-            row = rows.setdefault(one.name, {"what is compared": one.name})
+            row = rows.setdefault(one.name, {"part": one.name})
             row[f"area over {name}"] = span((one.area, other.area), ".1f")
             row[f"energy over {name}"] = span(one.energy, ".1f")
     return list(rows.values())
@@ -129,7 +129,7 @@ def _steps() -> list[dict[str, object]]:
                 f"at {machine.node_nm:g} nm: mm²": span(logic, ".1f"),
                 "with weights": span(whole, ".1f"),
                 "A: mm² †": f"{area:g}",
-                "A's † area would lie": f"{_place(area, logic)} the logic, {_place(area, whole)} that with weights",
+                "position of A's area †": f"{_place(area, logic)} the logic, {_place(area, whole)} that with weights",
             }
         )
     return rows
@@ -150,10 +150,10 @@ def _peers() -> list[dict[str, object]]:
 
     return [
         {
-            "energy of": title,
+            "energy ratio": title,
             "here": span([full / small for full, small in zip(here(lane), here("binary"), strict=True)], ".1f"),
-            "others": f"{sum(map(published, dear)) / published(cheap):.1f}",
-            "whose": SOURCES[source],
+            "published": f"{sum(map(published, dear)) / published(cheap):.1f}",
+            "source": SOURCES[source],
         }
         for title, lane, dear, cheap, source in PEERS
     ]

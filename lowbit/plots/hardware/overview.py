@@ -26,20 +26,20 @@ def timeline() -> plt.Figure:
 
 
 def utilisation() -> plt.Figure:
-    """The share of lane-cycles that add to a row against the lanes: closed form, and dots that were stepped through."""
+    """Lane utilization against the lanes: closed form as lines, cycle model as dots."""
     stepped = (16, 60, 100, 256)
     lanes = np.unique([*np.geomspace(8, 4096, 120).astype(int), *stepped])
     figure, ax = plt.subplots(figsize=(WIDTH, 2.8))
     for shade, hidden in zip(np.linspace(0.35, 1.0, 4), (64, 256, 512, 2048), strict=True):
         work = Workload("lstm", 50, hidden)
-        shares = [cycles.utilisation(Machine(lanes=int(count)), work) for count in lanes]
+        shares = [100 * cycles.utilisation(Machine(lanes=int(count)), work) for count in lanes]
         ax.plot(lanes, shares, color=BLUE, alpha=shade, label=f"{hidden} units")
     for count in stepped:
         program = synthetic.program(Machine(lanes=count), "lstm", 50, 64, symbols=True)
         counts = cyclesim.simulate(program, synthetic.stimulus(program, 1)[:, 0]).counts
-        ax.plot(count, counts.used / (counts.cycles * count), "o", color=INK, ms=4)
+        ax.plot(count, 100 * counts.used / (counts.cycles * count), "o", color=INK, ms=4)
     ax.set_xscale("log", base=2)
-    ax.set(xlabel="lanes", ylabel="lane-cycles in use", ylim=(0, 1.02))
+    ax.set(xlabel="lanes", ylabel="lane utilization, %", ylim=(0, 102))
     ax.legend()
     return figure
 
@@ -51,7 +51,7 @@ def parts() -> plt.Figure:
     for y, name in enumerate(names):
         machine = accelerator.build(name)
         area, energy = cost.area(machine, work), cost.energy(machine, work)
-        areas = {"lanes": area.lanes_um2, "unit": area.unit_um2, "weights": area.weights_um2}
+        areas = {"lanes": area.lanes_um2, "post-processing": area.unit_um2, "weights": area.weights_um2}
         energies = {"lanes": energy.lanes_pj.high, "clock": energy.clock_pj.high, "weights": energy.weights_pj.high}
         for ax, values in ((area_ax, areas), (energy_ax, energies)):
             stack(ax, y, {part: value / 1e6 for part, value in values.items()}, colors, height=0.6)

@@ -16,7 +16,7 @@ FOUR_BITS = "multiply(bits=4)"
 
 
 def errors(pair: Pair, findings: Findings) -> plt.Figure:
-    """The root of the mean square error of each stage, on real text; half a last place is dashed."""
+    """The root of the mean square error of each stage, on real text; half a unit in the last place is dashed."""
     figure, ax = plt.subplots(figsize=(NARROW, 3.3))
     widths = sorted(map(int, findings.errors))
     for stage, color in STAGES.items():
@@ -24,7 +24,7 @@ def errors(pair: Pair, findings: Findings) -> plt.Figure:
         if all(entries):
             ax.plot(widths, [entry["rms"] for entry in entries], "o-", color=color, ms=4, label=stage)
             ax.plot(widths, [entry["largest"] for entry in entries], color=color, lw=0.8, alpha=0.5)
-    ax.plot(widths, [2.0**-bits for bits in widths], color=INK, lw=0.8, ls="--", label="half a last place")
+    ax.plot(widths, [2.0**-bits for bits in widths], color=INK, lw=0.8, ls="--", label="half a unit in the last place")
     ax.axvline(pair.accelerator.act_bits, color=INK, lw=0.8, ls=":")
     ax.set_yscale("log")
     ax.set_xticks(widths)
@@ -79,7 +79,7 @@ def prices(pair: Pair, findings: Findings) -> plt.Figure:
         axes[1].vlines(x, *zip(*ends, strict=True), color=color, lw=4 if current else 2.5)
     axes[2].axhline(findings.score["real"], color=PALE, lw=2)
     axes[2].plot(findings.bits, [findings.score[str(bits)] for bits in findings.bits], "o-", color=BLUE, ms=4)
-    labels = ("logic, mm²", "logic, nJ a step", "test,\n" + findings.score["unit"].replace(" per ", "\nper "))
+    labels = ("logic, mm²", "logic, nJ per step", "test,\n" + findings.score["unit"].replace(" per ", "\nper "))
     for ax, label in zip(axes, labels, strict=True):
         ax.set(ylabel=label)
         ax.axvline(machine.act_bits, color=INK, lw=0.8, ls=":")

@@ -20,9 +20,9 @@ def summary(pair: Pair, findings: Findings) -> Markdown:
         "network": f"{about['dataset']}, {work.cell} of {work.hidden} units, {about['quantizer']} weights",
         "packed model": f"{pair.file.stat().st_size / 1e3:.0f} kB, readout and scales among them",
         "machine": f"{machine.lanes} {machine.lane} lanes at {machine.clock_hz / 1e6:.0f} MHz",
-        "a step by itself": f"{count.cycles:,} cycles, {1e6 * cycles.seconds(machine, work):.2f} µs",
-        "symbols a second": f"{machine.clock_hz / count.cycles:,.0f}",
-        "lane-cycles in use": f"{100 * cycles.utilisation(machine, work):.1f} %",
+        "isolated step": f"{count.cycles:,} cycles, {1e6 * cycles.seconds(machine, work):.2f} µs",
+        "symbols per second": f"{machine.clock_hz / count.cycles:,.0f}",
+        "lane utilization": f"{100 * cycles.utilisation(machine, work):.1f} %",
         "additions of a zero weight": f"{100 * activity['skipped'] / activity['used']:.1f} %, on {text}",
         "words that meet a zero activation": f"{100 * activity['quiet'] / activity['words']:.1f} %, on the same text",
         "score": f"{measured:.4f} {score['unit']}, on the same text" if measured else "–",
@@ -38,12 +38,13 @@ def costs(pair: Pair) -> Markdown:
     macros = f"{bank.wide * bank.deep} macros of {bank.macro.words:,} × {bank.macro.bits} bits"
     parts = {
         "lanes": (area.lanes_um2, energy.lanes_pj),
-        "unit behind the lanes": (area.unit_um2, energy.clock_pj),
+        "post-processing unit": (area.unit_um2, energy.clock_pj),
         f"weights: {macros}": (area.weights_um2, energy.weights_pj),
         "all": (area.total_um2, energy.total_pj),
     }
     rows = [
-        {"part": part, "mm²": um2 / 1e6, "nJ a step": span(pj.times(1e-3), ",.0f")} for part, (um2, pj) in parts.items()
+        {"part": part, "mm²": um2 / 1e6, "nJ per step": span(pj.times(1e-3), ",.0f")}
+        for part, (um2, pj) in parts.items()
     ]
     return Markdown(table(rows))
 
