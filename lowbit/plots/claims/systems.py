@@ -14,6 +14,7 @@ from lowbit.speed.benchmarks import Benchmark, Case, Quartiles
 
 PEERS = {"float32": ("float32",), "int8": ("int8", "torch int8")}
 SMALL = ("binary", "ternary")
+STREAMS = 64  # side by side, in the benchmark of whole steps
 
 
 class Measured(NamedTuple):
@@ -57,21 +58,35 @@ def inference_speed(frame: pd.DataFrame) -> Claim:
     for _, case, peer, ratio in measured:
         medians.setdefault((case.about["instructions"], peer), []).append(ratio.median)
     spans = {key: span(values, ".2g") for key, values in medians.items()}
-    layers = [(case, name, f"{name}, 8-bit activations") for _, case in cases for name in SMALL]
-    units, name, layer, step = min(
-        (case.about["units"], name, 1e6 * case.time(layer).median, 1e6 * case.time(f"{layer}, with readout").median)
-        for case, name, layer in layers
-        if f"{layer}, with readout" in case.seconds
-    )
     text = (
         "**A packed layer takes a step in less time than its peers.** With one or two bits a weight and 8-bit"
         f" activations it is {spans['all', 'float32']} times as fast as the fastest float32 peer and"
         f" {spans['all', 'int8']} times as fast as the fastest int8 peer on {_processors(measured)}; with our code held"
         f" to AVX2, but not the peers, {spans['AVX2', 'float32']} and {spans['AVX2', 'int8']} times (medians). This is"
-        f" the layer alone. With readout and one call a step a {name} network of {units} units takes {step:.0f} µs in"
-        f" place of {layer:.1f}, so small layers lose most of it."
+        " the layer alone."
     )
     return Claim(text, all(entry.ratio.median > 1 for entry in measured), _files(measured))
+
+
+@claim("intro", "speed")
+def whole_step_speed(frame: pd.DataFrame) -> Claim:
+    """A step from a symbol to the next one beside onnxruntime's int8, alone, written in one call, and side by side."""
+    groups = {"": "int8", ", written": "sampled", f", {STREAMS} streams": "streams"}
+    measured, ratios = [], {}
+    for record in benchmarks.scan("steps").records:
+        for case, name, kind in itertools.product(record.cases, SMALL, groups):
+            if name + kind in case.seconds:
+                measured.append(Measured(record, case, groups[kind], case.ratio(name + kind, groups[kind])))
+                ratios.setdefault(name + kind, []).append(measured[-1].ratio.median)
+    parts = {name: span(values, ".2g") for name, values in ratios.items()}
+    text = (
+        "**A whole step, from a symbol to the next one, is faster than onnxruntime's int8.** One call a step, with the"
+        f" readout: {parts.get('binary')} times as fast with binary weights, {parts.get('ternary')} with ternary ones;"
+        f" text sampled in one call {parts.get('binary, written')} and {parts.get('ternary, written')} times;"
+        f" {STREAMS} streams side by side {parts.get(f'binary, {STREAMS} streams')} and"
+        f" {parts.get(f'ternary, {STREAMS} streams')} times, on {_processors(measured)}."
+    )
+    return Claim(text, bool(measured) and all(entry.ratio.median > 1 for entry in measured), _files(measured))
 
 
 @claim("intro", "hardware")
