@@ -29,7 +29,7 @@ def assemble(archive: Path) -> bytes:
 class An4(Lettered):
     """Carnegie Mellon's census utterances (acero1993acoustical) as letters: 26 and the space between words.
 
-    A stand-in for the licensed Wall Street Journal recordings (`wsj`) that ott2016recurrent uses: spelled words,
+    A substitute for the licensed Wall Street Journal recordings (`wsj`) that ott2016recurrent uses: spelled words,
     digits and commands in place of read news, half an hour in place of 81, so scores are no score of that task.
     ardakani2019learning has no such task. The 948 training and 130 test utterances are the set's own; every
     tenth training speaker is for validation, and no speaker is in two parts.

@@ -39,7 +39,7 @@ def clean(text: bytes) -> bytes:
 class Books27(Text):
     """English novels as text8 has its Wikipedia: 100,000,000 letters and blanks, 27 symbols, cut 90 / 5 / 5.
 
-    A stand-in for text8 of our own making, from 216 books in the public domain in a fixed random order, cleaned
+    A substitute for text8 of our own making, from 216 books in the public domain in a fixed random order, cleaned
     after the rule of mahoney2011about. Alphabet, size and split are those of text8, the language is not: scores
     of one are no scores of the other, and no paper has this text. Train, valid and test are of different
     books but for the two that the cuts go through. The recipes are those of `text8`.

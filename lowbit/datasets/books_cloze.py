@@ -132,7 +132,7 @@ SHORT = dataclasses.replace(SMOKE, embedding=16, updates=10, evaluate_every=5, c
 class BooksCloze(Cloze):
     """Passages of novels, and a quotation from each with a name left out, to be chosen from the passage.
 
-    A stand-in for `cnn_qa` of our own making, from 216 novels in the public domain; no paper has it. A passage has
+    A substitute for `cnn_qa` of our own making, from 216 novels in the public domain; no paper has it. A passage has
     consecutive ones of those sentences of a novel that have names, with three names at least in 50 words at most.
     For each occurrence of a name there is a question: up to four words on either side of it, within its sentence,
     and a gap for every mention of that name. Names are recognised by their spelling; consecutive ones are one

@@ -45,7 +45,7 @@ class Fsdd(Classified):
     """3000 recordings of the digits zero to nine by six speakers (jackson2018fsdd): 13 cepstra and their slopes,
     100 frames a second, standardized over each recording.
 
-    A stand-in for the licensed TIDIGITS (`tidigits`) that ott2016recurrent trains a GRU on: other speakers,
+    A substitute for the licensed TIDIGITS (`tidigits`) that ott2016recurrent trains a GRU on: other speakers,
     single digits in place of strings, a ninth of the recordings, so scores are no score of that task.
     ardakani2019learning has no such task. The set's own split takes recordings 0 to 4 of each speaker and
     digit for the test; of the others, 5 to 9 are our validation split. All its parts share the speakers;

@@ -42,7 +42,7 @@ def assemble(archive: Path) -> bytes:
 class LinuxKernel(Document):
     """The folder `kernel` of Linux 4.1.5 as one text of 101 kinds of bytes, cut 90 / 5 / 5.
 
-    A stand-in, near but not equal: karpathy2015visualizing made a text of 6,206,996 characters, also of 101
+    A substitute, similar but not equal: karpathy2015visualizing made a text of 6,206,996 characters, also of 101
     kinds, of the same folder of an early 4.1 release candidate, its files in a random order;
     ardakani2019learning uses it with this split. That text cannot be assembled again from a release, so ours
     has the files of 4.1.5, in Karpathy's order as far as it is known (113 files, two fifths of the text). The
