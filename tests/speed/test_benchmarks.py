@@ -209,7 +209,7 @@ def test_the_benchmark_of_training_makes_a_record_that_pages_show(trained):
     assert "1.00" in training.memory(whole).data
     assert training.times(whole).data.count(benchmark.label(measured)) == 2
     assert benchmark.digits(measured.ratio("fused", "torch")) in training.times(whole).data
-    met = benchmark.bars(whole).set_index(["bar", "against"])["met"]
+    met = benchmark.bars(whole).set_index(["target", "against"])["met"]
     assert (met.loc["1e-09"] == "yes").all()
     if not lacking:
         assert (met.loc["1e+09"] == "no").all()
@@ -270,4 +270,4 @@ def test_missing_measurements_are_reported():
     empty = record("training")
     assert isinstance(training.ratios(empty, "torch"), Figure)
     assert "no record yet" in benchmark.judged(empty).data
-    assert "No bar" in benchmark.verdict(empty).data
+    assert "No target" in benchmark.verdict(empty).data

@@ -1,4 +1,4 @@
-"""What the pages of all benchmarks show: bars that were set before measuring, first use, machine, and rooflines."""
+"""What the pages of all benchmarks show: targets that were set before measuring, first use, machine, and rooflines."""
 
 import numpy as np
 import pandas as pd
@@ -35,12 +35,12 @@ def digits(ratio: Quartiles | None) -> str:
 
 
 def bars(benchmark: Benchmark) -> pd.DataFrame:
-    """Every bar that was set before measuring, with the ratio that has to reach it."""
+    """Every target that was set before measuring, with the ratio that has to reach it."""
     return pd.DataFrame(
         {
             "work": _work(case, name),
             "against": GROUPS[group],
-            "bar": f"{bar:g}",
+            "target": f"{bar:g}",
             "median": digits(ratio),
             "quartiles": f"{_digits(ratio.low)} to {_digits(ratio.high)}",
             "met": "yes" if ratio.median >= bar else "no",
@@ -53,20 +53,20 @@ def bars(benchmark: Benchmark) -> pd.DataFrame:
 
 
 def verdict(benchmark: Benchmark) -> Markdown:
-    """How many of the bars are met, and which are not."""
+    """How many of the targets are met, and which are not."""
     rows = bars(benchmark)
     if rows.empty:
-        return Markdown("No bar was set for what is measured here.")
+        return Markdown("No target was set for this benchmark.")
     missed = [
-        f"{row['work']} against {row['against']} ({row['median']} of {row['bar']})"
+        f"{row['work']} against {row['against']} ({row['median']} of {row['target']})"
         for row in rows[rows["met"] == "no"].to_dict("records")
     ]
-    text = f"{len(rows) - len(missed)} of {len(rows)} bars on speed are met."
+    text = f"{len(rows) - len(missed)} of {len(rows)} speed targets are met."
     return Markdown(text + (f" Missed: {'; '.join(missed)}." if missed else ""))
 
 
 def judged(benchmark: Benchmark) -> Markdown:
-    """The table of all bars."""
+    """The table of all targets."""
     return Markdown(table(bars(benchmark)))
 
 
@@ -78,7 +78,7 @@ def starts(benchmark: Benchmark) -> Markdown:
             "compiled code": {"empty": "none yet", "filled": "kept from before"}[row["cache"]],
             "imports, s": f"{row['import_seconds']:.2f}",
             "first use beyond them, s": f"{row['seconds']:.2f}",
-            "bar, s": f"{row['bar']:g}",
+            "target, s": f"{row['bar']:g}",
             "met": "yes" if row["seconds"] <= row["bar"] else "no",
             **({"imports torch": "yes" if row["torch"] else "no"} if "torch" in row else {}),
         }

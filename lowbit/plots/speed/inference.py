@@ -94,7 +94,7 @@ def files(benchmark: Benchmark) -> Markdown:
                 "file, kB": f"{row['bytes'] / 1000:,.0f}",
                 "float32, kB": f"{row['float32_bytes'] / 1000:,.0f}",
                 "times smaller": f"{smaller:.1f}",
-                "bar": f"{row['bar']:g}" if "bar" in row else "–",
+                "target": f"{row['bar']:g}" if "bar" in row else "–",
                 "met": "–" if "bar" not in row else "yes" if smaller >= row["bar"] else "no",
             }
         )

@@ -52,7 +52,7 @@ def memory(benchmark: Benchmark) -> Markdown:
     bar = benchmark.settings["memory_bar"]
     return Markdown(
         f"An update needs at most {max(values):.2f} times the memory of torch's layer;"
-        f" {sum(value <= bar for value in values)} of {len(values)} layers stay within the bar of {bar:g}."
+        f" {sum(value <= bar for value in values)} of {len(values)} layers stay within the target of {bar:g}."
     )
 
 
@@ -64,7 +64,7 @@ def _memory(case: Case) -> list[float]:
 
 
 def ratios(benchmark: Benchmark, group: str) -> plt.Figure:
-    """How many times faster than a group of peers each contestant trains: median, quartiles, and its bar."""
+    """How many times faster than a group of peers each contestant trains: median, quartiles, and its target."""
     panels: dict[int, list[Case]] = {}
     for case in benchmark.cases:
         if case.names(group):
