@@ -10,10 +10,9 @@ from lowbit.compiled import address
 from lowbit.inference import loader
 from lowbit.inference.layer import Layer
 
-CELLS = ("lstm", "gru", "rnn")  # by number
-HEAD, ENTRY = 7, 11  # entries of a program for the model, and for each layer
-ADVANCE = ctypes.CFUNCTYPE(None, ctypes.c_int64)  # as `native.network.advance`
-WRITE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)  # as `native.network.write`
+HEAD, ENTRY = 6, 11  # entries of a program for the model, and for each layer
+ADVANCE = ctypes.CFUNCTYPE(None, ctypes.c_int64)  # as `advance` of `native.network`
+WRITE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)  # as `write` there
 Memories = tuple[Float32[np.ndarray, "*batch memories units"], ...]
 
 
@@ -23,19 +22,19 @@ class Steps:
     def __init__(self, layers: list[Layer], readout: tuple[int, int, int, int], batch: tuple[int, ...]):
         """`readout` has the addresses of weights and bias, the number of outputs and of units."""
         weights, bias, outputs, units = readout
-        self.batch = math.prod(batch)
+        self.batch, self.cell = math.prod(batch), layers[0].cell
         self.order, self.symbols = np.arange(self.batch), np.zeros(batch, np.int64)
         self.logits = np.empty((*batch, outputs), np.float32)
         self.memories = [np.empty((*batch, *layer.memories), np.float32) for layer in layers]
         self.buffers = []  # further arrays that the program has the addresses of
-        entries = [len(layers), CELLS.index(layers[0].cell), units, address(self.order), weights, bias, outputs]
+        entries = [len(layers), units, address(self.order), weights, bias, outputs]
         for layer in layers:
             entries += self._entry(layer, units)
         self.program, states = np.array(entries, np.int64), np.array([*map(address, self.memories)], np.int64)
         self.buffers.append(states)
         arrays = [address(array) for array in (self.program, self.symbols, states, self.logits)]
         self.call = (ctypes.c_int64 * 6)(0, self.batch, *arrays)  # the first is the number of steps so far
-        self.place, self.compiled = ctypes.addressof(self.call), ADVANCE(loader.address("network.advance"))
+        self.place, self.compiled = ctypes.addressof(self.call), ADVANCE(loader.address(f"network.advance_{self.cell}"))
 
     def _entry(self, layer: Layer, units: int) -> list[int]:
         plan, h = layer.plan.copy(), np.empty((self.batch, units), np.float32)
@@ -74,5 +73,5 @@ class Steps:
         self.logits[...], self.call[0] = logits, t
         heat, chosen = np.array([temperature], np.float32), np.empty(len(noise), np.int64)
         arrays = address(heat), address(noise), address(chosen)
-        WRITE(loader.address("network.write"))(self.place, len(noise), *arrays)
+        WRITE(loader.address(f"network.write_{self.cell}"))(self.place, len(noise), *arrays)
         return chosen, self.logits.copy(), tuple([own.copy() for own in self.memories])

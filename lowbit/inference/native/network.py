@@ -1,6 +1,6 @@
 """A whole step of a model that reads symbols, compiled: its layers, its readout, and the choice of the next symbol.
 
-Arrays are passed by their addresses. `program` is an array of int64 that does not change between calls, as
+Arrays are passed by their addresses. A program is an array of int64 that does not change between calls, as
 `inference.steps.Steps` writes it: `HEAD` entries for the model, then `ENTRY` for each layer.
 """
 
@@ -10,23 +10,9 @@ import numpy as np
 from lowbit.inference.native import cells
 from lowbit.inference.native.emit import inner
 from lowbit.inference.native.vectors import pointer, read
-from lowbit.inference.steps import CELLS, ENTRY, HEAD
+from lowbit.inference.steps import ENTRY, HEAD
 
-LSTM, GRU = CELLS.index("lstm"), CELLS.index("gru")
-
-_lstm, _gru, _rnn = inner(cells.lstm), inner(cells.gru), inner(cells.rnn)
 _inputs, _readout = inner(cells.inputs), inner(cells.readout)
-
-
-@inner
-def _layer(cell, entry, rows, batch, t, state):
-    product, layer, out = read(entry), read(entry + 8), read(entry + 16)
-    if cell == LSTM:
-        _lstm(product, layer, rows, 1, batch, t, state, out)
-    elif cell == GRU:
-        _gru(product, layer, rows, 1, batch, t, state, out)
-    else:
-        _rnn(product, layer, rows, 1, batch, t, state, out)
 
 
 @inner
@@ -37,39 +23,49 @@ def _multiply_inputs(entry, units, h, batch, t):
     _inputs(product, rows, units, scale, shift, slots, h, unit, top, 1, batch, t, out)
 
 
-@inner
-def _advance(program, symbols, batch, t, states, logits):
-    layers, cell, units, order = read(program), read(program + 8), read(program + 16), read(program + 24)
-    weights, bias, outputs = read(program + 32), read(program + 40), read(program + 48)
-    entry, rows, h = program + 8 * HEAD, symbols, symbols
-    for n in range(layers):
-        if n > 0:
-            _multiply_inputs(entry, units, h, batch, t)
-            rows = order
-        _layer(cell, entry, rows, batch, t, read(states + 8 * n))
-        entry, h = entry + 8 * ENTRY, read(entry + 16)
-    _readout(weights, bias, outputs, units, h, batch, logits)
+def _with(cell):
+    """The two functions of models with a cell."""
+    run = inner(cell)
+
+    @inner
+    def _advance(program, symbols, batch, t, states, logits):
+        layers, units, order = read(program), read(program + 8), read(program + 16)
+        weights, bias, outputs = read(program + 24), read(program + 32), read(program + 40)
+        entry, rows, h = program + 8 * HEAD, symbols, symbols
+        for n in range(layers):
+            if n > 0:
+                _multiply_inputs(entry, units, h, batch, t)
+                rows = order
+            h = read(entry + 16)
+            run(read(entry), read(entry + 8), rows, 1, batch, t, read(states + 8 * n), h)
+            entry += 8 * ENTRY
+        _readout(weights, bias, outputs, units, h, batch, logits)
+
+    def advance(call):
+        """One step of sequences side by side; `call` holds t, batch, then the addresses that `_advance` takes."""
+        t, batch, program, symbols = read(call), read(call + 8), read(call + 16), read(call + 24)
+        _advance(program, symbols, batch, t, read(call + 32), read(call + 40))
+
+    def write(call, count, temperature, noise, chosen):
+        """`count` symbols of one sequence, each of the largest sum of a logit over the temperature and its noise."""
+        t, program, states, logits = read(call), read(call + 16), read(call + 32), read(call + 40)
+        outputs = read(program + 40)
+        y = numba.carray(pointer(logits), outputs, np.float32)
+        heat = numba.carray(pointer(temperature), 1, np.float32)[0]
+        draws = numba.carray(pointer(noise), (count, outputs), np.float64)
+        codes = numba.carray(pointer(chosen), count, np.int64)
+        for n in range(count):
+            best, most = 0, -np.inf
+            for k in range(outputs):
+                value = np.float64(y[k] / heat) + draws[n, k]
+                if value > most:
+                    best, most = k, value
+            codes[n] = best
+            _advance(program, chosen + 8 * n, 1, t + n, states, logits)
+
+    return advance, write
 
 
-def advance(call):
-    """One step of sequences side by side; `call` holds t, batch, then the addresses that `_advance` takes."""
-    t, batch, program, symbols = read(call), read(call + 8), read(call + 16), read(call + 24)
-    _advance(program, symbols, batch, t, read(call + 32), read(call + 40))
-
-
-def write(call, count, temperature, noise, chosen):
-    """`count` symbols of one sequence, each of the largest sum of a logit over the temperature and its noise."""
-    t, program, states, logits = read(call), read(call + 16), read(call + 32), read(call + 40)
-    outputs = read(program + 48)
-    y = numba.carray(pointer(logits), outputs, np.float32)
-    heat = numba.carray(pointer(temperature), 1, np.float32)[0]
-    draws = numba.carray(pointer(noise), (count, outputs), np.float64)
-    codes = numba.carray(pointer(chosen), count, np.int64)
-    for n in range(count):
-        best, most = 0, -np.inf
-        for k in range(outputs):
-            value = np.float64(y[k] / heat) + draws[n, k]
-            if value > most:
-                best, most = k, value
-        codes[n] = best
-        _advance(program, chosen + 8 * n, 1, t + n, states, logits)
+advance_lstm, write_lstm = _with(cells.lstm)
+advance_gru, write_gru = _with(cells.gru)
+advance_rnn, write_rnn = _with(cells.rnn)
