@@ -4,11 +4,11 @@ import math
 
 from lowbit.studies import schema
 
-ABSURD = 10  # times the score of the worst trivial rule: a network that learned nothing is not as bad
+ABSURD = 10  # times the score of the worst baseline: a network that learned nothing is not as bad
 
 
 def diverged(metrics: schema.Metrics, curve: list[schema.Point], data: schema.Data) -> bool:
-    """Whether a score as published or deployed is not finite, or `ABSURD` times that of the worst trivial rule.
+    """Whether a score as published or deployed is not finite, or `ABSURD` times that of the worst baseline.
 
     So has a run of which every update since the last but one validation was skipped. False for anything of another
     shape, which the schema refuses.

@@ -27,7 +27,7 @@ def test_the_committed_records_bear_out_every_claim(name, committed, monkeypatch
     assert claims.sentence(name, committed)
 
 
-@pytest.mark.parametrize("name", [*OF_RECORDS, "rounding_beats_drawing", "methods_spread"])
+@pytest.mark.parametrize("name", [*OF_RECORDS, "rounding_beats_sampling", "methods_spread"])
 def test_a_claim_without_records_stops_the_build(name):
     with pytest.raises(InputError, match=f"claim '{name}' does not hold"):
         claims.sentence(name, store.frame([]))

@@ -88,15 +88,15 @@ def tests_differ(frame: pd.DataFrame) -> Claim:
 
 
 @claim("intro")
-def rounding_beats_drawing(frame: pd.DataFrame) -> Claim:
-    """Stochastic weights rounded once against drawn, in the same networks."""
+def rounding_beats_sampling(frame: pd.DataFrame) -> Claim:
+    """Stochastic weights rounded once against sampled, in the same networks."""
     stochastic = frame[frame["quantizer"].str.contains("stochastic=True") & (frame["norm"] == "batch_step")]
     stochastic = stochastic[stochastic["budget"].isin(("brief", "cpu"))]
     differences = comparisons.repeated(comparisons.evaluations(stochastic, "deployed", "sampled"))
     changes = "; ".join(f"`{change.alike['quantizer']}` on {_task(change)} {change}" for change in differences)
     text = (
-        "**Rounding beats drawing where both were measured.** Networks trained with drawn weights score better when"
-        f" their weights are rounded once than when they are drawn: {changes}. Training chose them by the rounded"
+        "**Rounding beats sampling where both were measured.** Networks trained with sampled weights score better when"
+        f" their weights are rounded once than when they are sampled: {changes}. Training chose them by the rounded"
         " score."
     )
     return Claim(text, bool(differences) and all(change.better for change in differences), _keys(differences))

@@ -33,7 +33,7 @@ def gather(frame: pd.DataFrame) -> dict[tuple, dict[str, pd.DataFrame]]:
 
 
 def shares(columns: dict[str, pd.DataFrame]) -> dict[str, np.ndarray]:
-    """The share of what full precision learns beyond the best trivial rule that is lost, in %, for each shared seed.
+    """The share of what full precision learns beyond the best baseline that is lost, in %, for each shared seed.
 
     A perplexity counts by its logarithm. Empty where full precision is no better than the rule.
     """
@@ -57,7 +57,7 @@ def unlearned(columns: dict[str, pd.DataFrame]) -> bool:
 
 
 def losses(tasks: dict[tuple, dict[str, pd.DataFrame]]) -> plt.Figure:
-    """The `shares` that few bits lose, a row a task; what is worse than the trivial rule stands at the right edge."""
+    """The `shares` that few bits lose, a row a task; what is worse than the best baseline stands at the right edge."""
     lost = {dataset: shares(columns) for (dataset, _, _), columns in tasks.items()}
     gray = {dataset for (dataset, _, _), columns in tasks.items() if unlearned(columns)}
     mean = {dataset: share.get("ternary", np.array([np.inf])).mean() for dataset, share in lost.items() if share}
