@@ -196,7 +196,7 @@ def _tables(options: argparse.Namespace) -> int:
     from lowbit import paths
     from lowbit.plots import style, tables
     from lowbit.plots.hardware import overview
-    from lowbit.plots.results import findings, rankings
+    from lowbit.plots.results import findings, rankings, width
     from lowbit.studies import store
 
     _report_problems()
@@ -204,7 +204,8 @@ def _tables(options: argparse.Namespace) -> int:
     tasks = findings.gather(store.frame(store.scan(*store.EVIDENCE).records))
     style.use()
     store.write(paths.book() / "tables" / "losses.svg", style.svg(findings.losses(tasks)))
-    for draw in (overview.timeline, overview.utilisation, overview.parts, rankings.standings):
+    drawings = (overview.timeline, overview.utilisation, overview.parts, rankings.standings, width.costs, width.pareto)
+    for draw in drawings:
         store.write(paths.book() / "tables" / f"{draw.__name__}.svg", style.svg(draw()))
     return 0
 

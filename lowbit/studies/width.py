@@ -11,6 +11,7 @@ from lowbit.studies import comparisons, store
 from lowbit.studies.comparisons import Difference
 
 TASK = {"dataset": "ptb_char", "cell": "lstm", "norm": "batch_step", "quantized": "input+recurrent"}
+ROUNDED = "full, rounded after training"
 UNITS = 256  # of the networks whose training is followed
 
 
@@ -100,19 +101,20 @@ def worth(frame: pd.DataFrame, quantizer: str) -> dict[int, float]:
 
 
 def sizes(frame: pd.DataFrame, rounded: dict[str, dict[int, float]]) -> pd.DataFrame:
-    """`method`, `hidden`, `kilobytes` of the recurrent layer and mean score in `bits`, of each method and width.
+    """`method`, `hidden`, bits of a `weight`, `kilobytes` of the recurrent layer and mean score in `bits`.
 
     `rounded` are the scores of networks in full precision after rounding, by key of the run and bits of a weight.
     """
     rows = []
     for (quantizer, hidden), same in runs(frame).groupby(["quantizer", "hidden"], sort=False):
-        rows.append((quantizer, hidden, same["weight_bytes"].mean() / 1000, same["deployed"].mean()))
+        kilobytes = same["weight_bytes"].mean() / 1000
+        rows.append((quantizer, hidden, 8000 * kilobytes / same["weights"].mean(), kilobytes, same["deployed"].mean()))
         scores = [rounded[key] for key in same["key"] if key in rounded and quantizer == "full"]
         for bits in sorted(set.intersection(*map(set, scores)) - {32}, reverse=True) if scores else ():
             kilobytes = same["weights"].mean() * bits / 8000
             change = np.mean([score[bits] - score[32] for score in scores])
-            rows.append((f"full, rounded to {bits} bits", hidden, kilobytes, same["deployed"].mean() + change))
-    return pd.DataFrame(rows, columns=["method", "hidden", "kilobytes", "bits"])
+            rows.append((ROUNDED, hidden, bits, kilobytes, same["deployed"].mean() + change))
+    return pd.DataFrame(rows, columns=["method", "hidden", "weight", "kilobytes", "bits"])
 
 
 def front(points: pd.DataFrame) -> pd.DataFrame:

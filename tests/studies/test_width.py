@@ -100,8 +100,8 @@ def test_rounding_adds_its_loss_to_the_score_and_takes_its_bits():
     rows = pd.DataFrame([run("full", 64, 2.0, weights=8000), run("ternary", 64, 2.2)])
     sizes = width.sizes(rows, {rows["key"][0]: {32: 2.1, 4: 2.3}}).set_index("method")
     assert sizes.loc["full", "kilobytes"] == 32
-    assert sizes.loc["full, rounded to 4 bits", "kilobytes"] == 4
-    assert sizes.loc["full, rounded to 4 bits", "bits"] == pytest.approx(2.2)
+    assert sizes.loc[width.ROUNDED, "kilobytes"] == 4
+    assert sizes.loc[width.ROUNDED, "bits"] == pytest.approx(2.2)
     assert set(width.sizes(rows, {})["method"]) == {"full", "ternary"}
 
 

@@ -13,7 +13,7 @@ FREE = "cpu(clip_masters=False)"
 @claim("intro")
 def ternary_costs(frame: pd.DataFrame) -> Claim:
     """Ternary weights against full precision, task by task."""
-    differences = comparisons.differences(_plain(frame), {"quantizer": "ternary"}, {"quantizer": "full"})
+    differences = comparisons.differences(plain(frame), {"quantizer": "ternary"}, {"quantizer": "full"})
     several = comparisons.repeated(differences)
     worse = sum(difference.worse for difference in several)
     text = (
@@ -26,7 +26,7 @@ def ternary_costs(frame: pd.DataFrame) -> Claim:
 @claim("intro")
 def binary_costs_more(frame: pd.DataFrame) -> Claim:
     """Binary weights against ternary ones, task by task."""
-    differences = comparisons.differences(_plain(frame), {"quantizer": "binary"}, {"quantizer": "ternary"})
+    differences = comparisons.differences(plain(frame), {"quantizer": "binary"}, {"quantizer": "ternary"})
     several = comparisons.repeated(differences)
     head = "Whether binary weights cost more than ternary ones is not settled"
     if any(difference.worse for difference in several):
@@ -68,7 +68,7 @@ def parts_of_a_gru(frame: pd.DataFrame) -> Claim:
 @claim("intro")
 def tests_differ(frame: pd.DataFrame) -> Claim:
     """The published evaluation against the deployed one, for the same networks and items."""
-    several = comparisons.repeated(comparisons.evaluations(_plain(frame), "as_published", "deployed"))
+    several = comparisons.repeated(comparisons.evaluations(plain(frame), "as_published", "deployed"))
     sure = [difference for difference in several if difference.worse or difference.better]
     if not sure:
         return Claim("", False, _keys(several))
@@ -136,7 +136,7 @@ def methods_spread(frame: pd.DataFrame) -> Claim:
     return Claim(text, len(spans) == 2, tuple(runs["key"]))
 
 
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """The runs of the tasks at a budget of minutes: dataset, cell and quantizer vary, and whether full is clipped."""
     plain = frame[np.logical_and.reduce([frame[name] == value for name, value in TASKS.items()])]
     return plain[(plain["budget"] == "cpu") | ((plain["quantizer"] == "full") & (plain["budget"] == FREE))]

@@ -4,19 +4,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from lowbit.plots.style import BLUE, GRAY, INK, PURPLE, RED, TEAL, WIDTH, YELLOW, legend, log_axis, placeholder
+from lowbit.plots.style import BLUE, GRAY, INK, RED, TEAL, WIDTH, legend, log_axis, placeholder
 from lowbit.studies import store, width
 from lowbit.training import diagnose
 
 LOOKS = {"ternary": (BLUE, "o"), "binary": (RED, "s")}
-SIZES = {  # method to color, marker
-    "full": (INK, "D"),
-    "full, rounded to 8 bits": (GRAY, "v"),
-    "full, rounded to 4 bits": (YELLOW, "^"),
-    "full, rounded to 3 bits": (PURPLE, "P"),
-    "ternary": (BLUE, "o"),
-    "binary": (RED, "s"),
-}
+SIZES = {"full": (INK, "D"), width.ROUNDED: (GRAY, "v"), **LOOKS}  # color, marker
+FEWEST = 4  # bits of a weight after rounding that are drawn: with fewer the score is off the scale
 AHEAD = 1000  # units of A's network, to which the line is drawn
 
 
@@ -62,22 +56,25 @@ def pareto() -> plt.Figure:
     points = width.sizes(frame, rounded)
     if points.empty:
         return placeholder("no run at `long` yet")
+    points = points[(points["method"] != width.ROUNDED) | (points["weight"] >= FEWEST)]
     figure, ax = plt.subplots(figsize=(WIDTH, 3.6))
     best = width.front(points)
     ax.step(best["kilobytes"], best["bits"], where="post", color=TEAL, lw=6, alpha=0.18, label="best for its size")
     for method, (color, marker) in SIZES.items():
-        same = points[points["method"] == method].sort_values("hidden")
-        if len(same):
-            ax.plot(same["kilobytes"], same["bits"], color=color, lw=0.8, marker=marker, ms=5, label=method)
-    _name_units(ax, points)
+        same = points[points["method"] == method].sort_values("kilobytes")
+        for _, line in same.groupby("hidden") if method == width.ROUNDED else ((None, same),):
+            if len(line):
+                ax.plot(line["kilobytes"], line["bits"], color=color, lw=0.8, marker=marker, ms=5, label=method)
+    _name(ax, points)
     log_axis(ax.xaxis)
     ax.set(xlabel="kilobytes of the recurrent layer's weights", ylabel="bits per character (test)")
     legend(figure)
     return figure
 
 
-def _name_units(ax: plt.Axes, points: pd.DataFrame) -> None:
-    """Writes the units beside the points of full precision and of each trained method."""
-    for _, point in points[points["method"].isin(("full", *LOOKS))].iterrows():
+def _name(ax: plt.Axes, points: pd.DataFrame) -> None:
+    """Writes the units beside the points of trained networks, and the bits beside those that were rounded."""
+    for _, point in points.iterrows():
+        text = f"{point['weight']:.0f} bits" if point["method"] == width.ROUNDED else f"{point['hidden']}"
         place = (point["kilobytes"], point["bits"])
-        ax.annotate(str(point["hidden"]), place, (4, 4), textcoords="offset points", fontsize=7, color=INK)
+        ax.annotate(text, place, (4, 4), textcoords="offset points", fontsize=7, color=INK)

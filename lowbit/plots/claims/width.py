@@ -1,0 +1,123 @@
+"""What the runs at `long` bear out: the price of few bits by width and by updates, and for the same kilobytes."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from lowbit.plots.claims import scores
+from lowbit.plots.claims.base import Claim, claim, enumeration
+from lowbit.studies import comparisons, store, study, width
+from lowbit.studies.spec import RunSpec
+
+METHODS = ("ternary", "binary")
+AHEAD = 1000  # units of A's network
+
+
+@claim("answer")
+def ternary_does_not_match(frame: pd.DataFrame) -> Claim:
+    """Ternary and binary weights against full precision at each width that was trained."""
+    changes = [change for name in METHODS for change in reversed(width.costs(frame, name))]
+    ternary = [change for change in changes if change.alike["quantizer"] == "ternary"]
+    if not ternary:
+        return Claim("", False, ())
+    small = comparisons.differences(scores.plain(frame), {"quantizer": "ternary"}, {"quantizer": "full"})
+    small = [change for change in small if change.alike["dataset"] == "ptb_char"]
+    updates = dict(zip(frame["key"], frame["updates"], strict=True))
+    worse = any(change.worse for change in (*ternary, *small))
+    settled = "No, not at the sizes trained so far" if worse else "Not in the runs so far, of one seed each"
+    costs = "; ".join(f"{change.alike['quantizer']}, {change.alike['hidden']} units {change}" for change in changes)
+    before = "".join(
+        f" With {change.alike['hidden']} units and {updates[change.keys[0]]:,} updates ternary weights cost {change}."
+        for change in small
+    )
+    missing = [
+        f"{name}{', ' + norm if norm != 'batch_step' else ''} {len(recipes) - trained}"
+        for (name, norm), recipes in study.CANDIDATES.items()
+        if (trained := _trained(frame, name, norm, recipes)) < len(recipes)
+    ]
+    text = (
+        f"**Do ternary weights match full precision? {settled}.** On the Penn Treebank by characters, with an LSTM and"
+        f" {updates[ternary[0].keys[0]]:,} updates, low-bit weights cost: {costs}.{before} Not reached yet: the"
+        f" {AHEAD:,} units of {{cite:t}}`ardakani2019learning`; more seeds; and, of two recipes for each method at"
+        f" {width.UNITS} units, still to be trained: {enumeration(missing)}."
+    )
+    holds = all(change.mean > 0 and not change.better for change in (*ternary, *small))
+    return Claim(text, holds, tuple(key for change in changes for key in change.keys))
+
+
+@claim("quantizers")
+def recipes_are_those_of_the_search(frame: pd.DataFrame) -> Claim:
+    """Whether the recipes at `long` are the best of their rate in the search, by validation."""
+    records = store.scan("search").records
+    runs = store.frame(records).assign(rate=[record.recipe["rate"] for record in records])
+    best, texts = [], []
+    for (name, norm), recipes in study.CANDIDATES.items():
+        same = runs[(runs["quantizer"] == name) & (runs["norm"] == norm)]
+        for recipe in recipes:
+            run = RunSpec("ptb_char", quantizer=name, norm=norm, budget=study.changed("search", **recipe))
+            alike = same[same["rate"] == recipe["rate"]].sort_values("valid")
+            best.append(len(alike) > 1 and alike["key"].iloc[0] == run.key)
+        rates = [f"{recipe['rate']:g}" for recipe in recipes]
+        texts.append(f"`{name}` {enumeration(rates)}")
+    text = (
+        "The best recipe at each of two rates is trained at `long`, and validation there chooses between them. The"
+        f" rates, the chosen one first: {'; '.join(texts)}."
+    )
+    return Claim(text, all(best), tuple(runs["key"]))
+
+
+@claim("answer")
+def price_by_width(frame: pd.DataFrame) -> Claim:
+    """The fitted fall of the loss with width, and what it predicts for A's 1,000 units."""
+    parts, keys, widths = [], [], {}
+    for name in METHODS:
+        changes = width.costs(frame, name)
+        widths[name] = len(changes)
+        keys += [key for change in changes for key in change.keys]
+        line = width.law(changes)
+        if line is None:
+            continue
+        low, high = line.slope_interval
+        loss, least, most = (2**value for value in line.predict(math.log2(AHEAD)))
+        parts.append(
+            f"`{name}` goes as the units to the power {line.slope:.2f} (95 %: {low:.2f} to {high:.2f}), which predicts"
+            f" {loss:.3f} bits per character at {AHEAD:,} units ({least:.3f} to {most:.3f})"
+        )
+    if not parts:
+        counts = enumeration([f"{name} {count}" for name, count in widths.items()])
+        text = f"**How the price changes with width is not fitted yet.** It takes three widths; trained are: {counts}."
+        return Claim(text, bool(keys), tuple(keys))
+    return Claim(f"**The price changes with width.** The loss of {'; that of '.join(parts)}.", True, tuple(keys))
+
+
+@claim("answer")
+def price_by_updates(frame: pd.DataFrame) -> Claim:
+    """The loss along training, in the networks whose training is followed."""
+    records = {record.run.key: record for record in store.scan("long").records}
+    parts, keys, narrows = [], [], []
+    for name in METHODS:
+        for change in width.costs(frame, name):
+            if change.alike["hidden"] != width.UNITS:
+                continue
+            after, before = (width.curves(list(side), records) for side in change.sides)
+            lost = np.mean(after.to_numpy() - before.to_numpy(), axis=1)
+            half = lost[len(lost) // 2 - 1]
+            parts.append(
+                f"`{name}` {lost[0]:.3f} after {after.index[0]:,} updates, {half:.3f} after"
+                f" {after.index[len(lost) // 2 - 1]:,} and {lost[-1]:.3f} after {after.index[-1]:,}"
+            )
+            keys += change.keys
+            narrows.append(lost[0] > lost[-1] > 0)
+    text = (
+        "**The gap narrows while the learning rate falls, and stays open.** Loss on validation in bits per character,"
+        f" in {width.UNITS} units: {'; '.join(parts)}."
+    )
+    return Claim(text, bool(parts) and all(narrows), tuple(keys))
+
+
+def _trained(frame: pd.DataFrame, quantizer: str, norm: str, recipes: tuple[dict, ...]) -> int:
+    """How many of a method's recipes are trained at `width.UNITS`."""
+    keys = set(frame["key"])
+    budgets = [study.changed("long", hidden=width.UNITS, **recipe) for recipe in recipes]
+    return sum(RunSpec("ptb_char", quantizer=quantizer, norm=norm, budget=budget).key in keys for budget in budgets)
