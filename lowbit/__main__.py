@@ -125,6 +125,8 @@ def _train(options: argparse.Namespace) -> int:
     from lowbit.studies import spec, store
     from lowbit.training.train import advance, checkpoint_path, progress, recall
 
+    if options.until is not None and options.until < 1:
+        raise InputError(f"updates are counted from 1, not {options.until}")
     run = spec.read(options.spec)
     recorded = store.current(run) is not None
     if recorded and options.fresh:

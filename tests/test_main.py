@@ -81,7 +81,8 @@ verify --hardware --sample=0|import|import ''|import nosuch|import {"x" * 400}|i
 rtl nosuch|rtl ternary --hidden 0|rtl ternary --inputs -1|rtl ternary --hidden 1000000|rtl 'ternary(lanes=0)'
 rtl ternary --cell mlp|rtl 'ternary(off_chip_bits_per_s=-1)'|synthesize nosuch|synthesize sg13g2 wire
 diagnose dataset=nosuch|train seed=1 seed=1|train --x|train dataset=digits 'budget=smoke(batch=300)'
-train dataset=digits 'budget=smoke(embedding=8)'
+train dataset=digits 'budget=smoke(embedding=8)'|train --until 0|train --until x|verify smoke --share 2
+verify smoke --share nan|verify smoke --share 0|verify --hardware --share 0.5
 """
 COMMANDS = [[], *(shlex.split(line) for line in re.split(r"[|\n]", COMMANDS.strip()))]
 SPECS += ["dataset", "=markov", "color=red", MANY]

@@ -71,6 +71,13 @@ def costs(frame: pd.DataFrame, quantizer: str) -> list[Difference]:
     return sorted(changes, key=lambda change: change.alike["hidden"])
 
 
+def same_recipe(frame: pd.DataFrame, changes: list[Difference]) -> bool:
+    """Whether all runs with a change have one recipe but for their width, as a law of width needs."""
+    keys = {key for change in changes for key in change.sides[0]}
+    budgets = frame["budget"][frame["key"].isin(keys)]
+    return len({comparisons.without(budget, "hidden") for budget in budgets}) == 1
+
+
 def law(changes: list[Difference]) -> Line | None:
     r"""The line of $\log_2$ of the loss over $\log_2$ of the units, through all seeds; None where there is none."""
     points = [

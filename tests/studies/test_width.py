@@ -17,8 +17,7 @@ RATE = ", final_rate=0.0015, rate=0.06"
 def run(quantizer, hidden, score, seed=0, options="", weights=None):
     """A row of a frame of records at `long`."""
     weights = weights or 4 * hidden * (hidden + 50)
-    size = f"hidden={hidden}" if hidden != 256 else "evaluate_every=1000"
-    spec = RunSpec("ptb_char", quantizer=quantizer, budget=f"long({size}{options})", seed=seed)
+    spec = RunSpec("ptb_char", quantizer=quantizer, budget=f"long(hidden={hidden}{options})", seed=seed)
     row = {"deployed": score, "valid": score, "hidden": hidden, "diverged": False, "points": 9, "key": spec.key}
     row |= {"weights": weights, "weight_bytes": weights * {"full": 4, "ternary": 0.2, "binary": 0.125}[quantizer]}
     return dataclasses.asdict(spec) | row | {"clipped": False, "bits": 2}
@@ -71,6 +70,16 @@ def test_of_two_recipes_the_one_that_validates_best_counts():
     runs = [run("full", 256, 1.5), run("full", 256, 1.4, options=RATE), run("ternary", 256, 1.7, options=RATE)]
     (change,) = width.costs(pd.DataFrame(runs), "ternary")
     assert change.base == (1.4,)
+
+
+def test_a_law_of_width_needs_one_recipe():
+    runs = pd.DataFrame(law_runs())
+    changes = width.costs(runs, "ternary")
+    assert width.same_recipe(runs, changes)
+    other = run("ternary", 256, 1.0, options=RATE)
+    runs = pd.concat([runs[(runs["quantizer"] == "full") | (runs["hidden"] != 256)], pd.DataFrame([other])])
+    assert not width.same_recipe(runs, width.costs(runs, "ternary"))
+    assert not width.same_recipe(runs, [])
 
 
 def test_a_weight_is_worth_the_share_of_weights_that_would_do():

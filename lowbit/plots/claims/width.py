@@ -75,7 +75,7 @@ def price_by_width(frame: pd.DataFrame) -> Claim:
         changes = width.costs(frame, name)
         widths[name] = len(changes)
         keys += [key for change in changes for key in change.keys]
-        line = width.law(changes)
+        line = width.law(changes) if width.same_recipe(frame, changes) else None
         if line is None:
             continue
         low, high = line.slope_interval
@@ -86,7 +86,10 @@ def price_by_width(frame: pd.DataFrame) -> Claim:
         )
     if not parts:
         counts = enumeration([f"{name} {count}" for name, count in widths.items()])
-        text = f"**How the price changes with width is not fitted yet.** It takes three widths; trained are: {counts}."
+        text = (
+            "**How the price changes with width is not fitted yet.** It takes three widths with one recipe; widths that"
+            f" are trained: {counts}."
+        )
         return Claim(text, bool(keys), tuple(keys))
     return Claim(f"**The price changes with width.** The loss of {'; that of '.join(parts)}.", True, tuple(keys))
 

@@ -27,7 +27,7 @@ def costs() -> plt.Figure:
             losses = np.subtract(change.scores, change.base)
             face = color if change.seeds > 1 else "none"
             by_width.plot([change.alike["hidden"]] * len(losses), losses, marker, color=color, mfc=face, label=name)
-        if (line := width.law(changes[name])) is not None:
+        if width.same_recipe(frame, changes[name]) and (line := width.law(changes[name])) is not None:
             units = np.geomspace(min(change.alike["hidden"] for change in changes[name]), AHEAD, 50)
             middle, low, high = np.exp2([line.predict(np.log2(unit)) for unit in units]).T
             by_width.plot(units, middle, color=color, lw=1, ls=":")
