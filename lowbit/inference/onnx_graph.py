@@ -23,8 +23,9 @@ def export(path: str | Path, out: str | Path) -> Path:
     Inputs `x` (batch), symbols, or (batch, inputs), features, and the state `h` and, of an LSTM, `c`, each (layers,
     batch, units); outputs `y` (batch, outputs) and the next state, `h_next`, `c_next`. Where the first steps have norm
     statistics of their own, `t` (batch), the steps since the start, is part of the state. Codes are packed as in the
-    packed file, unpacked by a division and a remainder, which a runtime folds into constants when it loads. h is
-    rounded to 8 bits as `lowbit.load(path, bits=8)` does.
+    packed file, unpacked by a division and a remainder, which a runtime folds into constants when it loads. A tool that
+    folds constants into the file makes it about four times larger (`findings/simplifiers_unfold_packed_weights.sh`). h
+    is rounded to 8 bits as `lowbit.load(path, bits=8)` does.
     """
     onnx = _onnx()
     arrays, about = check.read(path)
