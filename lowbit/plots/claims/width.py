@@ -7,6 +7,7 @@ import pandas as pd
 
 from lowbit.plots.claims import scores
 from lowbit.plots.claims.base import Claim, claim, enumeration
+from lowbit.plots.results import width as drawings
 from lowbit.studies import comparisons, store, study, width
 from lowbit.studies.spec import RunSpec
 
@@ -117,6 +118,30 @@ def price_by_updates(frame: pd.DataFrame) -> Claim:
         f" in {width.UNITS} units: {'; '.join(parts)}."
     )
     return Claim(text, bool(parts) and all(narrows), tuple(keys))
+
+
+@claim("answer")
+def rounding_rivals_training(frame: pd.DataFrame) -> Claim:
+    """Each low-bit network beside the best rounded network of no more kilobytes."""
+    points, parts, lost = drawings.sizes(), [], []
+    rounded = points[points["method"] == width.ROUNDED]
+    for _, network in points[points["method"].isin(METHODS)].sort_values("kilobytes").iterrows():
+        rivals = rounded[rounded["kilobytes"] <= network["kilobytes"]]
+        if len(rivals):
+            best = rivals.loc[rivals["bits"].idxmin()]
+            lost.append(best["bits"] < network["bits"])
+            parts.append(f"{_size(network)}, {network['method']}, {network['bits']:.3f}")
+            parts[-1] += f" against {_size(best)}, rounded to {best['weight']:.0f} bits, {best['bits']:.3f}"
+    head = "Rounding a narrower network after training does better" if all(lost) else "Neither wins at every size"
+    text = (
+        "**For the same kilobytes, training in few bits competes with rounding a narrower network after training."
+        f" {head} so far.** Bits per character by kilobytes of recurrent weights: {'; '.join(parts)}."
+    )
+    return Claim(text, bool(parts), tuple(width.runs(frame)["key"]))
+
+
+def _size(network: pd.Series) -> str:
+    return f"{network['hidden']} units in {network['kilobytes']:.0f} kB"
 
 
 def _trained(frame: pd.DataFrame, quantizer: str, norm: str, recipes: tuple[dict, ...]) -> int:

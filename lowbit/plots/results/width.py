@@ -26,7 +26,8 @@ def costs() -> plt.Figure:
         for change in changes[name]:
             losses = np.subtract(change.scores, change.base)
             face = color if change.seeds > 1 else "none"
-            by_width.plot([change.alike["hidden"]] * len(losses), losses, marker, color=color, mfc=face, label=name)
+            look = {"color": color, "mfc": face, "label": name, "clip_on": False, "zorder": 3}
+            by_width.plot([change.alike["hidden"]] * len(losses), losses, marker, **look)
         if width.same_recipe(frame, changes[name]) and (line := width.law(changes[name])) is not None:
             units = np.geomspace(min(change.alike["hidden"] for change in changes[name]), AHEAD, 50)
             middle, low, high = np.exp2([line.predict(np.log2(unit)) for unit in units]).T
@@ -45,8 +46,8 @@ def costs() -> plt.Figure:
     return figure
 
 
-def pareto() -> plt.Figure:
-    """Test score of each method and width over the kilobytes of its recurrent weights; the line joins the best."""
+def sizes() -> pd.DataFrame:
+    """The networks of the study `long` as `studies.width.sizes` has them; rounded ones of `FEWEST` bits or more."""
     frame = store.frame(store.scan("long").records)
     rounded = {
         diagnosis.run.key: dict(zip(diagnosis.rounded["bits"], diagnosis.rounded["score"], strict=True))
@@ -54,9 +55,14 @@ def pareto() -> plt.Figure:
         if diagnosis.rounded
     }
     points = width.sizes(frame, rounded)
+    return points[(points["method"] != width.ROUNDED) | (points["weight"] >= FEWEST)]
+
+
+def pareto() -> plt.Figure:
+    """Test score of each method and width over the kilobytes of its recurrent weights; the line joins the best."""
+    points = sizes()
     if points.empty:
         return placeholder("no run at `long` yet")
-    points = points[(points["method"] != width.ROUNDED) | (points["weight"] >= FEWEST)]
     figure, ax = plt.subplots(figsize=(WIDTH, 3.6))
     best = width.front(points)
     ax.step(best["kilobytes"], best["bits"], where="post", color=TEAL, lw=6, alpha=0.18, label="best for its size")
