@@ -5,7 +5,6 @@
 'markov · lstm · binary'
 """
 
-import importlib
 import sys
 import types
 
@@ -34,7 +33,3 @@ except ModuleNotFoundError:  # a machine that has torch and little else: `Float[
             return item[0]
 
     sys.modules["jaxtyping"] = _Unchecked("jaxtyping")
-
-# Packages that hold modules alone; the others say themselves what they offer.
-for package in ("studies", "training", "plots", "plots.results", "plots.speed", "plots.hardware", "batch"):
-    importlib.import_module(f"lowbit.{package}").__getattr__ = lazy(f"lowbit.{package}")
