@@ -11,7 +11,6 @@ the processor; `--hidden 16 --seconds 60 --dataset markov --budget smoke` shows 
 
 import argparse
 import copy
-import dataclasses
 import json
 import os
 import signal
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from training import Case, plain
 
 import lowbit
 
@@ -59,34 +59,24 @@ def difference(cell: str, norm: str, device: torch.device) -> float:
     return worst
 
 
-class Peer(nn.Module):
-    """torch's LSTM with a readout of each step."""
-
-    def __init__(self, symbols: int, hidden: int):
-        super().__init__()
-        self.symbols, self.layer, self.readout = symbols, nn.LSTM(symbols, hidden), nn.Linear(hidden, symbols)
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
-        """Returns the logits of each step, and no state."""
-        return self.readout(self.layer(nn.functional.one_hot(x, self.symbols).float())[0]), None
-
-
 def time_updates(spec: lowbit.RunSpec, device: torch.device) -> dict[str, float]:
     """Returns the median seconds of an update of ours and of torch's layer, in turn, after five of each."""
     data, recipe = spec.data, spec.recipe
     ours = lowbit.training.train.build(spec).to(device)
     for layer in ours.recurrent().values():
         layer.kernels = lowbit.layers.kernels.fastest()
-    models = {"lowbit": ours, "torch": Peer(data.inputs, recipe.hidden).to(device)}
+    peer = plain(Case("lstm", "none", recipe.hidden, symbols=data.inputs)).to(device)
+    models = {"lowbit": ours, "torch": peer}
+    logits = {"lowbit": lambda x: ours(x)[0], "torch": peer}
     optimizers = {name: torch.optim.Adam(model.parameters(), fused=True) for name, model in models.items()}
     x = torch.randint(data.inputs, (recipe.steps, recipe.batch), device=device)
     seconds = {name: [] for name in models}
     for _ in range(5 + ROUNDS):
-        for name, model in models.items():
+        for name in models:
             synchronize(device)
             start = time.perf_counter()
             optimizers[name].zero_grad()
-            nn.functional.cross_entropy(model(x)[0].flatten(0, 1), x.flatten()).backward()
+            nn.functional.cross_entropy(logits[name](x).flatten(0, 1), x.flatten()).backward()
             optimizers[name].step()
             synchronize(device)
             seconds[name].append(time.perf_counter() - start)
@@ -103,18 +93,13 @@ def train(specs: list[lowbit.RunSpec], folder: Path, deadline: float) -> dict[st
     """Trains runs at the same time until they end or the time is up; returns the exit status of each."""
     environment = {**os.environ, "LOWBIT_HOME": str(folder), "LOWBIT_DATA": str(lowbit.paths.raw())}
     command = [sys.executable, "-m", "lowbit", "train"]
-    runs = {spec.key: subprocess.Popen(command + words(spec), env=environment) for spec in specs}
+    runs = {spec.key: subprocess.Popen(command + lowbit.studies.spec.words(spec), env=environment) for spec in specs}
     while time.monotonic() < deadline and any(run.poll() is None for run in runs.values()):
         time.sleep(1)
     for run in runs.values():
         if run.poll() is None:
             run.send_signal(signal.SIGINT)
     return {key: run.wait() for key, run in runs.items()}
-
-
-def words(spec: lowbit.RunSpec) -> list[str]:
-    """Returns a spec as the command line takes it."""
-    return [f"{name}={value}" for name, value in dataclasses.asdict(spec).items()]
 
 
 def specs(dataset: str, budget: str, hidden: int) -> list[lowbit.RunSpec]:

@@ -201,3 +201,12 @@ def read(words: list[str]) -> RunSpec:
             raise InputError(f"a seed is a whole number from 0, not {values['seed']!r}")
         values["seed"] = int(values["seed"])
     return RunSpec(**values)
+
+
+def words(run: RunSpec) -> list[str]:
+    """A spec as the arguments that `read` takes.
+
+    >>> read(words(RunSpec(seed=3))) == RunSpec(seed=3)
+    True
+    """
+    return [f"{field}={value}" for field, value in dataclasses.asdict(run).items()]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lowbit import paths
 from lowbit.registry import InputError
-from lowbit.studies import provenance, schema, store, study
+from lowbit.studies import provenance, schema, spec, store, study
 from lowbit.studies.spec import RunSpec
 from lowbit.studies.store import Record
 from lowbit.training import canary, checkpoint, evaluate, freshness
@@ -150,10 +150,9 @@ def _causes(record: Record) -> dict:
 def _train(record: Record, root: Path, *options: str) -> str:
     """Trains the run of a record in an empty root; the last line of errors."""
     shutil.rmtree(root, ignore_errors=True)
-    fields = [f"{field}={value}" for field, value in dataclasses.asdict(record.run).items()]
     environment = {"LOWBIT_HOME": str(root), "LOWBIT_DATA": str(paths.raw())}
     environment["OMP_NUM_THREADS"] = str(record.machine.get("threads", 1))
-    command = [sys.executable, "-m", "lowbit", "train", *fields, *options]
+    command = [sys.executable, "-m", "lowbit", "train", *spec.words(record.run), *options]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
     return done.stderr.strip().rpartition("\n")[2]
 
