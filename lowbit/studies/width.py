@@ -13,6 +13,8 @@ from lowbit.studies.comparisons import Difference
 TASK = {"dataset": "ptb_char", "cell": "lstm", "norm": "batch_step", "quantized": "input+recurrent"}
 ROUNDED = "full, rounded after training"
 UNITS = 256  # of the networks whose training is followed
+AHEAD = 1000  # units of A's network, for which a law of width predicts
+METHODS = ("ternary", "binary")
 
 
 class Line(NamedTuple):

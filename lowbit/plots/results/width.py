@@ -11,7 +11,6 @@ from lowbit.training import diagnose
 LOOKS = {"ternary": (BLUE, "o"), "binary": (RED, "s")}
 SIZES = {"full": (INK, "D"), width.ROUNDED: (GRAY, "v"), **LOOKS}  # color, marker
 FEWEST = 4  # bits of a weight after rounding that are drawn: with fewer the score is off the scale
-AHEAD = 1000  # units of A's network, to which the line is drawn
 
 
 def costs() -> plt.Figure:
@@ -29,7 +28,7 @@ def costs() -> plt.Figure:
             look = {"color": color, "mfc": face, "label": name, "clip_on": False, "zorder": 3}
             by_width.plot([change.alike["hidden"]] * len(losses), losses, marker, **look)
         if width.same_recipe(frame, changes[name]) and (line := width.law(changes[name])) is not None:
-            units = np.geomspace(min(change.alike["hidden"] for change in changes[name]), AHEAD, 50)
+            units = np.geomspace(min(change.alike["hidden"] for change in changes[name]), width.AHEAD, 50)
             middle, low, high = np.exp2([line.predict(np.log2(unit)) for unit in units]).T
             by_width.plot(units, middle, color=color, lw=1, ls=":")
             by_width.fill_between(units, low, high, color=color, alpha=0.12, lw=0)
@@ -39,16 +38,15 @@ def costs() -> plt.Figure:
             after, before = (width.curves(list(keys), records) for keys in change.sides)
             lost = after.to_numpy() - before.to_numpy()
             by_updates.plot(after.index / 1000, lost, color=color, lw=1.4)
-    log_axis(by_width.xaxis, base=2, ticks=(64, 128, 256, 512, AHEAD))
+    log_axis(by_width.xaxis, base=2, ticks=(64, 128, 256, 512, width.AHEAD))
     by_width.set(xlabel="units", ylabel="bits per character more\nthan full precision (test)", ylim=(0, None))
     by_updates.set(xlabel="thousand updates", ylabel="the same along training\n(validation)", ylim=(0, None))
     legend(figure, [by_width])
     return figure
 
 
-def sizes() -> pd.DataFrame:
-    """The networks of the study `long` as `studies.width.sizes` has them; rounded ones of `FEWEST` bits or more."""
-    frame = store.frame(store.scan("long").records)
+def sizes(frame: pd.DataFrame) -> pd.DataFrame:
+    """The networks at `long` as `studies.width.sizes` has them; rounded ones of `FEWEST` bits or more."""
     rounded = {
         diagnosis.run.key: dict(zip(diagnosis.rounded["bits"], diagnosis.rounded["score"], strict=True))
         for diagnosis in diagnose.scan("long").diagnoses
@@ -60,7 +58,7 @@ def sizes() -> pd.DataFrame:
 
 def pareto() -> plt.Figure:
     """Test score of each method and width over the kilobytes of its recurrent weights; the line joins the best."""
-    points = sizes()
+    points = sizes(store.frame(store.scan("long").records))
     if points.empty:
         return placeholder("no run at `long` yet")
     figure, ax = plt.subplots(figsize=(WIDTH, 3.6))
