@@ -23,7 +23,7 @@ class Lat(Quantizer):
     Nearest: zero where $|w| \le \alpha / 2$, else the sign. $d = \sqrt v + 10^{-8}$ with Adam's second moment $v$,
     the same for all weights before the first update. By default $b$ of that rule and
     $\alpha = \|b \odot d \odot w\|_1 / \|b \odot d\|_1$ alternate until they stay. `exact` takes the best of all
-    thresholds between the sorted weights. With `sides=2` positive and negative weights have a scale each, found from
+    thresholds between the sorted weights. With `sides=2` positive and negative weights have a scale each, computed from
     their own side. Stochastic: unbiased between neighbours, which the source does not have. Gradient:
     straight-through, no mask.
 

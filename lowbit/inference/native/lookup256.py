@@ -60,10 +60,10 @@ def multiply(sizes, weights, x, buffer, y):
             low = odd = high = v.splat(np.int32(0), 16)
             while pair < until:
                 codes = v.load(weights, 16)
-                left, right = v.both(codes, NIBBLES), v.both(v.right16(codes, 4), NIBBLES)
-                sums = v.add8(v.find256(v.spread128(table, 8), left), v.find256(v.spread128(table + 32, 8), right))
-                high = v.add8(high, v.find256(v.spread128(table + 16, 8), left))
-                high = v.add8(high, v.find256(v.spread128(table + 48, 8), right))
+                lower, upper = v.both(codes, NIBBLES), v.both(v.right16(codes, 4), NIBBLES)
+                sums = v.add8(v.find256(v.spread128(table, 8), lower), v.find256(v.spread128(table + 32, 8), upper))
+                high = v.add8(high, v.find256(v.spread128(table + 16, 8), lower))
+                high = v.add8(high, v.find256(v.spread128(table + 48, 8), upper))
                 low, odd = v.add16(low, sums), v.add16(odd, v.right16(sums, 8))
                 weights, table, pair = weights + 64, table + 64, pair + 1
             low, odd = _widened(low, odd, high)
