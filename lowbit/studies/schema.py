@@ -180,9 +180,19 @@ OPEN = ("data", "machine")  # parts that may hold more than is listed here
 
 def parse(file: Path) -> dict:
     """The JSON object of a file: UTF-8, no NaN, no infinity, no key twice. Anything else can raise anything."""
+    return decode(contents(file))
+
+
+def contents(file: Path) -> bytes:
+    """The bytes of a regular file; raises `ValueError` for what is none."""
     if not file.is_file():
         raise ValueError("not a file")
-    content = json.loads(file.read_text("utf-8"), object_pairs_hook=_unique)
+    return file.read_bytes()
+
+
+def decode(text: bytes) -> dict:
+    """The JSON object of a file's bytes, as `parse` has it."""
+    content = json.loads(text.decode(), object_pairs_hook=_unique)
     if not isinstance(content, dict):
         raise ValueError("not a JSON object")
     json.dumps(content, ensure_ascii=False, allow_nan=False).encode()

@@ -1,6 +1,7 @@
 """Records: one JSON file a run, written whole or not at all, and read as one table."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -36,14 +37,19 @@ class Sealed:
     spec: dict
     digest: str
 
-    @property
+    @functools.cached_property
     def run(self) -> RunSpec:
         """The spec as an object."""
         return RunSpec(**self.spec)
 
+    @property
+    def content(self) -> dict:
+        """The fields as their file has them."""
+        return {field.name: schema.plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
     def sealed(self) -> "Sealed":
         """A copy with its digest, over everything that `digest` covers."""
-        return dataclasses.replace(self, digest=digest(vars(self)))
+        return dataclasses.replace(self, digest=digest(self.content))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +127,7 @@ def probe(spec: RunSpec) -> None:
 
 def save(record: Record) -> None:
     """Writes a record to its file, and removes the mark of the one that it replaces."""
-    content = schema.plain(vars(record))
-    write(path(record.run), json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write(path(record.run), json.dumps(record.content, indent=1, allow_nan=False) + "\n")
     _mark(record.run).unlink(missing_ok=True)
 
 
@@ -156,23 +161,28 @@ def load(spec: RunSpec) -> Record | None:
 def read(file: Path) -> tuple[Record | None, str]:
     """The record in a file and "", or None and the error: not of the schema, or changed since it was sealed."""
     try:
-        content = schema.parse(file)
-        if content.get("digest") != digest(content):
-            return None, "its digest does not match its content"
-        schema.check(content, Record)
-        record = Record(**content)
-        if None in content["metrics"].values() and not content.get("diverged"):
-            return None, "no record (scores are null, and it is not marked as diverged)"
-        if record.run.key != file.stem:
-            return None, f"holds the record of {record.run.key}"
-        metric = record.run.data.metric
-        if record.metric != {"name": metric.name, "unit": metric.unit}:
-            return None, f"no record (its metric is none of {record.run.dataset!r})"
-        if record.curve[-1]["update"] > record.recipe["updates"]:
-            return None, "no record (its curve has more updates than its recipe)"
+        return _read(file.stem, schema.contents(file)), ""
     except Exception as error:  # files of other programs can raise anything
         return None, f"no record ({schema.reason(error)})"
-    return record, ""
+
+
+@functools.cache  # by content: tables and plans read all records many times
+def _read(key: str, text: bytes) -> Record:
+    content = schema.decode(text)
+    if content.get("digest") != digest(content):
+        raise ValueError("its digest does not match its content")
+    schema.check(content, Record)
+    record = Record(**content)
+    if None in content["metrics"].values() and not content.get("diverged"):
+        raise ValueError("scores are null, and it is not marked as diverged")
+    if record.run.key != key:
+        raise ValueError(f"holds the record of {record.run.key}")
+    metric = record.run.data.metric
+    if record.metric != {"name": metric.name, "unit": metric.unit}:
+        raise ValueError(f"its metric is none of {record.run.dataset!r}")
+    if record.curve[-1]["update"] > record.recipe["updates"]:
+        raise ValueError("its curve has more updates than its recipe")
+    return record
 
 
 def has_diverged(spec: RunSpec) -> bool:

@@ -222,6 +222,13 @@ def long() -> list[RunSpec]:
 
 
 @study(retries=1)
+def pixels() -> list[RunSpec]:
+    """A's longest memory test at about two hours a run: digits pixel by pixel, in order and in a random one."""
+    tasks = ["mnist_seq", "mnist_seq(permuted=True)"]
+    return grid(dataset=tasks, budget=["long"], quantizer=["full", "ternary", "binary"])
+
+
+@study(retries=1)
 def methods() -> list[RunSpec]:
     """Every quantizer on A's first task, with A's norm."""
     choices = [*quantizers.names(), "laq(bits=4)", "lat(exact=True)", "lat(sides=2)", "dorefa(bits=4)"]

@@ -88,7 +88,7 @@ def torture(home, kills, pause, limit, chance):
 
 def content(record):
     """All fields but those of time and machine."""
-    return {name: value for name, value in vars(record).items() if name not in ("seconds", "machine")}
+    return {name: value for name, value in record.content.items() if name not in ("seconds", "machine")}
 
 
 def check(home, fates, monkeypatch):
