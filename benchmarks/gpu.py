@@ -104,10 +104,12 @@ def train(specs: list[lowbit.RunSpec], folder: Path, deadline: float) -> dict[st
 
 def specs(dataset: str, budget: str, hidden: int) -> list[lowbit.RunSpec]:
     """Returns the runs of the study `long` in another width, or on other data."""
-    study = lowbit.studies.study
+    recipes = lowbit.studies.recipes
     return [
-        lowbit.RunSpec(dataset, quantizer=name, norm=norm, budget=study.changed(budget, hidden=hidden, **recipes[0]))
-        for (name, norm), recipes in study.CANDIDATES.items()
+        lowbit.RunSpec(
+            dataset, quantizer=name, norm=norm, budget=recipes.changed(budget, hidden=hidden, **candidates[0])
+        )
+        for (name, norm), candidates in recipes.CANDIDATES.items()
     ]
 
 

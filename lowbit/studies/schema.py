@@ -180,14 +180,9 @@ OPEN = ("data", "machine")  # parts that may hold more than is listed here
 
 def parse(file: Path) -> dict:
     """The JSON object of a file: UTF-8, no NaN, no infinity, no key twice. Anything else can raise anything."""
-    return decode(contents(file))
-
-
-def contents(file: Path) -> bytes:
-    """The bytes of a regular file; raises `ValueError` for what is none."""
     if not file.is_file():
         raise ValueError("not a file")
-    return file.read_bytes()
+    return decode(file.read_bytes())
 
 
 def decode(text: bytes) -> dict:

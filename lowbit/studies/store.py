@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from lowbit import paths, quantizers
 from lowbit.registry import InputError
-from lowbit.studies import divergence, schema
+from lowbit.studies import divergence, schema, sealed
 from lowbit.studies.spec import RunSpec, fields
 
 if TYPE_CHECKING:
@@ -22,38 +22,10 @@ if TYPE_CHECKING:
 
 EVIDENCE = ("brief", "cpu", "long", "paper")  # budgets whose records findings rest on; `search` chooses recipes
 APART = ("benchmarks", "hardware", "packed")  # folders of results that hold other records than those of runs
-UNSEALED = ("seconds", "machine", "canary", "diverged", "digest")  # fields of a record that its digest leaves out
-
-
-def digest(content: dict) -> str:
-    """The sha256 of a record without time, machine, canary and what follows from the rest."""
-    sealed = {name: schema.plain(part) for name, part in content.items() if name not in UNSEALED}
-    return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
-
-
-class Sealed:
-    """Results of one run with their digest; a subclass is a dataclass."""
-
-    spec: dict
-    digest: str
-
-    @functools.cached_property
-    def run(self) -> RunSpec:
-        """The spec as an object."""
-        return RunSpec(**self.spec)
-
-    @property
-    def content(self) -> dict:
-        """The fields as their file has them."""
-        return {field.name: schema.plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
-
-    def sealed(self) -> "Sealed":
-        """A copy with its digest, over everything that `digest` covers."""
-        return dataclasses.replace(self, digest=digest(self.content))
 
 
 @dataclasses.dataclass(frozen=True)
-class Record(Sealed):
+class Record(sealed.Sealed):
     """The results of one run, and all that is needed to check it or run it again. These fields are its file's schema.
 
     A diverged run (`divergence.diverged`) is marked, and no table ranks it. A number that is not finite is null in the
@@ -161,7 +133,9 @@ def load(spec: RunSpec) -> Record | None:
 def read(file: Path) -> tuple[Record | None, str]:
     """The record in a file and "", or None and the error: not of the schema, or changed since it was sealed."""
     try:
-        return _read(file.stem, schema.contents(file)), ""
+        if not file.is_file():
+            raise ValueError("not a file")
+        return _read(file.stem, file.read_bytes()), ""
     except Exception as error:  # files of other programs can raise anything
         return None, f"no record ({schema.reason(error)})"
 
@@ -169,7 +143,7 @@ def read(file: Path) -> tuple[Record | None, str]:
 @functools.cache  # by content: tables and plans read all records many times
 def _read(key: str, text: bytes) -> Record:
     content = schema.decode(text)
-    if content.get("digest") != digest(content):
+    if content.get("digest") != sealed.digest(content):
         raise ValueError("its digest does not match its content")
     schema.check(content, Record)
     record = Record(**content)

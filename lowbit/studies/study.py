@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from lowbit import datasets, quantizers
 from lowbit.layers import cells, norm
-from lowbit.registry import InputError, parse, written
+from lowbit.registry import InputError
 from lowbit.studies import store
+from lowbit.studies.recipes import CANDIDATES, METHODS, changed, recipe
 from lowbit.studies.spec import RunSpec
 
 Runs = Callable[[], list[RunSpec]]
@@ -40,12 +41,6 @@ def cover(**choices: list) -> list[RunSpec]:
     """The fewest runs that name each choice at least once, each with the parts that its quantizer is for."""
     count = max(map(len, choices.values()))
     return [fitting(**{field: values[i % len(values)] for field, values in choices.items()}) for i in range(count)]
-
-
-def changed(budget: str, **fields) -> str:
-    """A budget with some fields of its recipe changed."""
-    name, options = parse(budget)
-    return written(name, options | fields)
 
 
 def fitting(
@@ -169,25 +164,6 @@ def clipping() -> list[RunSpec]:
         for recipe in (budget, changed(budget, clip_masters=False))
         for seed in range(3)
     ]
-
-
-METHODS = (  # whose recipes are searched for: A's, what it compares with, and those of hou2019normalization
-    *((name, "batch_step") for name in ("full", "ternary", "binary", "ternary(stochastic=True)")),
-    *(("binary(stochastic=True)", "batch_step"), ("binaryconnect", "none")),
-    *(("full", "layer"), ("binaryconnect", "layer"), ("twn", "layer")),
-)
-
-
-def recipe(rate: float, clip_masters: bool = False, init: str = "uniform") -> dict:
-    """What the study `search` varies; a rate falls to a fortieth."""
-    return {"rate": rate, "final_rate": round(rate / 40, 7), "clip_masters": clip_masters, "init": init}
-
-
-CANDIDATES = {  # the best recipes of the study `search` at two rates; the first goes on to other widths and seeds
-    ("full", "batch_step"): (recipe(6e-2), recipe(2e-2, True, "levels")),
-    ("ternary", "batch_step"): (recipe(6e-2, True), recipe(2e-2, True)),
-    ("binary", "batch_step"): (recipe(6e-2), recipe(2e-2, True, "levels")),
-}
 
 
 @study(retries=1)

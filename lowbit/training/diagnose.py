@@ -11,9 +11,10 @@ import torch
 from lowbit import paths
 from lowbit.layers.networks import Network
 from lowbit.registry import InputError
-from lowbit.studies import provenance, schema, store, study
+from lowbit.studies import provenance, schema, sealed, store, study
+from lowbit.studies.sealed import Sealed
 from lowbit.studies.spec import RunSpec
-from lowbit.studies.store import Record, Sealed
+from lowbit.studies.store import Record
 from lowbit.training import measurements, trained
 from lowbit.training.train import Watch
 
@@ -130,7 +131,7 @@ def examine(spec: RunSpec, network: Network) -> Diagnosis:
 def _read(file: Path) -> tuple[Diagnosis | None, str]:
     try:
         content = schema.parse(file)
-        if content.get("digest") != store.digest(content):
+        if content.get("digest") != sealed.digest(content):
             return None, f"{file}: its digest does not match its content; delete it to measure again"
         schema.check(content, Diagnosis)
         diagnosis = Diagnosis(**content)

@@ -13,7 +13,7 @@ from lowbit.__main__ import main
 from lowbit.onchip import record as onchip
 from lowbit.registry import InputError
 from lowbit.speed import benchmarks
-from lowbit.studies import schema, store
+from lowbit.studies import schema, sealed, store
 from lowbit.studies.spec import RunSpec
 from lowbit.studies.store import Record
 from lowbit.training import diagnose, verify
@@ -61,7 +61,7 @@ def at(path, value):
             part[int(last)] = value
         else:
             part[last] = value
-        return json.dumps(content | {"digest": store.digest(content)} if places or last != "digest" else content)
+        return json.dumps(content | {"digest": sealed.digest(content)} if places or last != "digest" else content)
 
     return change
 
@@ -251,7 +251,7 @@ def test_a_record_may_lack_the_fields_that_older_ones_lack():
     for part, name in (("recipe", "embedding"), ("spec", "activations"), ("data", "baselines")):
         del content[part][name]
     del content["diverged"], content["canary"]
-    put(store.path(RUN), json.dumps(content | {"digest": store.digest(content)}))
+    put(store.path(RUN), json.dumps(content | {"digest": sealed.digest(content)}))
     assert store.scan().problems == []
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from lowbit.plots.claims import scores
 from lowbit.plots.claims.base import Claim, claim, enumeration
 from lowbit.plots.results import width as drawings
-from lowbit.studies import comparisons, store, study, width
+from lowbit.studies import comparisons, recipes, store, width
 from lowbit.studies.spec import RunSpec
 
 
@@ -30,9 +30,9 @@ def ternary_does_not_match(frame: pd.DataFrame) -> Claim:
         for change in small
     )
     missing = [
-        f"{name}{', ' + norm if norm != 'batch_step' else ''} {len(recipes) - trained}"
-        for (name, norm), recipes in study.CANDIDATES.items()
-        if (trained := _trained(frame, name, norm, recipes)) < len(recipes)
+        f"{name}{', ' + norm if norm != 'batch_step' else ''} {len(candidates) - trained}"
+        for (name, norm), candidates in recipes.CANDIDATES.items()
+        if (trained := _trained(frame, name, norm, candidates)) < len(candidates)
     ]
     text = (
         f"**Do ternary weights match full precision? {settled}.** On the Penn Treebank by characters, with an LSTM and"
@@ -50,16 +50,16 @@ def recipes_are_those_of_the_search(frame: pd.DataFrame) -> Claim:
     records = store.scan("search").records
     runs = store.frame(records).assign(rate=[record.recipe["rate"] for record in records])
     holds, texts = True, []
-    for (name, norm), recipes in study.CANDIDATES.items():
+    for (name, norm), candidates in recipes.CANDIDATES.items():
         same = runs[(runs["quantizer"] == name) & (runs["norm"] == norm)]
         valid = []
-        for recipe in recipes:
-            run = RunSpec("ptb_char", quantizer=name, norm=norm, budget=study.changed("search", **recipe))
+        for recipe in candidates:
+            run = RunSpec("ptb_char", quantizer=name, norm=norm, budget=recipes.changed("search", **recipe))
             alike = same[same["rate"] == recipe["rate"]].sort_values("valid")
             holds &= len(alike) > 1 and alike["key"].iloc[0] == run.key
             valid += alike["valid"].tolist()[:1]
         holds &= valid == sorted(valid)
-        rates = [f"{recipe['rate']:g}" for recipe in recipes]
+        rates = [f"{recipe['rate']:g}" for recipe in candidates]
         texts.append(f"`{name}` {enumeration(rates)}")
     text = (
         "The best recipe at each of two rates goes on to `long`. The rates, the one of the better validation score in"
@@ -144,8 +144,8 @@ def _size(network: pd.Series) -> str:
     return f"{network['hidden']} units in {network['kilobytes']:.0f} kB"
 
 
-def _trained(frame: pd.DataFrame, quantizer: str, norm: str, recipes: tuple[dict, ...]) -> int:
+def _trained(frame: pd.DataFrame, quantizer: str, norm: str, candidates: tuple[dict, ...]) -> int:
     """How many of a method's recipes are trained at `width.UNITS`."""
     keys = set(frame["key"])
-    budgets = [study.changed("long", hidden=width.UNITS, **recipe) for recipe in recipes]
+    budgets = [recipes.changed("long", hidden=width.UNITS, **recipe) for recipe in candidates]
     return sum(RunSpec("ptb_char", quantizer=quantizer, norm=norm, budget=budget).key in keys for budget in budgets)
