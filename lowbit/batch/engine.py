@@ -26,7 +26,7 @@ from lowbit.registry import InputError
 from lowbit.studies import store
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-PRELOADED = ("lowbit.batch.preload", "papermill", "ipykernel.kernelapp")
+PRELOADED = ("lowbit.batch.preload", "lowbit.batch.shell")
 EXECUTORS = {  # the arguments of Snakemake for each
     "local": [],
     "slurm": [
@@ -126,7 +126,8 @@ class Engine:
         self.jobs, self.executor = jobs, executor
         self.threads = threads(jobs) if executor == "local" else None  # of a page; None: as its budget says
         self.environment = {**os.environ, **dict.fromkeys(THREADS, str(self.threads or 1)), **_account()}
-        self.environment["PYTHONPATH"] = _joined(paths.SOURCE, "PYTHONPATH")
+        search = filter(None, [str(paths.SOURCE), os.environ.get("PYTHONPATH")])
+        self.environment["PYTHONPATH"] = os.pathsep.join(search)
 
     def __enter__(self) -> "Engine":
         self.stack = contextlib.ExitStack()  # undone in reverse: the pipe closes, processes end, the folder goes
@@ -157,13 +158,9 @@ class Engine:
         return engine
 
     def _serve(self, short: Path) -> subprocess.Popen:
-        """Starts the fork server with a socket and a Jupyter kernel in the folder `short`; both go to `environment`."""
+        """Starts the fork server with a socket in the folder `short`, which goes to `environment`."""
         address = str(short / "socket")
-        jupyter = _joined(short, "JUPYTER_PATH")
-        self.environment |= {forkserver.ADDRESS: address, "TMPDIR": str(short), "JUPYTER_PATH": jupyter}
-        argv = [sys.executable, "-I", "-S", forkserver.__file__, "run", "ipykernel_launcher", "-f", "{connection_file}"]
-        kernel = {"argv": argv, "display_name": "Python 3, forked", "language": "python"}
-        store.write(short / "kernels" / forkserver.KERNEL / "kernel.json", json.dumps(kernel))
+        self.environment |= {forkserver.ADDRESS: address, "TMPDIR": str(short)}
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(address)
             listener.listen(128)
@@ -174,11 +171,6 @@ class Engine:
         command = [sys.executable, "-P", "-m", forkserver.__name__, *words]
         open_fds = [self.life, *(file.fileno() for file in fds)]
         return subprocess.Popen(command, env=self.environment, pass_fds=open_fds, stdin=subprocess.DEVNULL, **settings)
-
-
-def _joined(folder: Path, variable: str) -> str:
-    """A search path with `folder` before those of an environment variable."""
-    return os.pathsep.join(filter(None, [str(folder), os.environ.get(variable)]))
 
 
 def _account() -> dict[str, str]:

@@ -25,7 +25,6 @@ import traceback
 from collections.abc import Callable
 
 ADDRESS = "LOWBIT_SERVER"  # the environment variable that names the socket
-KERNEL = "lowbit-fork"  # the Jupyter kernel that is such a fork
 
 
 def serve(listener: socket.socket, life: int, modules: list[str]) -> int:

@@ -96,22 +96,20 @@ def _describe(name: str, entry: Entry) -> str:
     if entry.state == "done":
         return lines[0]
     lines += [f"  {entry.error or 'no end is recorded: it runs, or was killed'}"]
-    lines += _failing_cell(pages.unfinished(name), dead=entry.error in ("", pages.DEAD))
+    lines += _failing_cell(pages.unfinished(name), dead=not entry.error)
     files = {"notebook": pages.unfinished(name), "log": log(name)}
     return "\n".join([*lines, *(f"  {kind}: {file}" for kind, file in files.items() if file.exists())])
 
 
 def _failing_cell(file: Path, dead: bool) -> list[str]:
-    """The source of the cell that raised, with its traceback; without one, of the cell in which the kernel died."""
+    """The source of the cell that raised, with its traceback; without one, of the cell in which its process died."""
     try:
         cells = [cell for cell in json.loads(file.read_text())["cells"] if cell["cell_type"] == "code"]
         for cell in cells:
             for output in cell["outputs"]:
                 if output["output_type"] == "error":
                     return _listing(cell, COLORS.sub("", "\n".join(output["traceback"])))
-        # Papermill calls all cells completed when a kernel dies; those that it never began have no time.
-        begun = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("start_time")]
-        last = begun[-1:] or [cell for cell in cells if cell["execution_count"] is None][:1]
+        last = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("start_time")][-1:]
         return _listing(last[0]) if dead and last else []
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []

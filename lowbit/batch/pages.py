@@ -4,16 +4,11 @@ import ast
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from lowbit import paths
-from lowbit.batch import forkserver
 from lowbit.plots.templates import TEMPLATES, Page
 from lowbit.studies import provenance, store
-
-DEAD = "the kernel was killed, perhaps for want of memory"
 
 
 def is_current(page: Page) -> bool:
@@ -52,18 +47,17 @@ def execute(page: Page, limit: int | None = None) -> str:
     import nbformat
     import papermill
 
+    from lowbit.batch import shell
+
     part = unfinished(page.name)
     try:
         notebook = nbformat.read(template(page), as_version=4)
         _personalize(notebook, page)
         store.write(part, nbformat.writes(notebook))
-        address = os.environ.get(forkserver.ADDRESS)
-        # The sockets of a kernel are in the folder of the batch, so that a killed page leaves nothing elsewhere.
-        folder = tempfile.TemporaryDirectory(dir=os.path.dirname(address)) if address else paths.private()
-        with folder as name:
-            literal = str(part).replace("{", "{{").replace("}", "}}")  # papermill fills braces of paths
-            settings = {"progress_bar": False, "cwd": paths.root(), "execution_timeout": limit, **_kernel(name)}
-            papermill.execute_notebook(literal, literal, dataclasses.asdict(page.spec), **settings)
+        literal = str(part).replace("{", "{{").replace("}", "}}")  # papermill fills braces of paths
+        engine = {"engine_name": shell.NAME, "kernel_name": "python3", "language": "python"}
+        settings = {"progress_bar": False, "cwd": paths.root(), "execution_timeout": limit, **engine}
+        papermill.execute_notebook(literal, literal, dataclasses.asdict(page.spec), **settings)
         finished = nbformat.read(part, as_version=4)
         for cell in finished.cells:
             if "injected-parameters" in cell.metadata.get("tags", []):
@@ -71,29 +65,9 @@ def execute(page: Page, limit: int | None = None) -> str:
         finished.metadata["lowbit"] = fingerprint(page)
         store.write(page.path, nbformat.writes(finished))
     except Exception as error:
-        return _message(error, limit)
+        return (str(error).strip() or repr(error)).splitlines()[-1]
     part.unlink(missing_ok=True)
     return ""
-
-
-def _message(error: Exception, limit: int | None) -> str:
-    if type(error).__name__ == "CellTimeoutError":
-        return f"a cell took longer than its limit of {limit} s"
-    if type(error).__name__ == "DeadKernelError":
-        return DEAD
-    return (str(error).strip() or repr(error)).splitlines()[-1]
-
-
-def _kernel(folder: str) -> dict:
-    """Settings of papermill: a kernel that is forked where a server runs, over sockets in `folder`."""
-    from traitlets.config import Config
-
-    config = Config()
-    config.KernelManager.transport = "ipc"
-    config.KernelManager.ip = f"{folder}/kernel"
-    name = forkserver.KERNEL if forkserver.ADDRESS in os.environ else "python3"
-    quiet = ["--IPKernelApp.log_level=CRITICAL"]  # kernels log warnings when they start and stop
-    return {"kernel_name": name, "language": "python", "config": config, "extra_arguments": quiet}
 
 
 def template(page: Page) -> Path:

@@ -42,7 +42,8 @@ def use() -> None:
     )
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    set_matplotlib_formats("svg", metadata={"Date": None})
+    # The layout holds all of a figure; "tight", the default there, would draw it twice.
+    set_matplotlib_formats("svg", metadata={"Date": None}, bbox_inches=None)
 
 
 def svg(figure: plt.Figure) -> str:

@@ -1,4 +1,4 @@
-"""Pages are executed, recalled, resumed and reported by a real engine and real kernels, on tiny specs."""
+"""Pages are executed, recalled, resumed and reported by a real engine, on tiny specs."""
 
 import json
 import math
@@ -237,14 +237,10 @@ def cell(source, count, began):
     return nbformat.v4.new_code_cell(source, execution_count=count, metadata={"papermill": time})
 
 
-@pytest.mark.parametrize(("count", "timed"), [(2, True), (None, True), (None, False)])
-def test_a_dead_kernel_is_reported_with_its_last_cell(count, timed):
-    """With and without a report of the kernel about the start of the cell, and of papermill about its time."""
+def test_a_killed_page_is_reported_with_its_last_cell():
     page = Page("train", RunSpec())
-    journal.write(page, journal.Entry("failed", 0.0, 1, True, error=pages.DEAD))
-    cells = [cell("good = 1", 1, True), cell("deadly = 1", count, True), cell("never = 1", None, False)]
-    for code in cells if not timed else []:
-        del code.metadata["papermill"]
+    journal.write(page, journal.Entry("running", 0.0, 1, True))
+    cells = [cell("good = 1", 1, True), cell("deadly = 1", 2, True), cell("never = 1", None, False)]
     store.write(pages.unfinished(page.name), nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
     story = journal.why(page.spec.key)
     assert "in the cell" in story

@@ -68,9 +68,11 @@ def curve(record: Record) -> plt.Figure:
 
 def masters(record: Record) -> plt.Figure:
     """Histograms of the final full-precision masters, in units of the scale; levels are dotted."""
-    figure, axes = plt.subplots(1, len(record.weights), figsize=(WIDTH, 2.4), squeeze=False)
+    columns = min(4, len(record.weights))
+    rows = -(-len(record.weights) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 2.1 * rows + 0.3), squeeze=False)
     nominal = quantizers.build(record.spec["quantizer"]).levels
-    for ax, (name, entry) in zip(axes[0], record.weights.items(), strict=True):
+    for ax, (name, entry) in zip(axes.flat, record.weights.items(), strict=False):
         counts = np.array(entry["histogram"])
         ax.stairs(100 * counts / max(counts.sum(), 1), BINS.numpy(), fill=True, color=BLUE, alpha=0.8)
         for level in entry.get("levels", nominal) if "codes" in entry else ():
@@ -80,7 +82,10 @@ def masters(record: Record) -> plt.Figure:
         ax.set_title(f"{name.removeprefix('layers.')}: {beyond}", fontsize="medium")
         used = BINS.numpy()[counts.nonzero()[0]] if counts.any() else BINS.numpy()  # none of a run that diverged
         ax.set(xlabel="w / α" if "codes" in entry else "w / std", xlim=(used.min() - 0.5, used.max() + 0.6))
-    axes[0, 0].set_ylabel("% of weights")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("% of weights")
+    for ax in axes.flat[len(record.weights) :]:
+        ax.set_axis_off()
     return figure
 
 
