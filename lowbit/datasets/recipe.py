@@ -16,6 +16,9 @@ class Recipe:
     # The initial master weights: "uniform" within Glorot's bound, twice A's scale; "levels", uniform within
     # `Quantizer.bound`, so that every level is in use; "orthogonal", as A's character code.
     init: str = "uniform"
+    # Initial forget biases: logarithms of lengths up to so many steps, input biases their negatives (tallec2018can), so
+    # that units keep from one step to all; 0: forget biases of 1, as in A.
+    chrono: int = 0
     start: str = "zero"  # the state before a sequence; or "learned", as A's code, or "noisy", as A's on MNIST
     batch: int = 64  # sequences of an update
     steps: int = 100  # of a segment: truncated backpropagation through time

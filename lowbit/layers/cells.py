@@ -53,9 +53,13 @@ class Cell(abc.ABC):
         """The number of gates: a matrix has so many blocks of `units` rows."""
         return len(self.gate_names)
 
-    def bias(self, units: int) -> Float[Tensor, " rows"]:
-        """The initial recurrent bias: one for the forget gate, zero for all others."""
-        return torch.tensor([float(name == self.forget_gate) for name in self.gate_names]).repeat_interleave(units)
+    def bias(self, units: int, chrono: int = 0) -> Float[Tensor, " rows"]:
+        """The initial recurrent bias: one for the forget gate, zero for all others; or with `chrono` as in `Recipe`."""
+        if not chrono:
+            return torch.tensor([float(name == self.forget_gate) for name in self.gate_names]).repeat_interleave(units)
+        lasting = torch.empty(units).uniform_(1, chrono).log()
+        signs = {self.forget_gate: 1.0, "i": -1.0}
+        return torch.cat([signs.get(name, 0.0) * lasting for name in self.gate_names])
 
 
 @register

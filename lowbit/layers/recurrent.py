@@ -25,7 +25,8 @@ class Design:
     norm: str = "none"  # of both products, and of the cell with `normalize_cell`
     quantized: frozenset[str] = frozenset(("input", "recurrent"))
     activations: Quantizer = dataclasses.field(default_factory=lambda: quantizers.build("full"))  # of every output
-    init: str = "uniform"  # see Recipe
+    init: str = "uniform"  # see Recipe, also for these two
+    chrono: int = 0
     start: str = "zero"
 
 
@@ -60,10 +61,10 @@ class Recurrent(nn.Module):
         self.weight_h = self.bias_h = self.norm_h = self.bias_c = self.norm_c = None
         if cell.recurrent:
             self.weight_h = nn.Parameter(torch.empty(rows, hidden).uniform_(-1, 1) * glorot(hidden, rows))
-        self.bias_x = nn.Parameter(torch.zeros(rows) if cell.recurrent else cell.bias(hidden))
+        self.bias_x = nn.Parameter(torch.zeros(rows) if cell.recurrent else cell.bias(hidden, design.chrono))
         self.norm_x = norms.build(design.norm, rows, steps)
         if cell.recurrent:
-            self.bias_h = nn.Parameter(cell.bias(hidden))
+            self.bias_h = nn.Parameter(cell.bias(hidden, design.chrono))
             self.norm_h = norms.build(design.norm, rows, steps)
         if cell.normalize_cell:
             self.norm_c = norms.build(design.norm, hidden, steps)

@@ -29,6 +29,7 @@ LIMITS = {  # of the fields of a recipe that are numbers
     "rate": (1e-12, 1e9),
     "final_rate": (1e-12, 1e9),
     "clip_norm": (0, 10**12),
+    "chrono": (0, 10**6),
     "evaluate_every": (1, 10**9),
     "patience": (0, 10**9),
     "calibration": (1, 10**6),
@@ -103,6 +104,8 @@ class RunSpec:
             raise InputError(f"quantizer {self.quantizer!r} needs Adam's second moment, which {recipe.optimizer} lacks")
         if self.norm in ("batch", "batch_step") and recipe.batch < 2:
             raise InputError(f"norm {self.norm!r} needs a batch of at least 2 sequences, not {recipe.batch}")
+        if recipe.chrono and not cells.build(self.cell).forget_gate:
+            raise InputError(f"a recipe's chrono is for a forget gate, which cell {self.cell!r} lacks")
         if cells.build(self.cell).normalize_cell and self.norm in ("none", "weight"):
             raise InputError(f"cell {self.cell!r} normalizes its cell, which norm {self.norm!r} cannot")
         if recipe.bidirectional and self.data.causal:

@@ -32,6 +32,7 @@ def build(spec: RunSpec, data: Dataset | None = None, recipe: Recipe | None = No
         cells.parse_parts(spec.quantized),
         quantizers.build(spec.activations),
         recipe.init,
+        recipe.chrono,
         recipe.start,
     )
     return networks.registry[data.task](data.inputs, data.outputs, recipe, design)

@@ -79,7 +79,7 @@ def masters(record: Record) -> plt.Figure:
             if abs(level) <= 4:
                 ax.axvline(level, color=INK, lw=1, ls=":")
         beyond = f"{100 * entry['saturated']:.0f} % beyond" if "saturated" in entry else "not quantized"
-        ax.set_title(f"{name.removeprefix('layers.')}: {beyond}", fontsize="medium")
+        ax.set_title(f"{name.removeprefix('layers.')}\n{beyond}", fontsize=8)
         used = BINS.numpy()[counts.nonzero()[0]] if counts.any() else BINS.numpy()  # none of a run that diverged
         ax.set(xlabel="w / α" if "codes" in entry else "w / std", xlim=(used.min() - 0.5, used.max() + 0.6))
     for ax in axes[:, 0]:
