@@ -237,6 +237,17 @@ def test_orthogonal_masters_are_orthogonal():
         torch.testing.assert_close(master.T @ master, torch.eye(master.shape[1]), atol=1e-5, rtol=0)
 
 
+def test_units_with_chrono_forget_over_lengths_up_to_it_and_take_in_what_they_forget():
+    layer = Recurrent(3, 256, Design(cells.build("lstm"), FULL, chrono=100))
+    i, f, *others = layer.bias_h.detach().chunk(4)
+    lengths = f.exp()
+    assert lengths.min() >= 1
+    assert lengths.max() <= 100
+    assert lengths.mean().item() == pytest.approx(50.5, abs=8)  # 29 / 16 is one standard deviation
+    assert torch.equal(i, -f)
+    assert not any(other.any() for other in others)
+
+
 @pytest.mark.parametrize("start", ["learned", "noisy"])
 def test_a_learned_start_state_gets_a_gradient_and_noise_only_as_an_option(start):
     torch.manual_seed(0)

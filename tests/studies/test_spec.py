@@ -80,6 +80,7 @@ def test_a_wrong_field_is_refused_in_one_line(field, value, message):
         ({"cell": "lstm(normalize_cell=True)", "norm": "none"}, "which norm 'none' cannot"),
         ({"budget": "smoke(bidirectional=True)"}, "would see the symbol that it predicts"),
         ({"dataset": "digits", "budget": "smoke(bidirectional=True, carry=True)"}, "no state to carry"),
+        ({"cell": "rnn", "budget": "smoke(chrono=9)"}, "chrono is for a forget gate, which cell 'rnn' lacks"),
         ({"budget": "smoke(hidden=0)"}, "hidden"),
         ({"budget": "smoke(optimizer='rmsprop')"}, "no optimizer 'rmsprop'; known: adam, sgd"),
     ],
