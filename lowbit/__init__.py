@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 # What `import lowbit` offers. Names and packages are loaded at first use, so this import does not wait for torch.
 NAMES = {"registry": "InputError", "studies.spec": "RunSpec", "studies.store": "Record"}
 NAMES |= {"training.train": "progress recall", "inference": "load pack"}
+NAMES |= {"layers.modules": "GRU LSTM RNN", "layers.convert": "calibrate from_torch"}
 PACKAGES = "paths quantizers datasets layers studies training hardware inference onchip speed plots batch"
 __all__ = " ".join((*NAMES.values(), PACKAGES)).split()
 __getattr__ = lazy(__name__, **NAMES)

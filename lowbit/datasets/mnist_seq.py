@@ -28,8 +28,8 @@ def mnist(name: str, sha256: str, size: int) -> File:
 # The first pixels of all images are black: without noise in the first state a batch has no variance there, and
 # gradients through the norm overflow.
 PAPER = Recipe(hidden=100, updates=200 * 500, batch=100, steps=784, start="noisy", rate=4e-3, final_rate=1e-3)
-# About an hour and a half on one core: fifteen epochs. Forget biases of 1, as in A, leave half of the digits wrong after
-# 2,500 updates, and lengths up to the whole image a third after 250.
+# About an hour and a half on one core: fifteen epochs. Forget biases of 1, as in A, leave half of the digits wrong
+# after 2,500 updates; lengths up to the whole image leave a third wrong after 250.
 LONG = dataclasses.replace(
     PAPER,
     updates=12_000,
