@@ -4,12 +4,13 @@ import copy
 import dataclasses
 import itertools
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float32
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowbit.hardware.program import rounded
 from lowbit.inference import check, rounding, sharing
@@ -26,17 +27,28 @@ from lowbit.studies.spec import RunSpec
 from lowbit.studies.store import Record
 from lowbit.training import evaluate, trained
 
+BACKWARDS = "a bidirectional network cannot stream, as it reads a sequence from its end: train one that can"
 EXAMPLES = 512  # sequences from which the corrections of rounding are computed, where there are so many
 
 
-def pack(run: RunSpec | Record, file: str | Path, separate_steps: int | None = None, bits: int = 0) -> Path:
-    """Writes the trained network of a run as a packed model, which `lowbit.load` runs without torch.
+def pack(
+    run: RunSpec | Record | nn.Module,
+    file: str | Path,
+    separate_steps: int | None = None,
+    bits: int = 0,
+    example: Tensor | None = None,
+    alphabet: str = "",
+) -> Path:
+    """Writes the trained network of a run, or a model of your own, as a packed model, which `lowbit.load` runs.
 
-    Norm statistics are collected again, with nearest rounding, on training batches. All steps share them, but for
-    the first `separate_steps`: as few as leave the validation score as it is, unless a number is given, whose cost is
-    then measured. Either way `about["sharing"]` has the scores. Recurrent layers of full precision are rounded to
+    Norm statistics of a run are collected again, with nearest rounding, on training batches. All steps share them, but
+    for the first `separate_steps`: as few as leave the validation score as it is, unless a number is given, whose cost
+    is then measured. Either way `about["sharing"]` has the scores. Recurrent layers of full precision are rounded to
     `bits`, if any, as the lanes of an accelerator would hold them; where that makes the score worse it warns. Raises
     `InputError` for a network that cannot be packed, and for one that diverged.
+
+    A model of your own is packed as `lowbit.inference.own.pack` says, from one batch of its inputs as `example` and
+    the characters of its symbols, if they stand for some, as `alphabet`.
 
     >>> import tempfile, lowbit
     >>> spec = lowbit.RunSpec(budget="smoke(updates=2, valid_limit=300, test_limit=300)")
@@ -44,6 +56,10 @@ def pack(run: RunSpec | Record, file: str | Path, separate_steps: int | None = N
     ...     lowbit.pack(spec, f"{folder}/tiny.safetensors").name
     'tiny.safetensors'
     """
+    if isinstance(run, nn.Module):
+        from lowbit.inference import own
+
+        return own.pack(run, file, example, alphabet)
     spec = run.run if isinstance(run, Record) else run
     _check(spec)
     if separate_steps is not None and separate_steps < 0:
@@ -76,7 +92,19 @@ def write(
     `alphabet` has the character of each symbol, where they stand for some, `scores` the scores of `sharing.choose`.
     """
     _check(spec)
-    network = share(network, separate_steps)
+    about = {"spec": dataclasses.asdict(spec), "cell": spec.cell, "symbols": symbols, "alphabet": alphabet}
+    if not symbols:
+        about["input_range"] = _range(spec)
+    if scores:
+        about["sharing"] = scores
+    return save(share(network, separate_steps), about, file, lambda: _examples(spec), bits)
+
+
+def save(network: Network, about: dict, file: str | Path, examples: Callable[[], np.ndarray], bits: int = 0) -> Path:
+    """Writes a network of few norm statistics; `about` says the rest of what a packed model says of itself.
+
+    `examples` gives sequences side by side (time batch ...), as `rounding.corrections` needs them.
+    """
     arrays = _coded("readout.weight", network.readout.weight, "readout", network)
     arrays["readout.bias"] = _array(network.readout.bias)
     if network.embedding is not None:
@@ -84,39 +112,30 @@ def write(
     for n, layer in enumerate(network.layers):
         arrays |= {f"layers.{n}.{name}": array for name, array in _layer(layer, bits).items()}
     inputs = network.layers[0].site_x.inputs if network.embedding is None else network.embedding.num_embeddings
-    about = {
-        "spec": dataclasses.asdict(spec),
-        "cell": spec.cell,
-        "layers": len(network.layers),
-        "units": network.layers[0].hidden,
-        "inputs": inputs,
-        "outputs": network.readout.out_features,
-        "symbols": symbols,
-        "alphabet": alphabet,
-    }
-    if not symbols:
-        about["input_range"] = _range(spec)
-    if scores:
-        about["sharing"] = scores
+    sizes = {"layers": len(network.layers), "units": network.layers[0].hidden}
+    about = about | sizes | {"inputs": inputs, "outputs": network.readout.out_features}
     check.model(arrays, about)
     if len(arrays["layers.0.scale_h"]) > 1:
-        arrays |= rounding.corrections(arrays, about, _examples(spec))
+        arrays |= rounding.corrections(arrays, about, examples())
     files.write(Path(file), arrays, about)
     return Path(file)
 
 
 def _check(spec: RunSpec) -> None:
-    if spec.cell not in check.GATES:
-        raise InputError(f"cell {spec.cell!r} has no packed form; known: {', '.join(check.GATES)}")
     if spec.recipe.bidirectional or spec.data.task == "cloze":
-        raise InputError(
-            "a bidirectional network cannot stream, as it reads a sequence from its end: train one that can"
-        )
-    if spec.activations != "full":
-        raise InputError(f"activations {spec.activations!r} have no packed form; known: full")
-    if not issubclass(norm.registry[spec.norm], norm.Affine):
+        raise InputError(BACKWARDS)
+    check_choices(spec.cell, spec.activations, spec.norm)
+
+
+def check_choices(cell: str, activations: str, normed: str) -> None:
+    """Raises `InputError` for names of cells, activations and norms that have no packed form."""
+    if cell not in check.GATES:
+        raise InputError(f"cell {cell!r} has no packed form; known: {', '.join(check.GATES)}")
+    if activations != "full":
+        raise InputError(f"activations {activations!r} have no packed form; known: full")
+    if not issubclass(norm.registry[normed], norm.Affine):
         names = ", ".join(name for name in norm.names() if issubclass(norm.registry[name], norm.Affine))
-        raise InputError(f"norm {spec.norm!r} cannot be folded: it depends on every input; known: {names}")
+        raise InputError(f"norm {normed!r} cannot be folded: it depends on every input; known: {names}")
 
 
 def _examples(spec: RunSpec) -> np.ndarray:

@@ -1,6 +1,5 @@
 """`LSTM`, `GRU` and `RNN` as torch has them, with low-bit weights, for networks of one's own."""
 
-from lowbit.layers import cells
 from lowbit.layers.stack import Layers
 
 
@@ -15,7 +14,7 @@ class LSTM(Layers):
     """
 
     def __init__(self, *args, **settings):
-        super().__init__(cells.LSTM(), "LSTM", *args, **settings)
+        super().__init__("lstm", "LSTM", *args, **settings)
 
 
 class GRU(Layers):
@@ -28,7 +27,7 @@ class GRU(Layers):
     """
 
     def __init__(self, *args, **settings):
-        super().__init__(cells.GRU(), "GRU", *args, **settings)
+        super().__init__("gru", "GRU", *args, **settings)
 
 
 class RNN(Layers):
@@ -42,6 +41,6 @@ class RNN(Layers):
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", *args, **settings
     ):
-        cell = cells.RNN(nonlinearity)
+        cell = f"rnn(activation={nonlinearity!r})"
         self.nonlinearity = nonlinearity
         super().__init__(cell, f"RNN_{nonlinearity.upper()}", input_size, hidden_size, num_layers, *args, **settings)

@@ -10,7 +10,6 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from lowbit import quantizers
 from lowbit.layers import cells, kernels
 from lowbit.layers import norm as norms
-from lowbit.layers.cells import Cell
 from lowbit.layers.kernels import Loop, Norms, Weights
 from lowbit.layers.networks.base import backwards
 from lowbit.layers.norm import Norm
@@ -37,7 +36,7 @@ class Layers(nn.RNNBase):
 
     def __init__(
         self,
-        cell: Cell,
+        cell: str,
         mode: str,
         input_size: int,
         hidden_size: int,
@@ -53,11 +52,17 @@ class Layers(nn.RNNBase):
         if settings.pop("proj_size", 0) or len(args) > 4:
             raise InputError("a projection (proj_size) has no low-bit form: leave it out")
         super().__init__(mode, input_size, hidden_size, num_layers, *args, **settings)
-        self.cell, self.norm, self.steps, self.kernels = cell, norm, steps, kernels.fastest()
+        self.cell, self.norm, self.steps, self.kernels = cells.build(cell), norm, steps, kernels.fastest()
         self.quantizer, self.activations = quantizers.build(quantizer), quantizers.build(activations)
         self.quantized = cells.parse_parts(quantized)
+        self.choices = {
+            "cell": cells.canonical(cell),
+            "quantizer": quantizers.canonical(quantizer),
+            "norm": norm,
+            "activations": quantizers.canonical(activations),
+        }
         self._check()
-        rows = cell.gates * hidden_size
+        rows = self.cell.gates * hidden_size
         names = [f"{side}_{suffix}" for suffix in self._suffixes() for side in ("ih", "hh")] * (norm != "none")
         self.norms = nn.ModuleDict({name: norms.build(norm, rows, steps) for name in names})
         self.norms.to(device=self.weight_ih_l0.device)
@@ -208,8 +213,8 @@ class Layers(nn.RNNBase):
 
     def extra_repr(self) -> str:
         """Torch's arguments, then ours."""
-        ours = f"quantizer={self.quantizer!r}, norm={self.norm!r}, quantized={'+'.join(sorted(self.quantized))!r}"
-        return f"{super().extra_repr()}, {ours}"
+        ours = "".join(f", {name}={choice!r}" for name, choice in self.choices.items() if name != "cell")
+        return super().extra_repr() + ours
 
 
 def _spans(steps: int, batch: int, lengths: Tensor | None) -> list[Span]:
