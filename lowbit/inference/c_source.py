@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowbit.inference import fixed
-from lowbit.inference.c_text import CELLS, DOT, FEATURES, HEADER, SHARED, SIGMOID, SLOTS, SOURCE, SYMBOLS
+from lowbit.inference import c_text, fixed
 from lowbit.inference.check import GATES
 from lowbit.inference.fixed import Fixed
 from lowbit.inference.matvec.base import affine
@@ -19,27 +18,34 @@ stdatomic stdbit stdbool stdckdint stddef stdint stdio stdlib stdnoreturn string
 wctype"""
 
 
-def export(path: str | Path, folder: str | Path, name: str = "model", bits: int = 8) -> tuple[Path, Path]:
-    """Writes `name.h` and `name.c` of a packed model; raises `InputError` where it has no such form.
+# Names in the source that are static, besides those of arrays.
+OWN = """affine tanh_table rounded scaled product logit between tanh_q15 sigmoid_q15 within whole code_at settle
+likelihood"""
+STEPS = 8  # of the test in the example
 
-    Activations of 12 bits take no more time or memory than those of 8, and are nearer to the network.
+
+def export(path: str | Path, folder: str | Path, name: str = "model", bits: int = 8) -> tuple[Path, Path, Path]:
+    """Writes `name.h`, `name.c` and the example `name_main.c` of a packed model.
+
+    Activations of 12 bits take no more time or memory than those of 8, and are nearer to the network. The example also
+    tests whether a machine computes what the packed model computes. Raises `InputError` where a model has no such form.
     """
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,49}", name):
-        raise InputError(f"{name!r} is no name in C: letters of ASCII, digits and underscores, at most 50")
-    if name.lower() in RESERVED.split():
-        raise InputError(f"{name!r} is no name in C for a model: there is a header {name.lower()}.h in its library")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", name):
+        raise InputError(f"{name!r} is no name in C: small letters of ASCII, digits and underscores, at most 50")
+    if name in RESERVED.split():
+        raise InputError(f"{name!r} is no name in C for a model: there is a header {name}.h in its library")
     if type(bits) is not int:
         raise InputError(f"activations of a fixed-point model take 2 to 12 bits, not {bits!r}")
     texts = _texts(fixed.load(path, bits), name)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    files = Path(folder) / f"{name}.h", Path(folder) / f"{name}.c"
+    files = Path(folder) / f"{name}.h", Path(folder) / f"{name}.c", Path(folder) / f"{name}_main.c"
     for file, text in zip(files, texts, strict=True):
         file.write_text(text)
     return files
 
 
-def _texts(model: Fixed, name: str) -> tuple[str, str]:
-    """The texts of the header and of the source."""
+def _texts(model: Fixed, name: str) -> tuple[str, str, str]:
+    """The texts of the header, of the source and of the example."""
     about, spec = model.about, model.about["spec"]
     title = ", ".join(spec[part] for part in ("dataset", "cell", "quantizer"))
     values = {
@@ -49,7 +55,8 @@ def _texts(model: Fixed, name: str) -> tuple[str, str]:
         **{size: about[size] for size in ("inputs", "outputs", "units", "layers")},
         "data": _data(model),
         "tanh": ", ".join(map(str, TANH)),
-        "extra": "" if model.cell == "rnn" else SIGMOID,
+        "extra": "" if model.cell == "rnn" else c_text.SIGMOID,
+        "alphabet": _alphabet(about["alphabet"], name),
         "most": LIMIT,
         "drop": 16 - model.bits,
         "top": model.top,
@@ -59,11 +66,42 @@ def _texts(model: Fixed, name: str) -> tuple[str, str]:
         "last": model.slots - 1,
     }
     values |= _dots(model)
-    parts = (SYMBOLS if about["symbols"] else FEATURES) | (SLOTS if model.slots > 1 else SHARED)
+    parts = (c_text.SYMBOLS if about["symbols"] else c_text.FEATURES) | (
+        c_text.SLOTS if model.slots > 1 else c_text.SHARED
+    )
+    parts |= c_text.MEMORY if model.cell == "lstm" else dict.fromkeys(c_text.MEMORY, "")
     values |= {part: text.format(**values) for part, text in parts.items()}
     settled = "rounded((int64_t)c[j] * settle[n][slot][0][j], 20) + settle[n][slot][1][j]"
-    cell = CELLS[model.cell].replace("{settled}", settled if model.settles else "rounded(c[j], 4)")
-    return HEADER.format(**values), SOURCE.format(**values, cell=cell)
+    cell = c_text.CELLS[model.cell].replace("{settled}", settled if model.settles else "rounded(c[j], 4)")
+    source = c_text.SOURCE.format(**values, cell=cell)
+    for own in sorted({*OWN.split(), *re.findall(r"\b(?:dot|inputs|recurrent|readout)\w*", source)}):
+        source = re.sub(rf"(?<![\w>.]){own}\b", f"{name}_{own}", source)  # so that two models fit in one program
+    return c_text.HEADER.format(**values), source, _example(model, values)
+
+
+def _alphabet(alphabet: str, name: str) -> str:
+    """The characters of the symbols as C, where all are ASCII."""
+    if not alphabet or not alphabet.isascii():
+        return ""
+    letters = "".join(c if c.isalnum() or c in " .,;:-_" else f"\\{ord(c):03o}" for c in alphabet)
+    return f'#define {name.upper()}_ALPHABET "{letters}"\n'
+
+
+def _example(model: Fixed, values: dict) -> str:
+    """A program that tests a few steps, then writes text or says the class."""
+    about, random, state = model.about, np.random.default_rng(0), model.start()
+    if about["symbols"]:
+        rows = x = random.integers(0, about["inputs"], STEPS)
+    else:
+        x = random.uniform(-1, 1, (STEPS, about["inputs"])) * about["input_range"]
+        rows = model.quantize(x)
+    for row in x:
+        logits, state = model.step(int(row) if about["symbols"] else row, state)
+    writes = about["symbols"] and values["alphabet"] and about["inputs"] == about["outputs"]
+    further = (c_text.WRITES if writes else c_text.CHOOSES).format(**values)
+    kind, width = ("int32_t", "") if about["symbols"] else ("int16_t", f"[{values['NAME']}_FEATURES]")
+    parts = {"kind": kind, "width": width, "rows": _nested(rows), "steps": STEPS, "further": further}
+    return c_text.EXAMPLE.format(**values | parts, expected=_nested(np.array(logits)))
 
 
 def _data(model: Fixed) -> str:
@@ -76,14 +114,14 @@ def _data(model: Fixed) -> str:
             entries[part].append(entry)
     units, bits = model.about["units"], model.readout.bits
     texts += [
-        f"static const int16_t readout_weights[][{units}] = {_nested(model.readout.whole)};",
+        f"static const LOWBIT_FLASH int16_t readout_weights[][{units}] = {_nested(model.readout.whole)};",
         _tables("readout", model.readout),
-        f"static const affine readout = {{0, readout_factor, readout_shift, 0, 0, 1, 0, {bits}}};",
+        f"static const LOWBIT_FLASH affine readout = {{0, readout_factor, readout_shift, 0, 0, 1, 0, {bits}}};",
     ]
-    texts += [f"static const affine {part}[] = {{{', '.join(rows)}}};" for part, rows in entries.items()]
+    texts += [f"static const LOWBIT_FLASH affine {part}[] = {{{', '.join(rows)}}};" for part, rows in entries.items()]
     if model.settles:
         nested = _nested(np.array([np.stack(layer.settle, axis=1) for layer in model.layers]))
-        texts.append(f"static const int32_t settle[][{model.slots}][2][{units}] = {nested};")
+        texts.append(f"static const LOWBIT_FLASH int32_t settle[][{model.slots}][2][{units}] = {nested};")
     return "\n".join(texts)
 
 
@@ -94,7 +132,7 @@ def _dots(model: Fixed) -> dict[str, str]:
     texts, choice = [], f"dot{widths[-1]}(codes, q, a->cols)"
     for bits in widths:
         fields = [f"(byte >> {bits * k} & {2**bits - 1}) * q[k + {k}]" for k in range(8 // bits)]
-        texts.append(DOT.format(bits=bits, count=8 // bits, terms=" + ".join(fields)))
+        texts.append(c_text.DOT.format(bits=bits, count=8 // bits, terms=" + ".join(fields)))
     for bits in widths[:-1]:
         choice = f"a->bits == {bits} ? dot{bits}(codes, q, a->cols) : {choice}"
     return {"dots": "".join(texts), "dot": choice}
@@ -118,11 +156,13 @@ def _affine(name: str, product: Affine) -> tuple[str, str]:
     count = 8 // bits
     codes = np.pad(codes, ((0, 0), (0, -codes.shape[1] % count))).reshape(len(codes), -1, count)
     packed = (codes << (bits * np.arange(count, dtype=np.uint8))).sum(2, dtype=np.uint8)
-    text = f"static const uint8_t {name}_codes[] = {_nested(packed.ravel())};\n{_tables(name, product)}"
+    text = f"static const LOWBIT_FLASH uint8_t {name}_codes[] = {_nested(packed.ravel())};\n{_tables(name, product)}"
     sizes = f"{product.whole.shape[1]}, {bits}, {step}, {base}, {product.bits}"
     return text, f"{{{name}_codes, {name}_factor, {name}_shift, {sizes}}}"
 
 
 def _tables(name: str, product: Affine) -> str:
     rows = (("factor", product.factor), ("shift", product.shift))
-    return "\n".join(f"static const int32_t {name}_{part}[] = {_nested(row.ravel())};" for part, row in rows)
+    return "\n".join(
+        f"static const LOWBIT_FLASH int32_t {name}_{part}[] = {_nested(row.ravel())};" for part, row in rows
+    )

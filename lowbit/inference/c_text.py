@@ -11,17 +11,30 @@ HEADER = """\
 #define {NAME}_OUTPUTS {outputs}
 #define {NAME}_UNITS {units}
 #define {NAME}_LAYERS {layers}
-
+{alphabet}
 typedef struct {{
     int16_t h[{NAME}_LAYERS][{NAME}_UNITS]; /* 2^15 times the output */
-    int32_t c[{NAME}_LAYERS][{NAME}_UNITS]; /* 2^16 times the cell of an LSTM */
-{counter}}} {name}_state;
+{cells}{counter}}} {name}_state;
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
 
 /* The state before a sequence. */
 void {name}_start({name}_state *state);
 
 /* {takes}; logits are 2^12 times their value. */
 void {name}_step({name}_state *state, {input}, int32_t logits[{NAME}_OUTPUTS]);
+
+/* The output of the largest logit. */
+int32_t {name}_best(const int32_t logits[{NAME}_OUTPUTS]);
+
+/* An output, as likely as its logit says, chosen by a random number of 32 bits. */
+int32_t {name}_draw(const int32_t logits[{NAME}_OUTPUTS], uint32_t random);
+
+#ifdef __cplusplus
+}}
+#endif
 
 #endif
 """
@@ -30,16 +43,21 @@ SOURCE = """\
 /* Shifts of negative numbers are arithmetic, as every common compiler has them; int may have 16 bits. */
 #include "{name}.h"
 
+/* What keeps the tables out of RAM where constants are copied there: -DLOWBIT_FLASH=__flash with avr-gcc. */
+#ifndef LOWBIT_FLASH
+#define LOWBIT_FLASH
+#endif
+
 typedef struct {{
-    const uint8_t *codes; /* rows of fields, the first field lowest */
-    const int32_t *factor, *shift;
+    const LOWBIT_FLASH uint8_t *codes; /* rows of fields, the first field lowest */
+    const LOWBIT_FLASH int32_t *factor, *shift;
     int32_t cols, bits, step, base; /* a weight is step * code + base */
     int32_t point; /* bits of a factor below that of Q12 */
 }} affine;
 
 {data}
 
-static const int16_t tanh_table[] = {{{tanh}}};
+static const LOWBIT_FLASH int16_t tanh_table[] = {{{tanh}}};
 
 {pick}/* Halves up; what would leave 31 bits stops there. */
 static int32_t rounded(int64_t value, int32_t bits) {{
@@ -48,12 +66,14 @@ static int32_t rounded(int64_t value, int32_t bits) {{
 }}
 
 /* Sums of whole numbers to Q12, by a row of the tables. */
-static int32_t scaled(const affine *a, int32_t entry, int32_t sum) {{
+static int32_t scaled(const LOWBIT_FLASH affine *a, int32_t entry, int32_t sum) {{
     return rounded((int64_t)sum * a->factor[entry] + a->shift[entry] * ((int64_t)1 << a->point), a->point);
 }}
 
-{dots}static int32_t product(const affine *a, int32_t row, int32_t entry, const int16_t *q, int32_t total) {{
-    const uint8_t *codes = a->codes + (a->cols * a->bits + 7) / 8 * row;
+{dots}static int32_t product(
+    const LOWBIT_FLASH affine *a, int32_t row, int32_t entry, const int16_t *q, int32_t total
+) {{
+    const LOWBIT_FLASH uint8_t *codes = a->codes + (a->cols * a->bits + 7) / 8 * row;
     int32_t sum = {dot};
     return scaled(a, entry, a->step * sum + a->base * total);
 }}
@@ -88,7 +108,7 @@ static int32_t whole(const int16_t *h, int16_t *q) {{
 
 void {name}_start({name}_state *state) {{
     for (int32_t n = 0; n < {NAME}_LAYERS; n++)
-        for (int32_t j = 0; j < {NAME}_UNITS; j++) state->h[n][j] = 0, state->c[n][j] = 0;
+        for (int32_t j = 0; j < {NAME}_UNITS; j++) state->h[n][j] = 0{clear};
 {reset}}}
 
 void {name}_step({name}_state *state, {input}, int32_t logits[{NAME}_OUTPUTS]) {{
@@ -97,13 +117,12 @@ void {name}_step({name}_state *state, {input}, int32_t logits[{NAME}_OUTPUTS]) {
 {prepared}
     for (int32_t n = 0; n < {NAME}_LAYERS; n++) {{
         int16_t *h = state->h[n];
-        int32_t *c = state->c[n], total = whole(h, before);
-        (void)c;
+        int32_t {memory}total = whole(h, before);
         for (int32_t j = 0; j < {NAME}_UNITS; j++) {{
             int32_t x[{gates}], z[{gates}];
             for (int32_t g = 0; g < {gates}; g++) {{
                 int32_t row = g * {NAME}_UNITS + j, entry = ({gates} * slot + g) * {NAME}_UNITS + j;
-                const affine *a = &inputs[n];
+                const LOWBIT_FLASH affine *a = &inputs[n];
                 x[g] = {first};
                 z[g] = product(&recurrent[n], row, entry, before, total);
             }}
@@ -113,6 +132,69 @@ void {name}_step({name}_state *state, {input}, int32_t logits[{NAME}_OUTPUTS]) {
     }}
     for (int32_t r = 0; r < {NAME}_OUTPUTS; r++) logits[r] = logit(r, below);
 {count}}}
+
+int32_t {name}_best(const int32_t logits[{NAME}_OUTPUTS]) {{
+    int32_t best = 0;
+    for (int32_t r = 1; r < {NAME}_OUTPUTS; r++)
+        if (logits[r] > logits[best]) best = r;
+    return best;
+}}
+
+/* 2^16 exp(-z / 2^12), by a polynomial for the part of the power of 2 behind the point. */
+static uint32_t likelihood(int64_t z) {{
+    int32_t power = (int32_t)((z > 65536 ? 65536 : z) * 94548 >> 16), part = power & 4095;
+    int32_t value = -1819 + (315 * part >> 12);
+    value = 7872 + (value * part >> 12);
+    value = -22713 + (value * part >> 12);
+    value = 32768 + (value * part >> 12);
+    return (uint32_t)value * 2 >> (power >> 12);
+}}
+
+int32_t {name}_draw(const int32_t logits[{NAME}_OUTPUTS], uint32_t random) {{
+    int64_t top = logits[{name}_best(logits)];
+    uint32_t total = 0, left;
+    int32_t r = 0;
+    for (int32_t k = 0; k < {NAME}_OUTPUTS; k++) total += likelihood(top - logits[k]);
+    left = (uint32_t)((uint64_t)random * total >> 32);
+    for (uint32_t own; r < {NAME}_OUTPUTS - 1 && left >= (own = likelihood(top - logits[r])); r++) left -= own;
+    return r;
+}}
+"""
+
+EXAMPLE = """\
+/* An example of {name}, and a test: it says whether this machine computes what the packed model computes. */
+#include <stdio.h>
+#include "{name}.h"
+
+static const {kind} inputs[{steps}]{width} = {rows};
+static const int32_t expected[{NAME}_OUTPUTS] = {expected};
+
+int main(void) {{
+    static {name}_state state;
+    static int32_t logits[{NAME}_OUTPUTS];
+    {name}_start(&state);
+    for (int n = 0; n < {steps}; n++) {name}_step(&state, inputs[n], logits);
+    for (int r = 0; r < {NAME}_OUTPUTS; r++)
+        if (logits[r] != expected[r]) {{
+            puts("wrong");
+            return 1;
+        }}
+    puts("right");
+{further}    return 0;
+}}
+"""
+WRITES = """\
+    uint32_t random = 1;
+    for (int n = 0; n < 80; n++) {{
+        random = random * 1664525 + 1013904223;
+        int32_t symbol = {name}_draw(logits, random);
+        putchar({NAME}_ALPHABET[symbol]);
+        {name}_step(&state, symbol, logits);
+    }}
+    puts("");
+"""
+CHOOSES = """\
+    printf("%ld\\n", (long){name}_best(logits));
 """
 
 SYMBOLS = {
@@ -120,8 +202,8 @@ SYMBOLS = {
     "takes": "One symbol from 0 to {NAME}_SYMBOLS - 1, any other changes nothing",
     "input": "int32_t symbol",
     "pick": """\
-static int32_t code_at(const affine *a, int32_t row, int32_t col) {{
-    const uint8_t *codes = a->codes + (a->cols * a->bits + 7) / 8 * row;
+static int32_t code_at(const LOWBIT_FLASH affine *a, int32_t row, int32_t col) {{
+    const LOWBIT_FLASH uint8_t *codes = a->codes + (a->cols * a->bits + 7) / 8 * row;
     return codes[col * a->bits >> 3] >> (col * a->bits & 7) & (((int32_t)1 << a->bits) - 1);
 }}
 
@@ -143,6 +225,11 @@ FEATURES = {
     for (int32_t k = 0; k < {NAME}_FEATURES; k++) total_below += below[k] = within(features[k], {widest});""",
     "first": "product(a, row, entry, below, total_below)",
 }
+MEMORY = {  # where the cell has one
+    "cells": "    int32_t c[{NAME}_LAYERS][{NAME}_UNITS]; /* 2^16 times the cell of an LSTM */\n",
+    "clear": ", state->c[n][j] = 0",
+    "memory": "*c = state->c[n], ",
+}
 SHARED = {"counter": "", "reset": "", "slot": "0", "count": ""}
 SLOTS = {  # where the first steps have norm statistics of their own
     "counter": "    int32_t t; /* steps since the start, at most {last} */\n",
@@ -153,7 +240,7 @@ SLOTS = {  # where the first steps have norm statistics of their own
 
 DOT = """\
 /* Codes of {bits} bits times q; those behind the last column are 0. */
-static int32_t dot{bits}(const uint8_t *codes, const int16_t *q, int32_t cols) {{
+static int32_t dot{bits}(const LOWBIT_FLASH uint8_t *codes, const int16_t *q, int32_t cols) {{
     int32_t sum = 0;
     for (int32_t k = 0; k < cols; k += {count}) {{
         int32_t byte = *codes++;

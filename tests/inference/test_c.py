@@ -113,7 +113,16 @@ def run(folder, *command):
 def test_c_is_the_same_where_int_has_16_bits(case, bits, tmp_path):
     needed("avr-gcc", "simavr")
     lines = program(packed(tmp_path / "m.safetensors", *case), tmp_path, bits, AVR)
-    flags = ["-mmcu=atmega2560", "-DF_CPU=16000000", "-Os", "-std=gnu99", "-Wall", "-Wextra", "-Werror"]
+    flags = [
+        "-mmcu=atmega2560",
+        "-DF_CPU=16000000",
+        "-DLOWBIT_FLASH=__flash",
+        "-Os",
+        "-std=gnu99",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+    ]
     run(tmp_path, "avr-gcc", *flags, "-o", "net.elf", "net.c", "main.c")
     output = run(tmp_path, "simavr", "-m", "atmega2560", "-f", "16000000", "net.elf")
     assert re.findall(r"[0-9a-f]{16,}", output) == lines
@@ -141,12 +150,96 @@ def test_c_takes_symbols_and_features_and_statistics_of_single_steps(case, bits,
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
 def test_exported_c_does_not_depend_on_the_bits_of_an_int(case, tmp_path):
-    for name in c_source.export(packed(tmp_path / "m.safetensors", *case), tmp_path):
+    for name in c_source.export(packed(tmp_path / "m.safetensors", *case), tmp_path)[:2]:
         text = re.sub(r"/\*.*?\*/", "", name.read_text(), flags=re.S)
         assert not re.search(r"\b(int|long|short|unsigned|signed|char|size_t)\b", text)
         assert not re.findall(r"(?<![\w)])\d+\s*<<", text), "a bare number has as many bits as an int"
         cast = re.findall(r"\(int(?:32|64)_t\)\d+ <<", text)
         assert len(cast) == len(re.findall(r"<<", text))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_the_example_tells_a_right_model_from_a_wrong_one(case, tmp_path):
+    needed("cc")
+    path = packed(tmp_path / "m.safetensors", *case)
+    _, source, _ = c_source.export(path, tmp_path, "net")
+    build = ["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", "net", "net.c", "net_main.c"]
+    run(tmp_path, *build)
+    assert run(tmp_path, "./net").startswith("right\n")
+    text = source.read_text()
+    source.write_text(re.sub(r"(net_readout_shift\[\] = \{)(-?\d+)", lambda m: f"{m[1]}{int(m[2]) + 1}", text))
+    assert source.read_text() != text
+    run(tmp_path, *build)
+    assert subprocess.run("./net", cwd=tmp_path, capture_output=True, text=True).stdout == "wrong\n"
+
+
+def test_the_example_of_a_language_model_writes_its_letters(tmp_path):
+    needed("cc")
+    path = packed(tmp_path / "m.safetensors")
+    arrays, about = file.read(path)
+    about["alphabet"] = 'ab"\\?\n %'
+    file.write(path, arrays, about)
+    c_source.export(path, tmp_path, "net")
+    run(tmp_path, "cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-trigraphs", "-o", "net", "net.c", "net_main.c")
+    _, text = run(tmp_path, "./net").split("\n", 1)
+    assert len(text) == 81
+    assert set(text[:-1]) <= set(about["alphabet"])
+    assert len(set(text)) > 3
+
+
+def test_c_plus_plus_and_two_models_in_one_program(tmp_path):
+    needed("c++", "cc")
+    for name, case in (("one", CASES[0]), ("two", CASES[1])):
+        c_source.export(packed(tmp_path / f"{name}.safetensors", *case), tmp_path, name)
+    (tmp_path / "both.c").write_text('#include "one.c"\n#include "two.c"\n')
+    (tmp_path / "main.cc").write_text(
+        '#include "one.h"\n#include "two.h"\nint main() {\n'
+        "    static one_state a; static two_state b; int32_t y[ONE_OUTPUTS], z[TWO_OUTPUTS];\n"
+        "    one_start(&a); two_start(&b); one_step(&a, 1, y); two_step(&b, 1, z);\n"
+        "    return one_best(y) < 0 || two_draw(z, 7) < 0;\n}\n"
+    )
+    run(tmp_path, "cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-c", "both.c")
+    run(tmp_path, "c++", "-Wall", "-Wextra", "-Werror", "-o", "main", "main.cc", "both.o")
+    run(tmp_path, "./main")
+
+
+def test_only_an_lstm_has_a_cell_in_its_state(tmp_path):
+    for case in CASES:
+        header = c_source.export(packed(tmp_path / "m.safetensors", *case), tmp_path, "net")[0].read_text()
+        assert ("int32_t c[" in header) == case[0].startswith("lstm")
+
+
+def test_tables_of_an_avr_stay_in_flash(tmp_path):
+    needed("avr-gcc", "avr-size")
+    c_source.export(packed(tmp_path / "m.safetensors", *CASES[0], hidden=32), tmp_path, "net")
+    sizes, program = (
+        [],
+        "static net_state s; int main(void) { int32_t y[8]; net_step(&s, 1, y); return (int16_t)y[0]; }",
+    )
+    (tmp_path / "main.c").write_text(f'#include "net.h"\n{program}\n')
+    for flash in ("", "__flash"):
+        flags = ["-mmcu=atmega2560", "-Os", "-std=gnu99", "-Wall", "-Wextra", "-Werror", f"-DLOWBIT_FLASH={flash}"]
+        run(tmp_path, "avr-gcc", *flags, "-o", "net.elf", "net.c", "main.c")
+        sizes.append(sum(map(int, run(tmp_path, "avr-size", "net.elf").splitlines()[1].split()[1:3])))  # data and bss
+    assert sizes[0] > 2000
+    assert sizes[1] < 100  # the state: 32 numbers of 16 bits
+
+
+def test_draws_are_as_likely_as_the_softmax_says(tmp_path):
+    needed("cc")
+    c_source.export(packed(tmp_path / "m.safetensors"), tmp_path, "net")
+    run(tmp_path, "cc", "-std=c99", "-shared", "-fPIC", "-O2", "-o", "net.so", "net.c")
+    library = ctypes.CDLL(str(tmp_path / "net.so"))
+    library.net_draw.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    logits = np.array([0.0, -1.5, 2.25, -30, 0.1, 2.2, 2**19 - 1, 2**19 - 3.3])
+    for values in ([*logits[:6].tolist(), -9.0, 1.0], logits.tolist(), [-(2.0**19)] + [2.0**19 - 1] * 7):
+        whole = np.ascontiguousarray(np.clip(np.round(np.array(values) * 4096), -(2**31) + 1, 2**31 - 1), np.int32)
+        count = 50_000
+        random = (np.arange(count, dtype=np.uint64) * 2**32 // count).tolist()
+        drawn = np.bincount([library.net_draw(whole.ctypes.data, number) for number in random], minlength=8) / count
+        likely = np.exp((whole - whole.max().astype(np.int64)) / 4096)
+        np.testing.assert_allclose(drawn, likely / likely.sum(), atol=2e-4)
+        assert library.net_best(whole.ctypes.data_as(ctypes.c_void_p)) == int(np.argmax(whole))
 
 
 def test_sums_beyond_32_bits_are_the_same_in_c(tmp_path):
@@ -168,7 +261,7 @@ def test_sums_beyond_32_bits_are_the_same_in_c(tmp_path):
 
 def test_invalid_names_and_text_that_ends_a_comment_are_refused(tmp_path):
     path = packed(tmp_path / "m.safetensors")
-    for name in ("stdint", "Math", "größe", "2net", "", "a-b", "n" * 60, "x\n"):
+    for name in ("stdint", "Math", "Net", "größe", "2net", "", "a-b", "n" * 60, "x\n"):
         with pytest.raises(InputError, match="no name in C"):
             c_source.export(path, tmp_path, name)
     for bits in (8.0, True, "8", 1, 13):
@@ -177,7 +270,7 @@ def test_invalid_names_and_text_that_ends_a_comment_are_refused(tmp_path):
     arrays, about = file.read(path)
     about["spec"]["dataset"] = "*/ #error / \\ ??/"
     file.write(path, arrays, about)
-    header, source = c_source.export(path, tmp_path, "net")
+    header, source, _ = c_source.export(path, tmp_path, "net")
     first = header.read_text().splitlines()[0]
     assert first.count("*/") == first.count("/*") == 1
     assert not {"#", "\\", "?"} & set(first)

@@ -75,7 +75,7 @@ def test_exported_c_equals_the_integer_model(cell, quantizer, bits, tmp_path):
     if compiler is None:
         pytest.skip("no C compiler on this machine")
     path = packed(tmp_path / "m.safetensors", cell, quantizer, ", layers=2")
-    _, source = c_source.export(path, tmp_path, "net", bits)
+    _, source, _ = c_source.export(path, tmp_path, "net", bits)
     flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     subprocess.run([compiler, *flags, "-o", tmp_path / "net.so", source], check=True)
     library = ctypes.CDLL(str(tmp_path / "net.so"))
@@ -91,7 +91,7 @@ def test_exported_c_equals_the_integer_model(cell, quantizer, bits, tmp_path):
 
 
 def test_exported_c_has_no_heap_and_no_floating_point(tmp_path):
-    for file in c_source.export(packed(tmp_path / "m.safetensors"), tmp_path):
+    for file in c_source.export(packed(tmp_path / "m.safetensors"), tmp_path)[:2]:
         text = re.sub(r"/\*.*?\*/", "", file.read_text(), flags=re.S)
         assert not re.search(r"\b(float|double|malloc|calloc|alloca|free)\b|\d\.\d", text)
         assert set(re.findall(r"#include (\S+)", text)) <= {"<stdint.h>", '"model.h"'}

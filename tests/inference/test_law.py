@@ -76,7 +76,7 @@ def of_onnx(path):
 
 def of_c(path, bits):
     """Runs exported C, built by the compiler of this machine, one sequence after the other."""
-    _, source = c_source.export(path, path.parent, "net", bits)
+    _, source, _ = c_source.export(path, path.parent, "net", bits)
     flags = ["-O1", "-std=c99", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     subprocess.run([COMPILER, *flags, "-o", path.parent / f"net{bits}.so", source], check=True)
     library, whole = ctypes.CDLL(str(path.parent / f"net{bits}.so")), fixed.load(path, bits)
