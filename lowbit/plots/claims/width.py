@@ -110,6 +110,22 @@ def price_by_width(frame: pd.DataFrame) -> Claim:
 
 
 @claim("answer")
+def worth_in_weights(frame: pd.DataFrame) -> Claim:
+    """How many weights full precision needs for the score of a low-bit network."""
+    parts = []
+    for name in width.METHODS:
+        shares = width.worth(frame, name)
+        counts = enumeration([f"{100 * share:.0f} % at {hidden} units" for hidden, share in sorted(shares.items())])
+        if shares:
+            parts.append(f"`{name}` {counts}")
+    text = (
+        "**A network in full precision needs a part of the weights for the same score** (interpolated between the"
+        f" widths that are trained): {'; '.join(parts)}."
+    )
+    return Claim(text, bool(parts), tuple(width.runs(frame)["key"]) if parts else ())
+
+
+@claim("answer")
 def price_by_updates(frame: pd.DataFrame) -> Claim:
     """The loss along training, in the networks whose training is followed."""
     records = {record.run.key: record for record in store.scan("long").records}
