@@ -38,6 +38,15 @@ def read(page: Page) -> Entry | None:
     return _load(_path(page.name))
 
 
+def version(page: Page) -> tuple[int, int]:
+    """What tells two versions of the file of an attempt apart; zeros where there is no file."""
+    try:
+        status = _path(page.name).stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_ino
+
+
 def entries() -> dict[str, Entry]:
     """The last attempt at every page of this root, by its name."""
     files = sorted(_folder().rglob("*.json"))
