@@ -32,12 +32,15 @@ def costs() -> plt.Figure:
             middle, low, high = np.exp2([line.predict(np.log2(unit)) for unit in units]).T
             by_width.plot(units, middle, color=color, lw=1, ls=":")
             by_width.fill_between(units, low, high, color=color, alpha=0.12, lw=0)
-        for change in [change for change in changes[name] if change.alike["hidden"] == width.UNITS] or changes[name][
-            -1:
-        ]:
+        followed = [change for change in changes[name] if change.alike["hidden"] == width.UNITS] or changes[name][-1:]
+        for change in followed:
             after, before = (width.curves(list(keys), records) for keys in change.sides)
             lost = after.to_numpy() - before.to_numpy()
             by_updates.plot(after.index / 1000, lost, color=color, lw=1.4)
+            place, settings = (after.index[-1] / 1000, lost[-1].max()), {"ha": "right", "fontsize": 7, "color": color}
+            by_updates.annotate(
+                f"{change.alike['hidden']} units", place, (0, 6), textcoords="offset points", **settings
+            )
     log_axis(by_width.xaxis, base=2, ticks=(64, 128, 256, 512, width.AHEAD))
     by_width.set(xlabel="units", ylabel="bits per character more\nthan full precision (test)", ylim=(0, None))
     by_updates.set(xlabel="thousand updates", ylabel="the same along training\n(validation)", ylim=(0, None))
@@ -70,6 +73,7 @@ def pareto() -> plt.Figure:
             if len(line):
                 ax.plot(line["kilobytes"], line["bits"], color=color, lw=0.8, marker=marker, ms=5, label=method)
     _name(ax, points)
+    ax.margins(y=0.1)
     log_axis(ax.xaxis)
     ax.set(xlabel="kilobytes of the recurrent layer's weights", ylabel="bits per character (test)")
     legend(figure)
@@ -77,8 +81,10 @@ def pareto() -> plt.Figure:
 
 
 def _name(ax: plt.Axes, points: pd.DataFrame) -> None:
-    """Writes the units beside the points of trained networks, and the bits beside those that were rounded."""
+    """Writes the units beside the points of trained networks, and the bits below those that were rounded."""
     for _, point in points.iterrows():
-        text = f"{point['weight']:.0f} bits" if point["method"] == width.ROUNDED else f"{point['hidden']}"
-        place = (point["kilobytes"], point["bits"])
-        ax.annotate(text, place, (4, 4), textcoords="offset points", fontsize=7, color=INK)
+        rounded = point["method"] == width.ROUNDED
+        text, color = (f"{point['weight']:.0f}", GRAY) if rounded else (f"{point['hidden']}", INK)
+        place, offset = (point["kilobytes"], point["bits"]), (0, -11) if rounded else (4, 4)
+        settings = {"textcoords": "offset points", "ha": "center" if rounded else "left", "fontsize": 7}
+        ax.annotate(text, place, offset, color=color, **settings)
