@@ -73,6 +73,11 @@ def costs(frame: pd.DataFrame, quantizer: str) -> list[Difference]:
     return sorted(changes, key=lambda change: change.alike["hidden"])
 
 
+def followed(changes: list[Difference]) -> list[Difference]:
+    """The change whose training is followed: at `UNITS`, else at the widest; none of none."""
+    return [change for change in changes if change.alike["hidden"] == UNITS] or changes[-1:]
+
+
 def same_recipe(frame: pd.DataFrame, changes: list[Difference]) -> bool:
     """Whether all runs with a change have one recipe but for their width, as a law of width needs."""
     keys = {key for change in changes for key in change.sides[0]}

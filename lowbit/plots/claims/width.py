@@ -11,6 +11,8 @@ from lowbit.plots.results import width as drawings
 from lowbit.studies import comparisons, recipes, store, width
 from lowbit.studies.spec import RunSpec
 
+NARROWS = {True: "narrows and stays open", False: "does not narrow"}
+
 
 @claim("answer")
 def ternary_does_not_match(frame: pd.DataFrame) -> Claim:
@@ -129,25 +131,25 @@ def worth_in_weights(frame: pd.DataFrame) -> Claim:
 def price_by_updates(frame: pd.DataFrame) -> Claim:
     """The loss along training, in the networks whose training is followed."""
     records = {record.run.key: record for record in store.scan("long").records}
-    parts, keys, narrows = [], [], []
+    parts, keys, narrows, holds = [], [], {}, []
     for name in width.METHODS:
-        for change in width.costs(frame, name):
-            if change.alike["hidden"] != width.UNITS:
-                continue
+        for change in width.followed(width.costs(frame, name)):
             after, before = (width.curves(list(side), records) for side in change.sides)
             lost = np.mean(after.to_numpy() - before.to_numpy(), axis=1)
-            half = lost[len(lost) // 2 - 1]
+            half = len(lost) // 2 - 1
             parts.append(
-                f"`{name}` {lost[0]:.3f} after {after.index[0]:,} updates, {half:.3f} after"
-                f" {after.index[len(lost) // 2 - 1]:,} and {lost[-1]:.3f} after {after.index[-1]:,}"
+                f"`{name}`, {change.alike['hidden']} units, {lost[0]:.3f} after {after.index[0]:,} updates,"
+                f" {lost[half]:.3f} after {after.index[half]:,} and {lost[-1]:.3f} after {after.index[-1]:,}"
             )
             keys += change.keys
-            narrows.append(lost[0] > lost[-1] > 0)
+            narrows.setdefault(bool(lost[-1] < lost[0]), []).append(name)
+            holds.append(lost[-1] > 0)
+    verdicts = [f"of {enumeration(names)} weights {NARROWS[does]}" for does, names in sorted(narrows.items())[::-1]]
     text = (
-        "**The gap narrows while the learning rate falls, and stays open.** Loss on validation in bits per character,"
-        f" in {width.UNITS} units: {'; '.join(parts)}."
+        f"**While the learning rate falls, the gap {', that '.join(verdicts)}.** Loss on validation in bits per"
+        f" character: {'; '.join(parts)}."
     )
-    return Claim(text, bool(parts) and all(narrows), tuple(keys))
+    return Claim(text, bool(parts) and all(holds), tuple(keys))
 
 
 @claim("answer")

@@ -32,8 +32,7 @@ def costs() -> plt.Figure:
             middle, low, high = np.exp2([line.predict(np.log2(unit)) for unit in units]).T
             by_width.plot(units, middle, color=color, lw=1, ls=":")
             by_width.fill_between(units, low, high, color=color, alpha=0.12, lw=0)
-        followed = [change for change in changes[name] if change.alike["hidden"] == width.UNITS] or changes[name][-1:]
-        for change in followed:
+        for change in width.followed(changes[name]):
             after, before = (width.curves(list(keys), records) for keys in change.sides)
             lost = after.to_numpy() - before.to_numpy()
             by_updates.plot(after.index / 1000, lost, color=color, lw=1.4)
