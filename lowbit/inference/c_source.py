@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lowbit.inference import c_text, fixed
+from lowbit.inference import c_example, c_text, fixed
+from lowbit.inference.c_example import nested
 from lowbit.inference.check import GATES
 from lowbit.inference.fixed import Fixed
 from lowbit.inference.matvec.base import affine
@@ -21,7 +22,6 @@ wctype"""
 # Names in the source that are static, besides those of arrays.
 OWN = """affine tanh_table rounded scaled product logit between tanh_q15 sigmoid_q15 within whole code_at settle
 likelihood"""
-STEPS = 8  # of the test in the example
 
 
 def export(path: str | Path, folder: str | Path, name: str = "model", bits: int = 8) -> tuple[Path, Path, Path]:
@@ -76,7 +76,7 @@ def _texts(model: Fixed, name: str) -> tuple[str, str, str]:
     source = c_text.SOURCE.format(**values, cell=cell)
     for own in sorted({*OWN.split(), *re.findall(r"\b(?:dot|inputs|recurrent|readout)\w*", source)}):
         source = re.sub(rf"(?<![\w>.]){own}\b", f"{name}_{own}", source)  # so that two models fit in one program
-    return c_text.HEADER.format(**values), source, _example(model, values)
+    return c_text.HEADER.format(**values), source, c_example.text(model, values)
 
 
 def _alphabet(alphabet: str, name: str) -> str:
@@ -85,23 +85,6 @@ def _alphabet(alphabet: str, name: str) -> str:
         return ""
     letters = "".join(c if c.isalnum() or c in " .,;:-_" else f"\\{ord(c):03o}" for c in alphabet)
     return f'#define {name.upper()}_ALPHABET "{letters}"\n'
-
-
-def _example(model: Fixed, values: dict) -> str:
-    """A program that tests a few steps, then writes text or says the class."""
-    about, random, state = model.about, np.random.default_rng(0), model.start()
-    if about["symbols"]:
-        rows = x = random.integers(0, about["inputs"], STEPS)
-    else:
-        x = random.uniform(-1, 1, (STEPS, about["inputs"])) * about["input_range"]
-        rows = model.quantize(x)
-    for row in x:
-        logits, state = model.step(int(row) if about["symbols"] else row, state)
-    writes = about["symbols"] and values["alphabet"] and about["inputs"] == about["outputs"]
-    further = (c_text.WRITES if writes else c_text.CHOOSES).format(**values)
-    kind, width = ("int32_t", "") if about["symbols"] else ("int16_t", f"[{values['NAME']}_FEATURES]")
-    parts = {"kind": kind, "width": width, "rows": _nested(rows), "steps": STEPS, "further": further}
-    return c_text.EXAMPLE.format(**values | parts, expected=_nested(np.array(logits)))
 
 
 def _data(model: Fixed) -> str:
@@ -114,14 +97,14 @@ def _data(model: Fixed) -> str:
             entries[part].append(entry)
     units, bits = model.about["units"], model.readout.bits
     texts += [
-        f"static const LOWBIT_FLASH int16_t readout_weights[][{units}] = {_nested(model.readout.whole)};",
+        f"static const LOWBIT_FLASH int16_t readout_weights[][{units}] = {nested(model.readout.whole)};",
         _tables("readout", model.readout),
         f"static const LOWBIT_FLASH affine readout = {{0, readout_factor, readout_shift, 0, 0, 1, 0, {bits}}};",
     ]
     texts += [f"static const LOWBIT_FLASH affine {part}[] = {{{', '.join(rows)}}};" for part, rows in entries.items()]
     if model.settles:
-        nested = _nested(np.array([np.stack(layer.settle, axis=1) for layer in model.layers]))
-        texts.append(f"static const LOWBIT_FLASH int32_t settle[][{model.slots}][2][{units}] = {nested};")
+        norms = nested(np.array([np.stack(layer.settle, axis=1) for layer in model.layers]))
+        texts.append(f"static const LOWBIT_FLASH int32_t settle[][{model.slots}][2][{units}] = {norms};")
     return "\n".join(texts)
 
 
@@ -144,11 +127,6 @@ def _width(product: Affine) -> int:
     return 1 if top < 2 else 2 if top < 4 else 4 if top < 16 else 8
 
 
-def _nested(values: np.ndarray) -> str:
-    rows = map(_nested, values) if values.ndim > 1 else map(str, values.tolist())
-    return f"{{{','.join(rows)}}}"
-
-
 def _affine(name: str, product: Affine) -> tuple[str, str]:
     step, base, _ = affine(product.levels)
     bits = _width(product)
@@ -156,7 +134,7 @@ def _affine(name: str, product: Affine) -> tuple[str, str]:
     count = 8 // bits
     codes = np.pad(codes, ((0, 0), (0, -codes.shape[1] % count))).reshape(len(codes), -1, count)
     packed = (codes << (bits * np.arange(count, dtype=np.uint8))).sum(2, dtype=np.uint8)
-    text = f"static const LOWBIT_FLASH uint8_t {name}_codes[] = {_nested(packed.ravel())};\n{_tables(name, product)}"
+    text = f"static const LOWBIT_FLASH uint8_t {name}_codes[] = {nested(packed.ravel())};\n{_tables(name, product)}"
     sizes = f"{product.whole.shape[1]}, {bits}, {step}, {base}, {product.bits}"
     return text, f"{{{name}_codes, {name}_factor, {name}_shift, {sizes}}}"
 
@@ -164,5 +142,5 @@ def _affine(name: str, product: Affine) -> tuple[str, str]:
 def _tables(name: str, product: Affine) -> str:
     rows = (("factor", product.factor), ("shift", product.shift))
     return "\n".join(
-        f"static const LOWBIT_FLASH int32_t {name}_{part}[] = {_nested(row.ravel())};" for part, row in rows
+        f"static const LOWBIT_FLASH int32_t {name}_{part}[] = {nested(row.ravel())};" for part, row in rows
     )

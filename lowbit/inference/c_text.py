@@ -161,42 +161,6 @@ int32_t {name}_draw(const int32_t logits[{NAME}_OUTPUTS], uint32_t random) {{
 }}
 """
 
-EXAMPLE = """\
-/* An example of {name}, and a test: it says whether this machine computes what the packed model computes. */
-#include <stdio.h>
-#include "{name}.h"
-
-static const {kind} inputs[{steps}]{width} = {rows};
-static const int32_t expected[{NAME}_OUTPUTS] = {expected};
-
-int main(void) {{
-    static {name}_state state;
-    static int32_t logits[{NAME}_OUTPUTS];
-    {name}_start(&state);
-    for (int n = 0; n < {steps}; n++) {name}_step(&state, inputs[n], logits);
-    for (int r = 0; r < {NAME}_OUTPUTS; r++)
-        if (logits[r] != expected[r]) {{
-            puts("wrong");
-            return 1;
-        }}
-    puts("right");
-{further}    return 0;
-}}
-"""
-WRITES = """\
-    uint32_t random = 1;
-    for (int n = 0; n < 80; n++) {{
-        random = random * 1664525 + 1013904223;
-        int32_t symbol = {name}_draw(logits, random);
-        putchar({NAME}_ALPHABET[symbol]);
-        {name}_step(&state, symbol, logits);
-    }}
-    puts("");
-"""
-CHOOSES = """\
-    printf("%ld\\n", (long){name}_best(logits));
-"""
-
 SYMBOLS = {
     "sizes": "#define {NAME}_SYMBOLS {inputs}",
     "takes": "One symbol from 0 to {NAME}_SYMBOLS - 1, any other changes nothing",
