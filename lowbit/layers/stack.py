@@ -87,7 +87,7 @@ class Layers(nn.RNNBase):
             raise InputError(f"{quantizer!r} has no layers of {self.hidden_size} units; near: {near}")
 
     def reset_parameters(self) -> None:
-        """Draws weights and biases as torch does; gains and learned factors start again."""
+        """Draws weights and biases as torch does; gains start again."""
         bound = self.hidden_size**-0.5
         for name, parameter in self.named_parameters(recurse=False):
             if not name.startswith("factors"):
@@ -99,7 +99,8 @@ class Layers(nn.RNNBase):
         """Outputs of all steps and the last state, in the shapes that torch's layer takes and gives."""
         if isinstance(input, PackedSequence):
             x, lengths = pad_packed_sequence(PackedSequence(input.data, input.batch_sizes))
-            states = self._states(x, hx, input.sorted_indices, input.batch_sizes)
+            self.check_input(input.data, input.batch_sizes)
+            states = self._states(x, hx, input.sorted_indices)
             x, states = self._run(x, states, lengths)
             packed = pack_padded_sequence(x, lengths)
             output = input._replace(data=packed.data)
@@ -119,7 +120,7 @@ class Layers(nn.RNNBase):
             return x[:, 0], self._state([value[:, 0] for value in states])
         return (x.transpose(0, 1) if self.batch_first else x), self._state(states)
 
-    def _states(self, x: Tensor, hx, order: Tensor | None = None, sizes: Tensor | None = None) -> list[Tensor]:
+    def _states(self, x: Tensor, hx, order: Tensor | None = None) -> list[Tensor]:
         """The first state, each (layers·directions batch units); zeros unless given."""
         expected = (self.num_layers * (2 if self.bidirectional else 1), x.shape[1], self.hidden_size)
         if hx is None:
@@ -165,6 +166,8 @@ class Layers(nn.RNNBase):
             x = x.to(weights.x.dtype)
             values = tuple(value.to(weights.x.dtype) for value in values)
             for start, stop, alive in spans:
+                if alive < 2 and pair.x.statistics == "batch":
+                    raise InputError(f"norm {self.norm!r} needs 2 sequences or more at every step of training")
                 ended.append(tuple(value[alive:] for value in values))
                 values = tuple(value[:alive] for value in values)
                 loop = Loop(self.cell, self.activations, pair, x[start:stop, :alive], weights, None, values, start)

@@ -228,6 +228,10 @@ def test_wrong_inputs_are_refused_as_torch_refuses_them():
         layer(torch.randn(5, 2, 4))
     with pytest.raises(InputError, match="2 tensor"):
         layer(torch.randn(5, 2, 3), torch.zeros(1, 2, 4))
+    with pytest.raises(RuntimeError, match="input.size"):
+        layer(pack_sequence([torch.randn(5, 4)]))
+    with pytest.raises(InputError, match="norm 'batch' needs 2 sequences"):
+        lowbit.LSTM(3, 4, norm="batch")(pack_sequence([torch.randn(5, 3), torch.randn(4, 3)]))
     with pytest.raises(InputError, match="at least one step"):
         layer(torch.randn(0, 2, 3))
 
