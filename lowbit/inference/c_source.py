@@ -19,11 +19,6 @@ stdatomic stdbit stdbool stdckdint stddef stdint stdio stdlib stdnoreturn string
 wctype"""
 
 
-# Names in the source that are static, besides those of arrays.
-OWN = """affine tanh_table rounded scaled product logit between tanh_q15 sigmoid_q15 within whole code_at settle
-likelihood"""
-
-
 def export(path: str | Path, folder: str | Path, name: str = "model", bits: int = 8) -> tuple[Path, Path, Path]:
     """Writes `name.h`, `name.c` and the example `name_main.c` of a packed model.
 
@@ -74,9 +69,14 @@ def _texts(model: Fixed, name: str) -> tuple[str, str, str]:
     settled = "rounded((int64_t)c[j] * settle[n][slot][0][j], 20) + settle[n][slot][1][j]"
     cell = c_text.CELLS[model.cell].replace("{settled}", settled if model.settles else "rounded(c[j], 4)")
     source = c_text.SOURCE.format(**values, cell=cell)
-    for own in sorted({*OWN.split(), *re.findall(r"\b(?:dot|inputs|recurrent|readout)\w*", source)}):
-        source = re.sub(rf"(?<![\w>.]){own}\b", f"{name}_{own}", source)  # so that two models fit in one program
-    return c_text.HEADER.format(**values), source, c_example.text(model, values)
+    return c_text.HEADER.format(**values), _prefixed(source, name), c_example.text(model, values)
+
+
+def _prefixed(source: str, name: str) -> str:
+    """The source with the model's name before each static name, so that two models fit in one program."""
+    own = set(re.findall(r"^(?:static .*?|\} )(\w+)(?=[\[(;]| =)", source, re.M))
+    comments, names = r"/\*.*?\*/", rf"(?<![\w>.])(?:{'|'.join(sorted(own))})\b"
+    return re.sub(f"{comments}|{names}", lambda m: m[0] if m[0].startswith("/*") else f"{name}_{m[0]}", source)
 
 
 def _alphabet(alphabet: str, name: str) -> str:

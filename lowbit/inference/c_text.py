@@ -152,11 +152,11 @@ static uint32_t likelihood(int64_t z) {{
 
 int32_t {name}_draw(const int32_t logits[{NAME}_OUTPUTS], uint32_t random) {{
     int64_t top = logits[{name}_best(logits)];
-    uint32_t total = 0, left;
+    uint32_t total = 0, rest;
     int32_t r = 0;
     for (int32_t k = 0; k < {NAME}_OUTPUTS; k++) total += likelihood(top - logits[k]);
-    left = (uint32_t)((uint64_t)random * total >> 32);
-    for (uint32_t own; r < {NAME}_OUTPUTS - 1 && left >= (own = likelihood(top - logits[r])); r++) left -= own;
+    rest = (uint32_t)((uint64_t)random * total >> 32);
+    for (uint32_t own; r < {NAME}_OUTPUTS - 1 && rest >= (own = likelihood(top - logits[r])); r++) rest -= own;
     return r;
 }}
 """
