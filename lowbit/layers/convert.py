@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from lowbit.layers import norm
 from lowbit.layers.modules import GRU, LSTM, RNN
-from lowbit.layers.norm import Norm
 from lowbit.registry import InputError
 
 KINDS = {nn.LSTM: LSTM, nn.GRU: GRU, nn.RNN: RNN}
@@ -50,20 +50,11 @@ def calibrate(model: nn.Module, batches: Iterable) -> nn.Module:
     >>> layer.training, layer(torch.randn(5, 1, 3))[0].shape
     (False, torch.Size([5, 1, 4]))
     """
-    layers = [module for module in model.modules() if isinstance(module, Norm)]
-    model.eval()
-    for norm in layers:
-        norm.collect(True)
-        norm.train()
     empty = True
-    try:
+    with norm.gathering(model):
         for batch in batches:
             model(*batch) if type(batch) in (tuple, list) else model(batch)
             empty = False
-    finally:
-        for norm in layers:
-            norm.collect(False)
-            norm.eval()
     if empty:
         raise InputError("no batch to gather statistics from")
     return model

@@ -1,8 +1,9 @@
 """Normalization of a matrix product before the gates; at run time each is one scale and one shift a row."""
 
 import abc
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +67,22 @@ class Norm(nn.Module, abc.ABC):
 def build(name: str, rows: int, steps: int) -> Norm:
     """The norm called `name` over `rows` products; raises `InputError` for an unknown name."""
     return registry[name](rows, steps)
+
+
+@contextlib.contextmanager
+def gathering(module: nn.Module) -> Iterator[None]:
+    """Within, all norms of a module gather population statistics; the module is in evaluation mode, and stays so."""
+    norms = [part for part in module.modules() if isinstance(part, Norm)]
+    module.eval()
+    for norm in norms:
+        norm.collect(True)
+        norm.train()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.collect(False)
+            norm.eval()
 
 
 @register

@@ -9,6 +9,7 @@ import torch
 from lowbit.datasets import Batch, Dataset, Recipe
 from lowbit.datasets.metrics import Metric
 from lowbit.layers.networks import Network, detach
+from lowbit.layers.norm import gathering
 
 SAMPLES = 5
 
@@ -35,22 +36,15 @@ def score(network: Network, dataset: Dataset, batches: Iterable[Batch], weights=
 @torch.no_grad()
 def calibrate(network: Network, dataset: Dataset, recipe: Recipe, sample: bool) -> None:
     """Gathers population statistics on training batches, with nearest or sampled weights and no dropout."""
-    norms = network.norms()
-    for norm in norms:
-        norm.collect(True)
-    network.eval()
-    for norm in norms:
-        norm.train()
     order = torch.Generator().manual_seed(0)
     batches = dataset.batches("train", recipe.batch, recipe.steps, order)
     device = next(network.parameters()).device
-    if any(norm.collecting for norm in norms):
+    with gathering(network):
+        if not any(norm.collecting for norm in network.norms()):
+            return
         for _, batch in zip(range(recipe.calibration), batches, strict=False):
             batch = batch.to(device)
             network(batch.x, None, network.round(sample), batch.lengths)
-    for norm in norms:
-        norm.collect(False)
-    network.eval()
 
 
 def as_published(network: Network, dataset: Dataset, recipe: Recipe) -> float:
