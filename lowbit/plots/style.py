@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 
 import matplotlib.pyplot as plt
 import seaborn as sns
-from IPython import get_ipython
 from matplotlib.axis import Axis
 from matplotlib.container import BarContainer
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
@@ -18,9 +17,6 @@ ABOVE = {"loc": "outside upper center", "fontsize": 8}  # a legend above the axe
 
 def use() -> None:
     """Sets the plot style, and sharp vector graphics in notebooks."""
-    shell = get_ipython()
-    if getattr(shell, "kernel", None) is not None:  # else a kernel forked after matplotlib was imported shows nothing
-        shell.run_line_magic("matplotlib", "inline")
     sns.set_theme(
         context="paper",
         style="ticks",
