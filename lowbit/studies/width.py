@@ -137,6 +137,10 @@ def front(points: pd.DataFrame) -> pd.DataFrame:
     return ordered[~(ordered["bits"] >= ordered["bits"].cummin().shift())]  # the first has nothing before it
 
 
-def curves(keys: list[str], records: dict[str, store.Record]) -> pd.DataFrame:
-    """The validation scores along the training of some runs: a row for each count of updates, a column for each run."""
-    return pd.DataFrame({key: {point["update"]: point["valid"] for point in records[key].curve} for key in keys})
+def along(change: Difference, records: dict[str, store.Record]) -> pd.DataFrame:
+    """The change of the validation score along training: a row for each count of updates, a column for each seed."""
+    after, before = (
+        pd.DataFrame([{point["update"]: point["valid"] for point in records[key].curve} for key in side])
+        for side in change.sides
+    )
+    return (after - before).T

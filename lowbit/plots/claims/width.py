@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 
 from lowbit.plots.claims import scores
@@ -134,12 +133,11 @@ def price_by_updates(frame: pd.DataFrame) -> Claim:
     parts, keys, narrows, holds = [], [], {}, []
     for name in width.METHODS:
         for change in width.followed(width.costs(frame, name)):
-            after, before = (width.curves(list(side), records) for side in change.sides)
-            lost = np.mean(after.to_numpy() - before.to_numpy(), axis=1)
-            half = len(lost) // 2 - 1
+            along = width.along(change, records).mean(axis=1)
+            lost, updates, half = along.to_numpy(), along.index, len(along) // 2 - 1
             parts.append(
-                f"`{name}`, {change.alike['hidden']} units, {lost[0]:.3f} after {after.index[0]:,} updates,"
-                f" {lost[half]:.3f} after {after.index[half]:,} and {lost[-1]:.3f} after {after.index[-1]:,}"
+                f"`{name}`, {change.alike['hidden']} units, {lost[0]:.3f} after {updates[0]:,} updates,"
+                f" {lost[half]:.3f} after {updates[half]:,} and {lost[-1]:.3f} after {updates[-1]:,}"
             )
             keys += change.keys
             narrows.setdefault(bool(lost[-1] < lost[0]), []).append(name)

@@ -33,10 +33,12 @@ def costs() -> plt.Figure:
             by_width.plot(units, middle, color=color, lw=1, ls=":")
             by_width.fill_between(units, low, high, color=color, alpha=0.12, lw=0)
         for change in width.followed(changes[name]):
-            after, before = (width.curves(list(keys), records) for keys in change.sides)
-            lost = after.to_numpy() - before.to_numpy()
-            by_updates.plot(after.index / 1000, lost, color=color, lw=1.4)
-            place, settings = (after.index[-1] / 1000, lost[-1].max()), {"ha": "right", "fontsize": 7, "color": color}
+            lost = width.along(change, records)
+            by_updates.plot(lost.index / 1000, lost, color=color, lw=1.4)
+            place, settings = (
+                (lost.index[-1] / 1000, lost.iloc[-1].max()),
+                {"ha": "right", "fontsize": 7, "color": color},
+            )
             by_updates.annotate(
                 f"{change.alike['hidden']} units", place, (0, 6), textcoords="offset points", **settings
             )
