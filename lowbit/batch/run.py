@@ -70,7 +70,7 @@ class _Stage:
         self.todo, self.plan, self.jobs, self.outcome = todo, plan, jobs, outcome
         self.began = time.time()
         self.entries: dict[str, Entry] = {}  # the last attempt by page name
-        self.versions: dict[str, tuple[int, int]] = {}  # of the file of each entry, so that none is read twice
+        self.versions: dict[Page, tuple[int, int]] = {}  # of the file of each entry, so that none is read twice
 
     def run(self, snakemake: engine.Engine, report: Report) -> None:
         engine.write(self.todo, snakemake.threads)
@@ -92,8 +92,8 @@ class _Stage:
 
     def _news(self) -> list[tuple[Page, Entry]]:
         versions = {page: journal.version(page) for page in self.todo}
-        entries = [(page, journal.read(page)) for page in self.todo if versions[page] != self.versions.get(page.name)]
-        self.versions = {page.name: version for page, version in versions.items()}
+        entries = [(page, journal.read(page)) for page in self.todo if versions[page] != self.versions.get(page)]
+        self.versions = versions
         changed = [(p, e) for p, e in entries if e and e.began >= self.began and e != self.entries.get(p.name)]
         self.entries |= {page.name: entry for page, entry in changed}
         return [(page, entry) for page, entry in changed if entry.state != "running"]

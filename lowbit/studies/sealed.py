@@ -12,8 +12,8 @@ UNSEALED = ("seconds", "machine", "canary", "diverged", "digest")  # fields that
 
 
 def digest(content: dict) -> str:
-    """The sha256 of a record without time, machine, canary and what follows from the rest."""
-    sealed = {name: schema.plain(part) for name, part in content.items() if name not in UNSEALED}
+    """The sha256 of a record's JSON without time, machine, canary and what follows from the rest."""
+    sealed = {name: part for name, part in content.items() if name not in UNSEALED}
     return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
 
 

@@ -12,7 +12,6 @@ from lowbit import paths
 from lowbit.layers.networks import Network
 from lowbit.registry import InputError
 from lowbit.studies import provenance, schema, sealed, store, study
-from lowbit.studies.sealed import Sealed
 from lowbit.studies.spec import RunSpec
 from lowbit.studies.store import Record
 from lowbit.training import measurements, trained
@@ -20,7 +19,7 @@ from lowbit.training.train import Watch
 
 
 @dataclasses.dataclass(frozen=True)
-class Diagnosis(Sealed):
+class Diagnosis(sealed.Sealed):
     """The measurements in the network of one run, and the record that it belongs to. These fields are its schema."""
 
     spec: schema.Spec
