@@ -59,9 +59,9 @@ def pack(module: nn.Module, file: str | Path, example: Tensor | None, alphabet: 
         about["input_range"] = float(example.abs().max()) or 1.0
     path = deploy.save(share(network, layers[0].steps), about, file, lambda: x)
     packed = model.load(path, bits=32)
-    found, _ = packed.run(x, packed.start(x.shape[1]))
-    found = torch.from_numpy(found[-1] if head == "last step" else found)
-    if found.shape != expected.shape or not (found - expected).abs().max() <= NEAR * (1 + expected.abs().max()):
+    logits, _ = packed.run(x, packed.start(x.shape[1]))
+    logits = torch.from_numpy(logits[-1] if head == "last step" else logits)
+    if logits.shape != expected.shape or not (logits - expected).abs().max() <= NEAR * (1 + expected.abs().max()):
         path.unlink()
         raise InputError(
             "the model computes something else than an embedding, recurrent layers and a readout of each step or the "

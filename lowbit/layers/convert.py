@@ -43,7 +43,7 @@ def calibrate(model: nn.Module, batches: Iterable) -> nn.Module:
     """Gathers the population statistics of all batch norms of our layers on some inputs, and returns the model.
 
     A batch is the input of the model, or a tuple of its inputs. Weights are rounded to the nearest level and nothing
-    is dropped, as when the model is used; it is left in evaluation mode. Raises `InputError` without a batch.
+    is dropped, as when the model is used; it stays in evaluation mode. Raises `InputError` without a batch.
 
     >>> import lowbit, torch
     >>> layer = lowbit.calibrate(lowbit.LSTM(3, 4), [torch.randn(5, 8, 3) for _ in range(4)])

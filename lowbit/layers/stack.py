@@ -67,11 +67,9 @@ class Layers(nn.RNNBase):
         self.norms = nn.ModuleDict({name: norms.build(norm, rows, steps) for name in names})
         self.norms.to(device=self.weight_ih_l0.device)
         for suffix in self._suffixes():
-            for part, matrix in MATRICES.items():
-                w = getattr(self, f"{matrix}_{suffix}")
-                factors = (
-                    self.quantizer.factors(w.detach(), self._site(part, suffix)) if part in self.quantized else None
-                )
+            for part in [part for part in MATRICES if part in self.quantized]:
+                master = getattr(self, f"{MATRICES[part]}_{suffix}").detach()
+                factors = self.quantizer.factors(master, self._site(part, suffix))
                 if factors is not None:
                     self.register_parameter(f"factors_{part}_{suffix}", nn.Parameter(factors))
 
@@ -221,7 +219,7 @@ class Layers(nn.RNNBase):
 
 
 def _spans(steps: int, batch: int, lengths: Tensor | None) -> list[Span]:
-    """The stretches of steps in which the same sequences are left, the longest first.
+    """The stretches of steps in which the same sequences go on, the longest first.
 
     >>> _spans(5, 3, torch.tensor([5, 2, 2]))
     [(0, 2, 3), (2, 5, 1)]
