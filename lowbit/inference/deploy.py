@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import itertools
 import warnings
 from collections.abc import Callable
@@ -31,24 +32,18 @@ BACKWARDS = "a bidirectional network cannot stream, as it reads a sequence from 
 EXAMPLES = 512  # sequences from which the corrections of rounding are computed, where there are so many
 
 
-def pack(
-    run: RunSpec | Record | nn.Module,
-    file: str | Path,
-    separate_steps: int | None = None,
-    bits: int = 0,
-    example: Tensor | None = None,
-    alphabet: str = "",
-) -> Path:
-    """Writes the trained network of a run, or a model of your own, as a packed model, which `lowbit.load` runs.
+@functools.singledispatch
+def pack(run: RunSpec | Record, file: str | Path, separate_steps: int | None = None, bits: int = 0) -> Path:
+    """Writes the trained network of a run as a packed model, which `lowbit.load` runs without torch.
 
-    Norm statistics of a run are collected again, with nearest rounding, on training batches. All steps share them, but
-    for the first `separate_steps`: as few as leave the validation score as it is, unless a number is given, whose cost
-    is then measured. Either way `about["sharing"]` has the scores. Recurrent layers of full precision are rounded to
+    Norm statistics are collected again, with nearest rounding, on training batches. All steps share them, but for
+    the first `separate_steps`: as few as leave the validation score as it is, unless a number is given, whose cost is
+    then measured. Either way `about["sharing"]` has the scores. Recurrent layers of full precision are rounded to
     `bits`, if any, as the lanes of an accelerator would hold them; where that makes the score worse it warns. Raises
     `InputError` for a network that cannot be packed, and for one that diverged.
 
-    A model of your own is packed as `lowbit.inference.own.pack` says, from one batch of its inputs as `example` and
-    the characters of its symbols, if they stand for some, as `alphabet`.
+    A model of your own, an `nn.Module`, is packed by `pack(model, file, example, alphabet)`, as
+    `lowbit.inference.own.pack` says.
 
     >>> import tempfile, lowbit
     >>> spec = lowbit.RunSpec(budget="smoke(updates=2, valid_limit=300, test_limit=300)")
@@ -56,10 +51,6 @@ def pack(
     ...     lowbit.pack(spec, f"{folder}/tiny.safetensors").name
     'tiny.safetensors'
     """
-    if isinstance(run, nn.Module):
-        from lowbit.inference import own
-
-        return own.pack(run, file, example, alphabet)
     spec = run.run if isinstance(run, Record) else run
     _check(spec)
     if separate_steps is not None and separate_steps < 0:
@@ -75,6 +66,13 @@ def pack(
     symbols = isinstance(x, Tensor) and not x.is_floating_point()
     steps, scores = sharing.choose(network, spec, separate_steps, scores)
     return write(network, spec, file, steps, symbols, getattr(spec.data, "alphabet", ""), bits, scores)
+
+
+@pack.register
+def _(run: nn.Module, file: str | Path, example: Tensor | None = None, alphabet: str = "") -> Path:
+    from lowbit.inference import own
+
+    return own.pack(run, file, example, alphabet)
 
 
 def write(

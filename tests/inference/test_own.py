@@ -124,3 +124,10 @@ def test_layers_in_both_directions_cannot_stream(tmp_path):
 def test_an_example_is_needed(example, tmp_path):
     with pytest.raises(InputError, match="give a batch of its inputs"):
         lowbit.pack(Tagger(lowbit.GRU), tmp_path / "m", example=example)
+
+
+def test_options_of_runs_are_no_options_of_models(tmp_path):
+    with pytest.raises(TypeError, match="bits"):
+        lowbit.pack(Tagger(lowbit.GRU), tmp_path / "m", example=inputs("features"), bits=4)
+    with pytest.raises(TypeError, match="alphabet"):
+        lowbit.pack(lowbit.RunSpec(), tmp_path / "m", alphabet="ab")
